@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Differentiable sorting in JAX: the public names, and nothing else."""
+
+from arlsort.functional import (
+    argsort,
+    median,
+    permutation,
+    quantile,
+    rank,
+    sort,
+    sort_by,
+    top_k,
+)
+from arlsort.operators.base import Operator, Relaxation
+from arlsort.operators.hard import Hard
+from arlsort.operators.learned import LearnedSort
+from arlsort.operators.neuralsort import NeuralSort
+from arlsort.operators.registry import get, names, parse
+from arlsort.operators.softsort import SoftSort
+from arlsort.operators.sorting_network import SortingNetwork
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Hard",
+    "LearnedSort",
+    "NeuralSort",
+    "Operator",
+    "Relaxation",
+    "SoftSort",
+    "SortingNetwork",
+    "argsort",
+    "get",
+    "median",
+    "names",
+    "parse",
+    "permutation",
+    "quantile",
+    "rank",
+    "sort",
+    "sort_by",
+    "top_k",
+]

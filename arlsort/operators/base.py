@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The interface of every sorting operator, and what all of them share.
+
+`Operator` is a template: it checks the input, chooses the dtype of the computation, keeps NaN and
+infinities away from the relaxation, and makes the straight-through estimator. A subclass only says
+how scores become weights.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from arlsort.permutation import apply, from_order
+
+Class = TypeVar("Class", bound=type)
+
+STATIC = {"static": True}
+"""Metadata of the dataclass fields that are compiled in (strings, flags, counts)."""
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+# Headroom below the largest float, for sums over a row and for cotangents in the backward pass.
+_HEADROOM_BITS = 16
+
+
+class Relaxation(NamedTuple):
+    """The result of an operator.
+
+    Attributes:
+      values: The softly sorted scores, ascending, `[..., n]`.
+      permutation: `[..., n, n]`; the weight of input `j` at ascending position `i`.
+    """
+
+    values: jax.Array
+    permutation: jax.Array
+
+
+def complaint(argument: str, received: Any, allowed: Any) -> str:
+    """Words every error of the library alike: the argument, what came, what may come."""
+    return f"{argument}: received {received}, allowed: {allowed}"
+
+
+def check_scores(argument: str, x: Any) -> jax.Array:
+    """Returns `x` as a JAX array after checking that it is a floating array of rank 1 or more."""
+    if not isinstance(x, (jax.Array, np.ndarray)):
+        raise TypeError(complaint(argument, type(x).__name__, "a JAX or NumPy array"))
+    if str(x.dtype) not in FLOATS:
+        raise TypeError(complaint(argument, f"dtype {x.dtype}", " or ".join(FLOATS)))
+    if x.ndim == 0:
+        raise ValueError(complaint(argument, "a scalar", "an array of rank 1 or more"))
+    return jnp.asarray(x)
+
+
+def check_number(
+    argument: str, value: Any, allowed: str, low: float, high: float, *, above_low: bool = False
+) -> None:
+    """Checks a hyperparameter that must lie in [low, high], or (low, high] with `above_low`.
+
+    A tracer passes: inside a transformation the value is not known.
+    """
+    if isinstance(value, jax.core.Tracer):
+        return
+    numeric = type(value) in (int, float) or (
+        isinstance(value, (jax.Array, np.ndarray, np.generic))
+        and any(jnp.issubdtype(value.dtype, kind) for kind in (np.floating, np.integer))
+    )
+    if not numeric:
+        raise TypeError(complaint(argument, repr(value), allowed))
+    if np.ndim(value):
+        received = f"shape {np.shape(value)}"
+        raise ValueError(complaint(argument, received, "a scalar; use jax.vmap for several"))
+    number = float(value)
+    inside = low < number <= high if above_low else low <= number <= high
+    if not inside or math.isinf(number):
+        raise ValueError(complaint(argument, repr(value), allowed))
+
+
+def check_positive(argument: str, value: Any) -> None:
+    """Checks that a concrete hyperparameter is finite and greater than zero."""
+    check_number(argument, value, "a finite number > 0", 0.0, math.inf, above_low=True)
+
+
+def check_choice(argument: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    """Checks that a static hyperparameter is one of a few values."""
+    if value not in allowed:
+        raise ValueError(complaint(argument, repr(value), ", ".join(map(repr, allowed))))
+
+
+def softmax(logits: jax.Array, temperature: jax.typing.ArrayLike) -> jax.Array:
+    """Computes `softmax(logits / temperature)` over the last axis without overflow.
+
+    Dividing first would make infinities of large logits at a small temperature, and NaN of their
+    gradients. Here the maximum is subtracted first, and what is so far below it that its weight
+    is zero in this dtype is cut off before the division.
+    """
+    cutoff = -2.0 * math.log(float(jnp.finfo(logits.dtype).tiny))
+    below = logits - lax.stop_gradient(logits.max(axis=-1, keepdims=True))
+    weights = jnp.exp(jnp.maximum(below, -cutoff * temperature) / temperature)
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def register(cls: Class) -> Class:
+    """Makes an operator class a pytree: its float hyperparameters and keys are the leaves.
+
+    Unlike with `jax.tree_util.register_dataclass`, putting leaves together checks nothing, so trees
+    of gradients, axes, masks or labels in the shape of an operator are allowed.
+    """
+    fields = dataclasses.fields(cls)
+    leaves = tuple(field.name for field in fields if not field.metadata.get("static"))
+    static = tuple(field.name for field in fields if field.metadata.get("static"))
+
+    def flatten(operator: Operator) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        pairs = tuple((jax.tree_util.GetAttrKey(name), getattr(operator, name)) for name in leaves)
+        return pairs, tuple(getattr(operator, name) for name in static)
+
+    def unflatten(values: tuple[Any, ...], children: Iterable[Any]) -> Operator:
+        operator: Any = object.__new__(cls)
+        for name, value in (*zip(static, values, strict=True), *zip(leaves, children, strict=True)):
+            object.__setattr__(operator, name, value)
+        return operator
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
+    return cls
+
+
+@dataclasses.dataclass(frozen=True)
+class Operator:
+    """One relaxation of sorting: scores in, soft order out.
+
+    Operators are frozen dataclasses and JAX pytrees. Their float hyperparameters are leaves, so
+    changing a temperature, also inside `jit`, never recompiles; strings, flags and counts are
+    compiled in. Every method acts on the last axis, for any leading batch dimensions, and no row's
+    result depends on another row.
+
+    What holds for all operators:
+
+    * The dtype of the result is that of the input; float16 and bfloat16 are computed in float32.
+    * A NaN anywhere in a row makes that row's result NaN, and its gradient zero.
+    * Scores are clipped to `[-M, M]` with `M = finfo(dtype).max / 2**16` of the dtype of the
+      computation, so that no difference or sum overflows: an infinity counts as `±M`.
+    * `hard=True` is the straight-through estimator: exact values and a one-hot permutation (ties
+      by index) forward, the gradient of the relaxation backward.
+
+    Attributes:
+      hard: Whether to return the exact sort with the gradient of the relaxation.
+    """
+
+    hard: bool = dataclasses.field(default=False, kw_only=True, metadata=STATIC)
+
+    has_permutation: ClassVar[bool] = True
+    """Whether there are weights at all; an operator with values only says False."""
+    doubly_stochastic: ClassVar[bool] = False
+    """Whether the columns of the permutation sum to one too."""
+    equivariant: ClassVar[bool] = True
+    """Whether permuting the scores only permutes the columns of the permutation."""
+    hard_limit: ClassVar[float] = 1e-4
+    """A temperature at which scores that are 0.1 or more apart are as good as sorted exactly."""
+    hard_limit_atol: ClassVar[float] = 1e-3
+    """How far the weights may be from one-hot at that temperature."""
+    gradient_rtol: ClassVar[float] = 1e-5
+    """How near gradients are to central differences in float64, as a fraction."""
+
+    def __call__(self, x: jax.Array) -> Relaxation:
+        """Sorts scores softly and returns the weights with the values.
+
+        Args:
+          x: Scores `[..., n]`, floating.
+
+        Returns:
+          Values `[..., n]` and permutation `[..., n, n]`, with `values = permutation @ x`.
+
+        Raises:
+          TypeError: If `x` is not a floating array.
+          ValueError: If `x` is a scalar or longer than the operator allows, or if the operator has
+            no permutation.
+        """
+        return _relax(self, self._check(x, weights=True))
+
+    def permutation(self, x: jax.Array) -> jax.Array:
+        """Returns the soft permutation `[..., n, n]` of scores `[..., n]`; raises as a call."""
+        return _permutation(self, self._check(x, weights=True))
+
+    def sort(self, x: jax.Array) -> jax.Array:
+        """Returns the soft values `[..., n]` of scores `[..., n]`, at the least cost.
+
+        Raises:
+          TypeError: If `x` is not a floating array.
+          ValueError: If `x` is a scalar or longer than the operator allows.
+        """
+        return _sort(self, self._check(x))
+
+    def sort_by(self, keys: jax.Array, rows: jax.Array) -> jax.Array:
+        """Puts rows in the soft order of their keys, without forming the weights if avoidable.
+
+        Args:
+          keys: Scores `[..., n]`, floating.
+          rows: `[..., n, d]`, floating. NaN keys make all rows of that list NaN; NaN in a row
+            spreads to wherever the row has weight.
+
+        Returns:
+          `permutation(keys) @ rows`, of the shape and dtype of `rows`.
+
+        Raises:
+          TypeError: If an argument is not a floating array.
+          ValueError: If shapes do not match, or the operator cannot sort rows.
+        """
+        keys = self._check(keys, "keys", weights=True)
+        rows = check_scores("rows", rows)
+        if rows.shape[:-1] != keys.shape:
+            allowed = f"{(*keys.shape, 'd')} for keys of shape {keys.shape}"
+            raise ValueError(complaint("rows", f"shape {rows.shape}", allowed))
+        return _sort_by(self, keys, rows)
+
+    # What a subclass gives. Scores have n >= 2 and are finite float32 or float64.
+
+    def _permutation(self, scores: jax.Array) -> jax.Array:
+        """Turns scores `[..., n]` into weights `[..., n, n]`."""
+        raise NotImplementedError
+
+    def _apply(self, scores: jax.Array, rows: jax.Array) -> jax.Array:
+        """Applies the weights of `scores` to rows `[..., n, d]`; override if P can be avoided."""
+        return apply(self._permutation(scores), rows)
+
+    def _sort(self, scores: jax.Array) -> jax.Array:
+        """Gives soft values `[..., n]`; override if P can be avoided."""
+        return apply(self._permutation(scores), scores)
+
+    def _validate_length(self, n: int) -> None:
+        """Raises ValueError if rows of n scores are too long; override to set a limit."""
+
+    def _check(self, x: Any, argument: str = "x", *, weights: bool = False) -> jax.Array:
+        if weights and not self.has_permutation:
+            # The registry imports this module; it is needed here only to word the error.
+            from arlsort.operators import registry
+
+            able = [n for n, e in registry.REGISTRY.items() if e.operator.has_permutation]
+            raise ValueError(
+                complaint("operator", f"{type(self).__name__}, which has values only", able)
+            )
+        scores = check_scores(argument, x)
+        if jnp.ndim(getattr(self, "temperature", 0.0)):
+            shape = jnp.shape(self.temperature)  # type: ignore[attr-defined]
+            raise ValueError(
+                complaint("temperature", f"shape {shape}", "a scalar; use jax.vmap for several")
+            )
+        self._validate_length(scores.shape[-1])
+        return scores
+
+
+@jax.jit
+def _relax(operator: Operator, x: jax.Array) -> Relaxation:
+    scores = sanitise(x)
+    operator = _in_dtype(operator, scores.dtype)
+    weights = _weights(operator, scores)
+    values = apply(weights, scores)
+    return Relaxation(_finish_values(operator, x, values), _finish_weights(operator, x, weights))
+
+
+@jax.jit
+def _permutation(operator: Operator, x: jax.Array) -> jax.Array:
+    scores = sanitise(x)
+    weights = _weights(_in_dtype(operator, scores.dtype), scores)
+    return _finish_weights(operator, x, weights)
+
+
+@jax.jit
+def _sort(operator: Operator, x: jax.Array) -> jax.Array:
+    scores = sanitise(x)
+    operator = _in_dtype(operator, scores.dtype)
+    return _finish_values(operator, x, scores if x.shape[-1] < 2 else operator._sort(scores))
+
+
+@jax.jit
+def _sort_by(operator: Operator, keys: jax.Array, rows: jax.Array) -> jax.Array:
+    dtype = jnp.promote_types(_work_dtype(keys), _work_dtype(rows))
+    scores, work = sanitise(keys).astype(dtype), rows.astype(dtype)
+    operator = _in_dtype(operator, dtype)
+    relaxed = work if keys.shape[-1] < 2 else operator._apply(scores, work)
+    exact = None
+    if operator.hard:
+        exact = jnp.take_along_axis(rows, jnp.argsort(keys, axis=-1)[..., None], axis=-2)
+    return _finish(jnp.isnan(keys).any(axis=-1)[..., None, None], relaxed, exact, rows.dtype)
+
+
+def _weights(operator: Operator, scores: jax.Array) -> jax.Array:
+    n = scores.shape[-1]
+    return jnp.ones((*scores.shape, n), scores.dtype) if n < 2 else operator._permutation(scores)
+
+
+def _in_dtype(operator: Operator, dtype: jnp.dtype) -> Operator:
+    """Takes the float hyperparameters to the dtype of the computation; keys stay as they are."""
+
+    def cast(leaf: Any) -> Any:
+        known = getattr(leaf, "dtype", None)
+        number = known is None or jnp.issubdtype(known, np.number)
+        return jnp.asarray(leaf, dtype) if number and not jnp.ndim(leaf) else leaf
+
+    return jax.tree.map(cast, operator)
+
+
+def _work_dtype(x: jax.Array) -> jnp.dtype:
+    return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def sanitise(x: jax.Array) -> jax.Array:
+    """Makes scores finite; rows with NaN become ties, so that no NaN reaches any gradient."""
+    work = x.astype(_work_dtype(x))
+    limit = float(jnp.finfo(work.dtype).max) / 2**_HEADROOM_BITS
+    return jnp.clip(jnp.where(jnp.isnan(x).any(axis=-1, keepdims=True), 0.0, work), -limit, limit)
+
+
+def _finish_values(operator: Operator, x: jax.Array, values: jax.Array) -> jax.Array:
+    exact = jnp.sort(x, axis=-1) if operator.hard else None
+    return _finish(jnp.isnan(x).any(axis=-1)[..., None], values, exact, x.dtype)
+
+
+def _finish_weights(operator: Operator, x: jax.Array, weights: jax.Array) -> jax.Array:
+    exact = from_order(jnp.argsort(x, axis=-1), x.dtype) if operator.hard else None
+    return _finish(jnp.isnan(x).any(axis=-1)[..., None, None], weights, exact, x.dtype)
+
+
+def _finish(
+    spoilt: jax.Array, relaxed: jax.Array, exact: jax.Array | None, dtype: jnp.dtype
+) -> jax.Array:
+    """Applies straight-through and the caller's dtype, and puts NaN where the input had it."""
+    if exact is None:
+        result = relaxed.astype(dtype)
+    else:
+        # The difference is exactly zero: every normal number comes out to the last bit.
+        # That of two infinities would be NaN.
+        surrogate = jnp.where(jnp.isfinite(relaxed), relaxed - lax.stop_gradient(relaxed), 0.0)
+        surrogate = surrogate.astype(dtype)
+        result = lax.stop_gradient(exact) + surrogate
+    return jnp.where(spoilt, jnp.nan, result)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exact sort, behind the same interface as its relaxations."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from arlsort.operators import base
+from arlsort.permutation import from_order
+
+
+@base.register
+@dataclasses.dataclass(frozen=True)
+class Hard(base.Operator):
+    """The exact sort: a step function, here as the reference and for evaluation.
+
+    Its permutation is one-hot, `P[i, order[i]] = 1` with `order` the stable argsort, so ties keep
+    their order: a one-hot row cannot share weight. The values' gradient is that permutation, as
+    for `jnp.sort`; the permutation itself has none.
+
+    Attributes:
+      hard: Always True; there is nothing softer underneath.
+
+    Raises:
+      ValueError: If `hard` is False.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(Hard().sort(jnp.array([3.0, 1.0, 2.0])))
+      [1. 2. 3.]
+    """
+
+    hard: bool = dataclasses.field(default=True, kw_only=True, metadata=base.STATIC)
+
+    doubly_stochastic: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        base.check_choice("hard", self.hard, (True,))
+
+    def _permutation(self, scores: jax.Array) -> jax.Array:
+        return from_order(jnp.argsort(scores, axis=-1), scores.dtype)
+
+    def _apply(self, scores: jax.Array, rows: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(rows, jnp.argsort(scores, axis=-1)[..., None], axis=-2)
+
+    def _sort(self, scores: jax.Array) -> jax.Array:
+        return jnp.sort(scores, axis=-1)

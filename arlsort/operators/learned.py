@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LearnedSort: a graph network that has learned to execute a sorting algorithm."""
+
+import dataclasses
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from arlsort.operators import base
+from arlsort.reasoner import checkpoint as checkpoints
+from arlsort.reasoner import inference
+from arlsort.reasoner.config import ALGORITHMS
+from arlsort.reasoner.readout import MAX_POWER, READOUTS, permutation
+
+_HOTTEST = 1e6  # in ranges of a list: there is nothing left of it long before
+_SMALLEST_SPAN = 1e-30  # keeps its reciprocal, a gradient, far from overflow in float32
+
+
+@base.register
+@dataclasses.dataclass(frozen=True)
+class LearnedSort(base.Operator):
+    """The trace of a textbook sort, averaged over noise, as a trained network predicts it.
+
+    A triplet-MPNN was trained on `E[trace(x + z)]`, the trace of the algorithm averaged over unit
+    noise z on every key. Its soft output pointers are S[j, i], the weight of i preceding j in the
+    cyclic order, and F[j], the weight of j being first. The permutation is read from two chains,
+    forward from the first element, `P[0] = F`, `P[k + 1] = S @ P[k]`, and backward from the last,
+    `S.T @ F`, mixed by position and balanced. Noise of standard deviation `temperature` beside
+    scores of range R is unit noise beside scores of range `R / temperature`: that is how the
+    temperature enters.
+
+    Scores become keys in one of two ways. With `normalize=True` each list is first mapped affinely
+    to range 1, so the result does not depend on the scale or offset of `x`, and the temperature is
+    a fraction of the list's range. With `normalize=False` only the mean is taken off, and the
+    temperature is in the unit of `x`: for training a network, which then learns its own scale.
+
+    The checkpoint has a sharpest spread, measured and written in its card. A lower temperature, or
+    scores more widely spread, are brought back to it; below it the pointers are raised to a power
+    up to 16 instead, which is what `temperature=0` means. Rows of P sum to one, columns nearly. The
+    network also sees where each key stands, so P is nearly, but not exactly, equivariant.
+
+    Attributes:
+      algorithm: `"insertion_sort"`, `"bubble_sort"` or `"quicksort"`.
+      temperature: Standard deviation of the noise; >= 0.
+      normalize: Whether to map each list to range 1 first.
+      allow_extrapolation: Whether to accept lists longer than the checkpoint was validated for.
+      readout: `"two_ended"`, or `"chain"` for the forward chain alone.
+      checkpoint: A `.safetensors` file of your own training, read once; by default the shipped one.
+
+    Raises:
+      ValueError: If a hyperparameter is out of range, or (when called) a list is too long.
+      arlsort.reasoner.checkpoint.CheckpointError: If the checkpoint is missing or damaged.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(LearnedSort(temperature=0.0).sort(jnp.array([3.0, 1.0, 2.0])).round(1))
+      [1. 2. 3.]
+
+    References:
+      Veličković et al., The CLRS Algorithmic Reasoning Benchmark, ICML 2022; Ibarz et al., A
+      Generalist Neural Algorithmic Learner, LoG 2022; Berthet et al., Learning with Differentiable
+      Perturbed Optimizers, NeurIPS 2020.
+    """
+
+    algorithm: str = dataclasses.field(default="insertion_sort", metadata=base.STATIC)
+    temperature: ArrayLike = 0.1
+    normalize: bool = dataclasses.field(default=True, metadata=base.STATIC)
+    allow_extrapolation: bool = dataclasses.field(default=False, metadata=base.STATIC)
+    readout: str = dataclasses.field(default="two_ended", metadata=base.STATIC)
+    checkpoint: str | None = dataclasses.field(default=None, metadata=base.STATIC)
+
+    equivariant = False
+    hard_limit = 0.0
+    gradient_rtol = 1e-4
+
+    def __post_init__(self) -> None:
+        base.check_choice("algorithm", self.algorithm, tuple(ALGORITHMS))
+        base.check_choice("readout", self.readout, READOUTS)
+        base.check_number("temperature", self.temperature, "a finite number >= 0", 0.0, jnp.inf)
+        for name in ("normalize", "allow_extrapolation"):
+            base.check_choice(name, getattr(self, name), (False, True))
+        if isinstance(self.checkpoint, os.PathLike):
+            object.__setattr__(self, "checkpoint", os.fspath(self.checkpoint))
+        if not isinstance(self.checkpoint, str | None):
+            raise TypeError(base.complaint("checkpoint", repr(self.checkpoint), "a path or None"))
+
+    def log_pointers(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The soft output pointers of the reasoner, in logs: what the pointer likelihood needs.
+
+        Args:
+          x: Scores `[..., n]`, floating, n >= 2.
+
+        Returns:
+          `log_pred[..., n, n]`, row j the log weights of j's predecessor (the first element's is
+          the last: the order is a cycle), and `log_first[..., n]`, the log weights of being first.
+          A list with a NaN gives NaN.
+
+        Raises:
+          TypeError: If `x` is not a floating array.
+          ValueError: If `x` is a scalar, has fewer than two scores, or is too long.
+        """
+        x = self._check(x, weights=True)
+        if x.shape[-1] < 2:
+            raise ValueError(base.complaint("x", f"shape {x.shape}", "2 or more scores in a list"))
+        return _log_pointers(self, x)
+
+    def _permutation(self, scores: jax.Array) -> jax.Array:
+        log_pred, log_first = self._pointers(scores)
+        power = self._power(scores)
+        return permutation(log_pred, log_first, power=power, readout=self.readout)
+
+    def _pointers(self, scores: jax.Array) -> tuple[jax.Array, jax.Array]:
+        model = self._checkpoint()
+        keys = self._keys(scores, model)
+        n = keys.shape[-1]
+        log_pred, log_first = inference.log_pointers(
+            model.params, model.config, keys.reshape(-1, n), model.noise
+        )
+        return log_pred.reshape(*keys.shape, n), log_first.reshape(keys.shape)
+
+    def _keys(self, scores: jax.Array, model: checkpoints.Checkpoint) -> jax.Array:
+        """Scores at the scale the network was trained for, `[..., n]`."""
+        unit = inference.unit_range(scores)
+        if model.noise is None:  # trained on clean keys in [0, 1], which have no scale
+            if not self.normalize:
+                received = "False with a checkpoint trained on clean keys"
+                raise ValueError(base.complaint("normalize", received, "True"))
+            return unit - jnp.min(unit, axis=-1, keepdims=True)
+        relative, coldest = self._relative_temperature(scores), 1.0 / model.sharpest_spread
+        if not self.normalize:
+            centred = (scores - jnp.mean(scores, axis=-1, keepdims=True)) / self._span(scores)
+            unit = jnp.where(relative < coldest, unit, centred)
+        return unit / jnp.maximum(relative, coldest)
+
+    def _power(self, scores: jax.Array) -> jax.Array:
+        """How far the temperature is below the coldest, as a power of the pointers, 1 to 16."""
+        coldest = 1.0 / self._checkpoint().sharpest_spread
+        relative = jnp.maximum(self._relative_temperature(scores), coldest / MAX_POWER)
+        return jnp.maximum(coldest / relative, 1.0)
+
+    def _relative_temperature(self, scores: jax.Array) -> jax.Array:
+        """The temperature as a fraction of the range of each list, `[..., 1]`."""
+        temperature = jnp.asarray(self.temperature, scores.dtype)
+        return jnp.minimum(temperature / self._span(scores), _HOTTEST)
+
+    def _span(self, scores: jax.Array) -> jax.Array:
+        """The unit of the temperature, `[..., 1]`: each list's range, or 1 if normalized."""
+        if self.normalize:
+            return jnp.ones((*scores.shape[:-1], 1), scores.dtype)
+        span = jax.lax.stop_gradient(inference.safe_range(scores))
+        return jnp.maximum(span, _SMALLEST_SPAN)
+
+    def _checkpoint(self) -> checkpoints.Checkpoint:
+        if self.checkpoint is None:
+            return checkpoints.shipped(self.algorithm)
+        model = checkpoints.load_once(self.checkpoint)
+        if model.config.algorithm != self.algorithm:
+            received = f"{self.algorithm!r} with a checkpoint trained on {model.config.algorithm!r}"
+            raise ValueError(base.complaint("algorithm", received, repr(model.config.algorithm)))
+        return model
+
+    def _validate_length(self, n: int) -> None:
+        if self.allow_extrapolation:
+            return
+        path = pathlib.Path(self.checkpoint) if self.checkpoint else None
+        limit = checkpoints.validated_length(path, self.algorithm)
+        if n > limit:
+            # The registry imports this module; it is needed here only to word the error.
+            from arlsort.operators import registry
+
+            others = (k for k, e in registry.REGISTRY.items() if e.operator is not LearnedSort)
+            raise ValueError(
+                base.complaint(
+                    "x",
+                    f"lists of {n} scores",
+                    f"at most {limit}, the length to which this checkpoint of {self.algorithm} is "
+                    "validated; pass allow_extrapolation=True to try, or take an operator without "
+                    f"a limit: {', '.join(others)}",
+                )
+            )
+
+
+@jax.jit
+def _log_pointers(operator: LearnedSort, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    spoilt = jnp.isnan(x).any(axis=-1)[..., None]
+    log_pred, log_first = operator._pointers(base.sanitise(x))
+    lowest = float(jnp.finfo(x.dtype).min)  # CLRS's -1e6 on the diagonal overflows float16
+    return (
+        jnp.where(spoilt[..., None], jnp.nan, jnp.maximum(log_pred, lowest)).astype(x.dtype),
+        jnp.where(spoilt, jnp.nan, jnp.maximum(log_first, lowest)).astype(x.dtype),
+    )

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SoftSort: a softmax around each sorted value."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from arlsort.operators import base
+
+
+@base.register
+@dataclasses.dataclass(frozen=True)
+class SoftSort(base.Operator):
+    """A softmax over the distances to each sorted value.
+
+    `P[i, :] = softmax_j(-|sort(x)[i] - x[j]| ** power / temperature)`, the paper's definition in
+    ascending order. Rows sum to one, columns need not. The largest weight of row i is always that
+    of the input at position i, at any temperature.
+
+    Attributes:
+      temperature: The paper's τ, in the unit of the scores to the given power; > 0.
+      power: 1 or 2, the paper's p.
+
+    Raises:
+      ValueError: If a hyperparameter is out of range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(SoftSort(temperature=0.1).sort(jnp.array([3.0, 1.0, 2.0])).round(1))
+      [1. 2. 3.]
+
+    References:
+      Prillo and Eisenschlos, SoftSort: A Continuous Relaxation for the argsort Operator,
+      ICML 2020.
+    """
+
+    temperature: ArrayLike = 1.0
+    power: int = dataclasses.field(default=1, metadata=base.STATIC)
+
+    def __post_init__(self) -> None:
+        base.check_positive("temperature", self.temperature)
+        base.check_choice("power", self.power, (1, 2))
+
+    def _permutation(self, scores: jax.Array) -> jax.Array:
+        distance = jnp.abs(jnp.sort(scores, axis=-1)[..., :, None] - scores[..., None, :])
+        return base.softmax(-(distance**self.power), self.temperature)

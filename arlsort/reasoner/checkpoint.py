@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints of a reasoner: parameters as safetensors, everything else in a JSON card beside them.
+
+The card holds the configurations, the scores measured and the SHA-256 of the parameters' file.
+Writes are atomic and the card is written last, so a card never describes a file that is not whole.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import haiku as hk
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from arlsort.reasoner.config import ReasonerConfig, TrainingConfig, algorithm_spec, from_dict
+
+WEIGHTS = pathlib.Path(__file__).parent / "weights"
+
+_SEPARATOR = "::"  # between module and parameter name; Haiku's module names contain "/"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is missing, damaged, or not what its card says."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A trained reasoner.
+
+    Attributes:
+      params: Haiku parameters, float32.
+      config: the network.
+      training: what it was trained on.
+      card: the whole JSON card.
+    """
+
+    params: hk.Params
+    config: ReasonerConfig
+    training: TrainingConfig
+    card: Mapping[str, Any]
+
+    @property
+    def validated_length(self) -> int:
+        """The longest list on which it has been measured to sort."""
+        return int(self.card["validated_length"])
+
+    @property
+    def noise(self) -> str | None:
+        """Law of the perturbation it averages over; None when trained on clean keys."""
+        return self.training.noise if self.training.hints == "perturbed" else None
+
+    @property
+    def sharpest_spread(self) -> float:
+        """The range of scores at which it was measured to sort most exactly."""
+        return float(self.card["sharpest_spread"])
+
+
+def write_atomically(path: pathlib.Path, data: bytes) -> None:
+    """Writes a file so that a reader sees the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def save(
+    path: str | os.PathLike[str],
+    params: hk.Params,
+    config: ReasonerConfig,
+    training: TrainingConfig,
+    *,
+    validated_length: int,
+    sharpest_spread: float,
+    scores: Mapping[str, Any],
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes ``path`` (``.safetensors``) and its card, the same name with ``.json``.
+
+    Args:
+      path: where to.
+      params: Haiku parameters.
+      config: the network.
+      training: what it was trained on.
+      validated_length: the longest list on which it has been measured to sort.
+      sharpest_spread: the range of scores at which it was measured to sort most exactly.
+      scores: what was measured.
+      details: more facts for the card, such as versions and steps taken.
+    """
+    path = _weights_path(path)
+    tensors = {
+        f"{module}{_SEPARATOR}{name}": np.asarray(value, np.float32)
+        for module, leaves in params.items()
+        for name, value in leaves.items()
+    }
+    data = safetensors.numpy.save(tensors)
+    card = {
+        "format": 1,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "validated_length": validated_length,
+        "sharpest_spread": sharpest_spread,
+        "scores": dict(scores),
+        "reasoner": dataclasses.asdict(config),
+        "training": dataclasses.asdict(training),
+        **(details or {}),
+    }
+    write_atomically(path, data)
+    write_atomically(path.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
+
+
+def load(path: str | os.PathLike[str]) -> Checkpoint:
+    """Reads a checkpoint and verifies it against its card.
+
+    Raises:
+      CheckpointError: if a file is missing, unreadable, or does not match the card.
+    """
+    path = _weights_path(path)
+    card = load_card(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path}: cannot be read ({error.strerror})") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != card.get("sha256"):
+        raise CheckpointError(
+            f"checkpoint {path}: damaged, its SHA-256 is {digest[:12]}... and its card says "
+            f"{str(card.get('sha256'))[:12]}...; install or train it again"
+        )
+    try:
+        tensors = safetensors.numpy.load(data)
+        config = from_dict(ReasonerConfig, card["reasoner"])
+        training = from_dict(TrainingConfig, card["training"])
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {path}: not a reasoner's ({error})") from error
+    params: dict[str, dict[str, Any]] = {}
+    for name, value in tensors.items():
+        module, _, leaf = name.rpartition(_SEPARATOR)
+        params.setdefault(module, {})[leaf] = value
+    return Checkpoint(params, config, training, card)
+
+
+def load_card(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads the JSON card of a checkpoint; raises CheckpointError if there is none."""
+    card = _weights_path(path).with_suffix(".json")
+    try:
+        content = json.loads(card.read_text())
+    except OSError as error:
+        raise CheckpointError(
+            f"checkpoint card {card}: cannot be read ({error.strerror})"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"checkpoint card {card}: damaged ({error})") from error
+    if not isinstance(content, dict) or not isinstance(content.get("validated_length"), int):
+        raise CheckpointError(f"checkpoint card {card}: no card of a reasoner")
+    return content
+
+
+@functools.cache
+def shipped(algorithm: str) -> Checkpoint:
+    """The checkpoint that comes with the library, read once."""
+    return load(WEIGHTS / f"{algorithm_spec(algorithm).name}.safetensors")
+
+
+@functools.cache
+def load_once(path: str) -> Checkpoint:
+    """As :func:`load`, once for each path."""
+    return load(path)
+
+
+@functools.cache
+def validated_length(path: pathlib.Path | None, algorithm: str) -> int:
+    """Reads from the card alone how long a list may be; ``path=None`` for the shipped one."""
+    card = load_card(path or WEIGHTS / f"{algorithm_spec(algorithm).name}.safetensors")
+    return int(card["validated_length"])
+
+
+def load_clrs(path: str | os.PathLike[str], algorithm: str, hidden_size: int) -> hk.Params:
+    """Parameters of a checkpoint written by ``clrs.models.BaselineModel.save_model``.
+
+    CLRS reads its own file, which is a pickle: load only files you trust. Needs the ``clrs`` extra.
+
+    Args:
+      path: the file.
+      algorithm: the sort it was trained on, alone and first in its specs.
+      hidden_size: its ``hidden_dim``.
+
+    Raises:
+      CheckpointError: if the parameters are not those of such a model.
+    """
+    from arlsort.reasoner import clrs_bridge
+
+    path = pathlib.Path(path)
+    try:
+        params = clrs_bridge.restore_baseline(path, algorithm, hidden_size)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"checkpoint {path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise CheckpointError(f"checkpoint {path}: {error}") from error
+    return {module: dict(leaves) for module, leaves in params.items()}
+
+
+def _weights_path(path: str | os.PathLike[str]) -> pathlib.Path:
+    path = pathlib.Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"path: got {str(path)!r}, must end in .safetensors")
+    return path

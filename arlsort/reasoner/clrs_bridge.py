@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one place that touches dm-clrs: its samplers, its model and its score.
+
+Importing this module imports dm-clrs and with it TensorFlow; nothing that ``import arlsort`` or a
+shipped checkpoint needs does so.
+"""
+
+import contextlib
+import itertools
+import pathlib
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import clrs
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from arlsort.reasoner import network
+from arlsort.reasoner.config import ReasonerConfig, TrainingConfig, algorithm_spec
+from arlsort.reasoner.hints import Batch
+
+
+def feedback(
+    algorithm: str, n: int, batch_size: int, seed: int, *, random_pos: bool = True
+) -> tuple[Any, Any]:
+    """One batch of CLRS's sampler, with its spec, after CLRS's own processing.
+
+    Uniform keys; ``clrs.process_random_pos`` unless turned off; ``clrs.process_permutations``, so
+    that the output is a cyclic permutation pointer and a mask of the first element.
+    """
+    sampler, spec = clrs.build_sampler(
+        algorithm, num_samples=-1, length=n, seed=seed, track_max_steps=False
+    )
+    batches = iter([sampler.next(batch_size)])
+    if random_pos:
+        batches = clrs.process_random_pos(batches, np.random.RandomState(seed))
+    spec, batches = clrs.process_permutations(spec, batches, True)
+    with jax.numpy_rank_promotion("allow"):  # CLRS relies on it
+        return spec, next(batches)
+
+
+def to_batch(feedback: Any, num_hints: int | None = None) -> Batch:
+    """Converts a batch of CLRS's samplers, after ``clrs.process_permutations(..., True)``.
+
+    Args:
+      feedback: ``clrs.Feedback`` of insertion sort, bubble sort or quicksort.
+      num_hints: pad the hints to this many states, so that batches share a shape.
+
+    Raises:
+      ValueError: if the output is not a permutation pointer with its mask.
+    """
+    inputs = {
+        probe.name: jnp.asarray(probe.data, jnp.float32) for probe in feedback.features.inputs
+    }
+    outputs = {probe.name: jnp.asarray(probe.data, jnp.float32) for probe in feedback.outputs}
+    if "pred_mask" not in outputs:
+        raise ValueError(
+            "feedback: the output is no permutation pointer; pass the batches through "
+            "clrs.process_permutations(spec, batches, True) first"
+        )
+
+    def padded(probe: Any) -> np.ndarray:
+        missing = max(0, (num_hints or 0) - probe.data.shape[0])
+        return np.pad(probe.data, [(0, missing)] + [(0, 0)] * (probe.data.ndim - 1))
+
+    hints = {probe.name: padded(probe) for probe in feedback.features.hints}
+    pointers = jax.nn.one_hot(hints.pop("pred_h").astype(np.int32), inputs["key"].shape[-1])
+    return Batch(
+        keys=inputs["key"],
+        pos=inputs["pos"],
+        pointers=pointers,
+        masks={name: jnp.asarray(mask, jnp.float32) for name, mask in hints.items()},
+        pred=outputs["pred"],
+        pred_mask=outputs["pred_mask"],
+        lengths=jnp.asarray(feedback.features.lengths, jnp.int32),
+    )
+
+
+def batches(algorithm: str, training: TrainingConfig, start: int = 0) -> Iterator[Batch]:
+    """Endless batches of CLRS's samplers, made ahead of time in a thread.
+
+    The batch of step s depends on the seed and s alone, so a resumed run sees the same data.
+    """
+    ahead: queue.Queue[Batch | Exception] = queue.Queue(maxsize=8)
+    stop = threading.Event()
+
+    def make(step: int) -> Batch:
+        n = training.lengths[step % len(training.lengths)]
+        seed = int(np.random.SeedSequence([training.seed, step]).generate_state(1)[0])
+        _, data = feedback(algorithm, n, training.lists(n), seed)
+        return to_batch(data, algorithm_spec(algorithm).num_hints(n))
+
+    def put(item: Batch | Exception) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                return ahead.put(item, timeout=0.2)
+
+    def produce() -> None:
+        try:
+            for step in itertools.count(start):
+                if stop.is_set():
+                    return
+                put(make(step))
+        except Exception as error:  # raised again where the batch is asked for
+            put(error)
+
+    threading.Thread(target=produce, daemon=True).start()
+    try:
+        while True:
+            item = ahead.get()
+            if isinstance(item, Exception):
+                raise item
+            yield item
+    finally:
+        stop.set()
+
+
+def restore_baseline(path: pathlib.Path, algorithm: str, hidden_size: int) -> hk.Params:
+    """Parameters of a file written by ``BaselineModel.save_model``, read by CLRS itself."""
+    if not path.is_file():
+        raise FileNotFoundError(2, "no such file", str(path))
+    spec, data = feedback(algorithm, 4, 1, 0)
+    config = ReasonerConfig(algorithm, hidden_size=hidden_size)
+    model = clrs.models.BaselineModel(
+        spec=spec,
+        dummy_trajectory=data,
+        processor_factory=clrs.get_processor_factory(
+            "triplet_mpnn",
+            use_ln=config.use_layer_norm,
+            nb_triplet_fts=config.nb_triplet_fts,
+            nb_heads=1,
+        ),
+        hidden_dim=hidden_size,
+        encode_hints=True,
+        decode_hints=True,
+        checkpoint_path=str(path.parent),
+    )
+    model.init(data.features, 0)  # type: ignore[arg-type]
+    expected = jax.tree.map(jnp.shape, dict(model.params))
+    model.params = {}  # CLRS merges what it reads into what is there
+    model.restore_model(path.name)
+    found = jax.tree.map(jnp.shape, dict(model.params))
+    if found != expected:
+        differing = sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k))
+        raise ValueError(f"its parameters do not fit, first at {differing[0]}")
+    return model.params
+
+
+def micro_f1(
+    params: hk.Params,
+    config: ReasonerConfig,
+    n: int,
+    *,
+    noise: str | None,
+    spread: float,
+    num_lists: int = 32,
+    seed: int = 0,
+) -> float:
+    """CLRS's score of the output pointers on its own samples: ``clrs.evaluate``'s micro-F1.
+
+    Args:
+      params: parameters.
+      config: the reasoner.
+      n: list length.
+      noise: law of the perturbation it was trained with; None for clean keys, used as they are.
+      spread: else the keys are centred and multiplied by this.
+      num_lists: test lists.
+      seed: of CLRS's sampler.
+    """
+    _, data = feedback(config.algorithm, n, num_lists, seed, random_pos=False)
+    batch = to_batch(data)
+    keys = batch.keys
+    if noise is not None:
+        keys = (keys - jnp.mean(keys, axis=-1, keepdims=True)) * spread
+    prediction = _predict(params, keys, batch.pos, config, noise)
+    soft = {"pred": prediction.pred, "pred_mask": prediction.pred_mask}
+    hard = {
+        probe.name: clrs.DataPoint(
+            probe.name,
+            probe.location,
+            probe.type_,
+            np.asarray(jax.nn.one_hot(jnp.argmax(soft[probe.name], axis=-1), n)),
+        )
+        for probe in data.outputs
+    }
+    return float(clrs.evaluate(data.outputs, hard)["score"])
+
+
+def _predict(
+    params: hk.Params, keys: jax.Array, pos: jax.Array, config: ReasonerConfig, noise: str | None
+) -> network.Prediction:
+    apply = jax.jit(network.transform(config).apply, static_argnames="noise")
+    return apply(params, None, keys, pos, noise=noise)

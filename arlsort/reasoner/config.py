@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a reasoner is made of and what it was trained on: the frozen configurations.
+
+Every number that shapes a forward pass or a training run is a field here, with its source.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+NOISES: Final = ("gaussian", "logistic", "cauchy")
+
+
+@dataclasses.dataclass(frozen=True)
+class AlgorithmSpec:
+    """Which probes CLRS records of a sort, and for how many steps.
+
+    Attributes:
+      name: CLRS's name of the algorithm.
+      mask_hints: names of the hints of type MASK_ONE over nodes (one node is marked). Every sort
+        also has ``pred_h``, a POINTER from each element to its predecessor.
+    """
+
+    name: str
+    mask_hints: tuple[str, ...]
+
+    def num_hints(self, n: int) -> int:
+        """Number of recorded states for ``n`` keys; for quicksort the most that can occur.
+
+        Insertion sort records its outer loop only (n states), bubble sort every comparison
+        (n(n-1)/2 + 1), quicksort every comparison and every pivot swap (at most n(n+1)/2 - 1).
+        """
+        if self.name == "insertion_sort":
+            return max(n, 1)
+        if self.name == "bubble_sort":
+            return n * (n - 1) // 2 + 1
+        return max(n * (n + 1) // 2 - 1, 1)
+
+
+ALGORITHMS: Final[Mapping[str, AlgorithmSpec]] = {
+    "insertion_sort": AlgorithmSpec("insertion_sort", ("i", "j")),
+    "bubble_sort": AlgorithmSpec("bubble_sort", ("i", "j")),
+    "quicksort": AlgorithmSpec("quicksort", ("p", "r", "i", "j")),
+}
+
+
+def algorithm_spec(algorithm: str) -> AlgorithmSpec:
+    """Returns the spec of ``algorithm``; raises ValueError naming the known ones."""
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"algorithm: got {algorithm!r}, allowed are {', '.join(ALGORITHMS)}")
+    return ALGORITHMS[algorithm]
+
+
+@dataclasses.dataclass(frozen=True)
+class ReasonerConfig:
+    """The network: CLRS's encode-process-decode around a triplet-MPNN.
+
+    Defaults that are CLRS's own (its ``run.py`` and ``decoders.py``): layer norm, 8 triplet
+    features, output Sinkhorn of 10 rounds at temperature 0.1, soft hints fed back.
+
+    Attributes:
+      algorithm: the sort to execute.
+      hidden_size: width of every hidden feature.
+      nb_triplet_fts: number of triplet features.
+      use_layer_norm: layer norm after each processor step.
+      processor: ``"factored"`` is this library's exact and faster form; ``"clrs"`` runs the
+        processor built by ``clrs.get_processor_factory("triplet_mpnn", ...)`` on the same
+        parameters (needs the ``clrs`` extra).
+      sinkhorn_steps: rounds of row and column normalisation of the output pointer.
+      sinkhorn_temperature: divides the output pointer's logits before them.
+    """
+
+    algorithm: str = "insertion_sort"
+    hidden_size: int = 64
+    nb_triplet_fts: int = 8
+    use_layer_norm: bool = True
+    processor: str = "factored"
+    sinkhorn_steps: int = 10
+    sinkhorn_temperature: float = 0.1
+
+    def __post_init__(self) -> None:
+        algorithm_spec(self.algorithm)
+        if self.processor not in ("factored", "clrs"):
+            raise ValueError(f"processor: got {self.processor!r}, allowed are factored, clrs")
+        for field in ("hidden_size", "nb_triplet_fts", "sinkhorn_steps"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field}: got {getattr(self, field)}, must be at least 1")
+        if self.sinkhorn_temperature <= 0:
+            raise ValueError(
+                f"sinkhorn_temperature: got {self.sinkhorn_temperature}, must be positive"
+            )
+
+    @property
+    def spec(self) -> AlgorithmSpec:
+        """The probes of the algorithm."""
+        return ALGORITHMS[self.algorithm]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How a reasoner is trained.
+
+    With ``hints="perturbed"`` (default) each list of scores is copied, every copy gets
+    independent unit noise, the sort runs on every copy, and the *mean* trace is the target, so the
+    network learns the amortised perturbed sort: temperature is the scale of the scores. With
+    ``hints="clrs"`` the batches are those of CLRS's own samplers: clean uniform keys, hard traces.
+
+    Attributes:
+      lengths: list lengths, visited in turn.
+      batch_size: most lists per step.
+      pairs_per_batch: a step takes fewer lists when ``lists * n * n`` would exceed this, so that
+        long lists do not take all the time.
+      steps: optimiser steps.
+      learning_rate: peak of the cosine schedule.
+      warmup_steps: linear warm-up before it.
+      grad_clip: clip of the gradient's global norm.
+      ema_decay: decay of the averaged weights, which are the ones kept.
+      hints: ``"perturbed"`` or ``"clrs"``.
+      noise: law of the unit noise.
+      copies: perturbed copies averaged per list.
+      min_spread, max_spread: scores have a range drawn log-uniformly between these.
+      hint_weight: weight of the hint losses beside the output losses (CLRS uses 1).
+      seed: of parameters and data.
+    """
+
+    lengths: tuple[int, ...] = (2, 3, 4, 5, 7, 8)
+    batch_size: int = 64
+    pairs_per_batch: int = 2048
+    steps: int = 6000
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    grad_clip: float = 1.0
+    ema_decay: float = 0.998
+    hints: str = "perturbed"
+    noise: str = "gaussian"
+    copies: int = 16
+    min_spread: float = 0.5
+    max_spread: float = 4000.0
+    hint_weight: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.hints not in ("perturbed", "clrs"):
+            raise ValueError(f"hints: got {self.hints!r}, allowed are perturbed, clrs")
+        if self.noise not in NOISES:
+            raise ValueError(f"noise: got {self.noise!r}, allowed are {', '.join(NOISES)}")
+        if not self.lengths or min(self.lengths) < 2:
+            raise ValueError(f"lengths: got {self.lengths}, each must be at least 2")
+        if not 0 < self.min_spread <= self.max_spread:
+            raise ValueError(
+                f"min_spread, max_spread: got {self.min_spread}, {self.max_spread}, need "
+                "0 < min_spread <= max_spread"
+            )
+        for field in ("batch_size", "pairs_per_batch", "steps", "copies"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field}: got {getattr(self, field)}, must be at least 1")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay: got {self.ema_decay}, must be in [0, 1)")
+        if self.learning_rate <= 0 or self.grad_clip <= 0:
+            raise ValueError(
+                f"learning_rate, grad_clip: got {self.learning_rate}, {self.grad_clip}, must be "
+                "positive"
+            )
+
+    def lists(self, n: int) -> int:
+        """Number of lists of length ``n`` in a step."""
+        return max(1, min(self.batch_size, self.pairs_per_batch // (n * n)))
+
+
+def from_dict(cls: type, fields: Mapping[str, Any]) -> Any:
+    """Builds a configuration from a JSON object, turning its lists into tuples."""
+    known = {field.name for field in dataclasses.fields(cls)}
+    unknown = sorted(set(fields) - known)
+    if unknown:
+        raise ValueError(f"{cls.__name__}: unknown fields {unknown}, allowed are {sorted(known)}")
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training targets: the trace of a sort, averaged over perturbed copies of the scores.
+
+A reasoner trained to be right is a step function and teaches nothing. The target here is the
+*mean* trace under noise, E[trace(x + z)] with z of unit scale and independent for every key: a
+smooth function of x whose sharpness is the scale of x. Its mean over finitely many copies is an
+unbiased soft target for the cross-entropies.
+
+Reference: Berthet et al., *Learning with Differentiable Perturbed Optimizers*, NeurIPS 2020 (the
+perturbation); Veličković et al., ICML 2022 (the traces).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from arlsort.reasoner.config import NOISES, TrainingConfig, algorithm_spec
+from arlsort.reasoner.traces import Trace, predecessors, trace
+
+Array = jax.Array
+
+
+class Batch(NamedTuple):
+    """One batch of lists with soft or hard targets.
+
+    Attributes:
+      keys: ``[b, n]`` the scores the network sees.
+      pos: ``[b, n]`` increasing positions in [0, 1).
+      pointers: ``[T, b, n, n]`` hint ``pred_h`` as weights over predecessors.
+      masks: each MASK_ONE hint, ``[T, b, n]``.
+      pred: ``[b, n, n]`` output pointers, cyclic: the first element points to the last.
+      pred_mask: ``[b, n]`` output mask of the first element.
+      lengths: ``[b]`` number of recorded states.
+    """
+
+    keys: Array
+    pos: Array
+    pointers: Array
+    masks: dict[str, Array]
+    pred: Array
+    pred_mask: Array
+    lengths: Array
+
+
+def sample_noise(key: Array, noise: str, shape: tuple[int, ...]) -> Array:
+    """Draws unit noise: standard normal, or logistic or Cauchy of scale 1."""
+    if noise == "gaussian":
+        return jax.random.normal(key, shape)
+    if noise == "logistic":
+        return jax.random.logistic(key, shape)
+    if noise == "cauchy":
+        return jax.random.cauchy(key, shape)
+    raise ValueError(f"noise: got {noise!r}, allowed are {', '.join(NOISES)}")
+
+
+def probability_not_larger(difference: Array, noise: str) -> Array:
+    """P(a + z <= b + z') for ``difference = b - a`` and independent unit noise z, z'."""
+    if noise == "gaussian":
+        return jax.scipy.stats.norm.cdf(difference / jnp.sqrt(2.0).astype(difference.dtype))
+    if noise == "cauchy":
+        return 0.5 + jnp.arctan(difference / 2) / jnp.pi
+    if noise == "logistic":
+        # With e = exp(-|d|): P = 1 - e (|d| - 1 + e) / (1 - e)^2 for d >= 0; 1/2 + d/6 near 0.
+        d = jnp.abs(difference)
+        near = d < 0.05
+        far = jnp.where(near, 1.0, d)
+        e = jnp.exp(-far)
+        upper = 1 - e * (far - 1 + e) / (1 - e) ** 2
+        upper = jnp.where(near, 0.5 + d / 6, upper)
+        return jnp.where(difference >= 0, upper, 1 - upper)
+    raise ValueError(f"noise: got {noise!r}, allowed are {', '.join(NOISES)}")
+
+
+def initial_hints(algorithm: str, keys: Array, noise: str | None) -> tuple[Array, dict[str, Array]]:
+    """The hints before the first step, exactly: ``pred_h`` ``[b, n, n]`` and masks ``[b, n]``.
+
+    They do not depend on the keys for insertion and bubble sort. CLRS's quicksort records its
+    first state after its first comparison (first key against pivot), so its mark ``i`` is on the
+    second element with the probability that the first key is not larger; with ``noise=None`` the
+    comparison is exact.
+    """
+    spec = algorithm_spec(algorithm)
+    b, n = keys.shape
+    one_hot = lambda index: jnp.broadcast_to(  # noqa: E731
+        jax.nn.one_hot(index, n, dtype=keys.dtype), (b, n)
+    )
+    chain = jax.nn.one_hot(predecessors(jnp.arange(n)), n, dtype=keys.dtype)
+    masks = {name: one_hot(0) for name in spec.mask_hints}
+    if algorithm == "quicksort" and n > 1:
+        difference = keys[:, -1] - keys[:, 0]
+        if noise is None:
+            passes = (difference >= 0).astype(keys.dtype)
+        else:
+            passes = probability_not_larger(difference, noise).astype(keys.dtype)
+        masks["r"] = one_hot(n - 1)
+        masks["i"] = (1 - passes)[:, None] * one_hot(0) + passes[:, None] * one_hot(1)
+    return jnp.broadcast_to(chain, (b, n, n)), masks
+
+
+def output_pointers(order: Array) -> tuple[Array, Array]:
+    """Cyclic predecessor matrix ``[n, n]`` and first-element mask ``[n]`` of an order ``[n]``.
+
+    As ``clrs.process_permutations`` makes them: row j marks the predecessor of j, and the first
+    element's predecessor is the last.
+    """
+    n = order.shape[0]
+    rows = jax.nn.one_hot(order, n)  # [place, element]
+    return rows.T @ jnp.roll(rows, 1, axis=0), rows[0]
+
+
+def mean_trace(algorithm: str, copies: Array) -> tuple[Array, dict[str, Array], Array, Array]:
+    """Runs the sort on every row of ``copies`` ``[c, n]`` and averages the traces.
+
+    Returns:
+      ``pred_h`` ``[T, n, n]``, masks ``[T, n]``, ``pred`` ``[n, n]`` and ``pred_mask`` ``[n]``.
+    """
+    n = copies.shape[-1]
+
+    def weights(keys: Array) -> tuple:
+        t: Trace = trace(algorithm, keys)
+        masks = {name: jax.nn.one_hot(index, n) for name, index in t.masks.items()}
+        return (jax.nn.one_hot(t.pointers, n), masks, *output_pointers(t.order))
+
+    def add(total: tuple, keys: Array) -> tuple[tuple, None]:
+        return jax.tree.map(jnp.add, total, weights(keys)), None
+
+    start = jax.tree.map(jnp.zeros_like, jax.eval_shape(weights, copies[0]))
+    total, _ = jax.lax.scan(add, start, copies)
+    return jax.tree.map(lambda sum_: sum_ / copies.shape[0], total)
+
+
+def sample_positions(key: Array, batch_size: int, n: int) -> Array:
+    """Positions ``[b, n]``: half the lists get ``i / n``, half sorted uniform draws.
+
+    CLRS's ``process_random_pos`` draws them for every list; the evenly spaced half is what the
+    network meets when it is used as a sort.
+    """
+    draw, choose = jax.random.split(key)
+    drawn = jnp.sort(jax.random.uniform(draw, (batch_size, n)), axis=-1)
+    even = jnp.broadcast_to(jnp.arange(n) / n, (batch_size, n))
+    return jnp.where(jax.random.bernoulli(choose, 0.5, (batch_size, 1)), drawn, even)
+
+
+def sample_scores(key: Array, batch_size: int, n: int, low: float, high: float) -> Array:
+    """Centred lists of scores ``[b, n]``, uniform or normal, with log-uniform spreads."""
+    k_spread, k_uniform, k_normal, k_law = jax.random.split(key, 4)
+    log_spread = jax.random.uniform(
+        k_spread, (batch_size, 1), minval=jnp.log(low), maxval=jnp.log(high)
+    )
+    uniform = jax.random.uniform(k_uniform, (batch_size, n)) - 0.5
+    normal = jax.random.normal(k_normal, (batch_size, n)) / 4  # a normal spreads over about 4 sd
+    unit = jnp.where(jax.random.bernoulli(k_law, 0.5, (batch_size, 1)), uniform, normal)
+    scores = unit * jnp.exp(log_spread)
+    return scores - jnp.mean(scores, axis=-1, keepdims=True)
+
+
+def sample_batch(key: Array, algorithm: str, n: int, config: TrainingConfig) -> Batch:
+    """Draws one batch of lists of length ``n`` with averaged perturbed targets, all in JAX."""
+    lists = config.lists(n)
+    k_scores, k_pos, k_noise = jax.random.split(key, 3)
+    scores = sample_scores(k_scores, lists, n, config.min_spread, config.max_spread)
+    noise = sample_noise(k_noise, config.noise, (lists, config.copies, n))
+    pointers, masks, pred, pred_mask = jax.vmap(lambda copies: mean_trace(algorithm, copies))(
+        scores[:, None, :] + noise
+    )
+    time_first = lambda v: jnp.swapaxes(v, 0, 1)  # noqa: E731
+    num_hints = algorithm_spec(algorithm).num_hints(n)
+    return Batch(
+        keys=scores,
+        pos=sample_positions(k_pos, lists, n),
+        pointers=time_first(pointers),
+        masks=jax.tree.map(time_first, masks),
+        pred=pred,
+        pred_mask=pred_mask,
+        lengths=jnp.full(lists, num_hints),
+    )

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running a trained reasoner as a sort: scores in, soft pointers or a soft permutation out."""
+
+import functools
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from arlsort.reasoner import network
+from arlsort.reasoner.config import ReasonerConfig
+from arlsort.reasoner.readout import MAX_POWER, permutation
+
+Array = jax.Array
+
+
+def log_pointers(
+    params: hk.Params, config: ReasonerConfig, scores: Array, noise: str | None
+) -> tuple[Array, Array]:
+    """The reasoner's soft output pointers in logs.
+
+    Args:
+      params: parameters.
+      config: the reasoner.
+      scores: ``[b, n]`` keys at the scale the reasoner was trained for.
+      noise: law of the perturbation it was trained with; None for clean keys.
+
+    Returns:
+      ``[b, n, n]``, row j the log weights of j's cyclic predecessor, and ``[b, n]``, the log
+      weights of being first.
+    """
+    n = scores.shape[-1]
+    pos = jnp.broadcast_to(jnp.arange(n, dtype=scores.dtype) / n, scores.shape)
+    prediction = network.transform(config).apply(params, None, scores, pos, noise=noise)
+    return prediction.pred, jax.nn.log_softmax(prediction.pred_mask, axis=-1)
+
+
+def unit_range(x: Array) -> Array:
+    """Maps each list ``[..., n]`` affinely to range 1, centred on its mean; ties go to 0."""
+    centred = x - jnp.mean(x, axis=-1, keepdims=True)
+    # The result does not depend on this first division, which only keeps squares of very large or
+    # very small ranges out of the derivative of the second.
+    centred = centred / jax.lax.stop_gradient(safe_range(centred))
+    return centred / safe_range(centred)
+
+
+def safe_range(x: Array) -> Array:
+    """Range of each list, ``[..., 1]``; 1 where all its scores are equal."""
+    span = jnp.max(x, -1, keepdims=True) - jnp.min(x, -1, keepdims=True)
+    return jnp.where(span > 0, span, 1.0)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "n", "noise", "num_lists"))
+def exact_order(
+    params: hk.Params,
+    key: Array,
+    config: ReasonerConfig,
+    n: int,
+    spread: float | Array,
+    noise: str | None,
+    num_lists: int = 1000,
+) -> Array:
+    """Share of fresh uniform lists whose order is right in every position, at temperature 0.
+
+    Args:
+      params: parameters.
+      key: random key of the lists.
+      config: the reasoner.
+      n: list length.
+      spread: the range each list is stretched to before the network sees it.
+      noise: law of the perturbation the reasoner was trained with; None for clean keys in [0, 1].
+      num_lists: number of lists.
+    """
+    x = jax.random.uniform(key, (num_lists, n))
+    scores = x if noise is None else unit_range(x) * spread
+    pointers = log_pointers(params, config, scores, noise)
+    order = jnp.argmax(permutation(*pointers, power=MAX_POWER), axis=-1)
+    return jnp.mean(jnp.all(order == jnp.argsort(x, axis=-1), axis=-1))

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of a comparison, drawn from its results alone."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def curves(report: dict[str, Any], path: Path) -> Path:
+    """Draws validation EM and EW and the training loss over steps: mean and range over seeds."""
+    panels = {"em": "EM on validation lists", "ew": "EW on validation lists", "loss": "loss"}
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    axes = figure.subplots(1, len(panels))
+    for ax, (metric, title) in zip(axes, panels.items(), strict=True):
+        for row in report["summary"]:
+            own = [run["curve"] for run in report["runs"] if run["operator"] == row["operator"]]
+            steps = own[0]["step"]
+            values = np.array([curve[metric] for curve in own])
+            (line,) = ax.plot(steps, values.mean(axis=0), marker=".", label=row["operator"])
+            ax.fill_between(
+                steps, values.min(axis=0), values.max(axis=0), color=line.get_color(), alpha=0.15
+            )
+        ax.set(title=title, xlabel="step")
+        ax.grid(alpha=0.3)
+        if metric != "loss":
+            ax.set_ylim(0, 1)
+    axes[0].legend(fontsize="small")
+    config = report["config"]
+    figure.suptitle(
+        f"{config['dataset']}, n = {config['n']}, {len(report['seeds'])} seed(s): mean and range"
+    )
+    return _save(figure, path)
+
+
+def permutations(report: dict[str, Any], path: Path) -> Path:
+    """Draws the soft permutation of one test list before and after training, for each operator.
+
+    Columns are in the true order, so that a network that reads well gives the identity.
+    """
+    runs = [run for run in report["runs"] if run["seed"] == report["seeds"][0]]
+    figure = Figure(figsize=(2.8 * len(runs) + 1, 7), layout="compressed")
+    axes = figure.subplots(2, len(runs), squeeze=False)
+    for column, run in enumerate(runs):
+        drawn = run["permutation"]
+        for ax, moment in zip(axes[:, column], ("before", "after"), strict=True):
+            picture = ax.imshow(np.array(drawn[moment]), vmin=0, vmax=1, cmap="Blues")
+            n = len(drawn["numbers"])
+            ax.set_xticks(range(n), [f"{number:04d}" for number in drawn["numbers"]], rotation=90)
+            ax.set_yticks(range(n))
+            name = run["operator"].replace(":", ":\n")
+            ax.set_title(f"{name}\n{moment} training", fontsize=9)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("position")
+    figure.colorbar(picture, ax=axes, shrink=0.5, label="weight")
+    return _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    """Writes a PNG under a temporary name and renames it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            figure.savefig(file, format="png", dpi=120)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+    return path

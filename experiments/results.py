@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The outcome of a comparison: one JSON file, and the table read from it."""
+
+import dataclasses
+import importlib.metadata
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments import storage
+from experiments.config import Config, Method
+
+ROOT = Path(__file__).resolve().parent.parent
+METRICS = ("em", "ew", "em5")
+
+
+def collect(
+    config: Config,
+    methods: Sequence[Method],
+    picture: Sequence[int],
+    runs: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """Puts everything that a reader needs to trust the numbers beside them.
+
+    Args:
+      config: The settings.
+      methods: What was compared.
+      picture: Height, width and channels of the picture of a number.
+      runs: The results of all runs.
+
+    Returns:
+      What `results.json` holds.
+    """
+    return {
+        "experiment": "sort_numbers",
+        "config": dataclasses.asdict(config),
+        "methods": {method.spec: method.describe() for method in methods},
+        "weights": {method.spec: method.weights for method in methods if method.weights},
+        "seeds": list(range(config.seeds)),
+        "picture": list(picture),
+        "commit": git_commit(),
+        "machine": machine(),
+        "summary": summarise(runs),
+        "runs": list(runs),
+    }
+
+
+def summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Gives mean and sample standard deviation over the seeds of each operator."""
+    rows = []
+    for operator in dict.fromkeys(run["operator"] for run in runs):
+        own = [run for run in runs if run["operator"] == operator]
+        row: dict[str, Any] = {"operator": operator, "seeds": len(own)}
+        for metric in METRICS:
+            values = [run["test"][metric] for run in own]
+            mean = math.fsum(values) / len(values)
+            spread = math.fsum((value - mean) ** 2 for value in values)
+            deviation = math.sqrt(spread / (len(values) - 1)) if len(values) > 1 else None
+            row[metric] = {"mean": mean, "sd": deviation}
+        row["seconds"] = math.fsum(run["seconds"] for run in own) / len(own)
+        rows.append(row)
+    return rows
+
+
+def write(report: dict[str, Any], out_dir: Path) -> Path:
+    """Writes `results.json`."""
+    path = out_dir / "results.json"
+    storage.write_json(path, report)
+    return path
+
+
+def cell(value: dict[str, float | None]) -> str:
+    """Writes a metric in percent: `41.3 ± 1.2`, or `41.3` for a single seed."""
+    mean = f"{100 * value['mean']:.1f}"  # type: ignore[operator]
+    return mean if value["sd"] is None else f"{mean} ± {100 * value['sd']:.1f}"
+
+
+def table(report: dict[str, Any]) -> str:
+    """Renders the summary for a terminal."""
+    rows = [("operator", "EM %", "EW %", "EM5 %", "seeds", "s/seed")]
+    for row in report["summary"]:
+        cells = (cell(row[metric]) for metric in METRICS)
+        rows.append((row["operator"], *cells, str(row["seeds"]), f"{row['seconds']:.0f}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        row[0].ljust(widths[0])
+        + "".join(f"  {text.rjust(width)}" for text, width in zip(row[1:], widths[1:], strict=True))
+        for row in rows
+    ]
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join(lines)
+
+
+def git_commit() -> str | None:
+    """Names the commit of this checkout, with `-dirty` if files differ; None outside of git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        dirty = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("-dirty" if dirty else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def machine() -> dict[str, Any]:
+    """Describes what it ran on."""
+    packages = ("jax", "jaxlib", "dm-haiku", "optax", "numpy")
+    return {
+        "device": jax.devices()[0].device_kind,
+        "backend": jax.default_backend(),
+        "devices": jax.device_count(),
+        "cpus": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in packages},
+    }

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learns to read four-digit numbers from pictures when only the order of lists is known.
+
+Each operator in turn is the differentiable sort between a small convolutional network and the true
+order; the table at the end says how well the network orders pictures it has never seen.
+
+  python experiments/sort_numbers.py
+  python experiments/sort_numbers.py --operators=learned,odd_even:distribution=optimal --n=9
+  python experiments/sort_numbers.py --dataset=mnist --protocol=published --seeds=5
+
+An interrupted run goes on with --resume, to the numbers it would have had.
+"""
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import jax
+from absl import flags, logging
+
+from arlsort.operators import registry
+from experiments import data, plots, results
+from experiments.config import (
+    OPERATORS,
+    PROTOCOLS,
+    QUICK,
+    Config,
+    ConfigError,
+    Method,
+    resolve,
+)
+from experiments.drawing import RESOLUTIONS, picture_shape
+from experiments.losses import LOSSES
+from experiments.runs import Interrupted, Run, RunError, Stop
+
+FLAGS = flags.FlagValues()  # its own: dm-clrs defines global flags of the same names
+DEFAULT_FOLDER = Path("runs/sort_numbers")
+
+
+def _help(name: str, text: str) -> str:
+    return f"{text} (default: {QUICK[name]})"
+
+
+_boolean, _enum, _float, _integer, _list, _multi_string, _string = (
+    functools.partial(getattr(flags, f"DEFINE_{kind}"), flag_values=FLAGS)
+    for kind in ("boolean", "enum", "float", "integer", "list", "multi_string", "string")
+)
+
+# No default is given to absl, so that a protocol can tell what was asked for.
+_enum("protocol", None, PROTOCOLS, "quick: minutes; published: all as in the paper.")
+_enum("dataset", None, data.DATASETS, _help("dataset", "Pictures of digits."))
+_boolean("download", None, "Let TFDS download the data set if it is not there.")
+_enum("resolution", None, tuple(RESOLUTIONS), _help("resolution", "half averages 2x2 pixels."))
+_integer("n", None, _help("n", "Numbers in a list."))
+_multi_string(
+    "operators",
+    None,
+    f"What to compare, of {', '.join(registry.names())}, each with hyperparameters if wanted: "
+    f"learned,odd_even:distribution=logistic,temperature=0.1. May be repeated. "
+    f"(default: {' '.join(OPERATORS)})",
+)
+_enum("loss", None, LOSSES, _help("loss", "auto: pointer likelihood for learned, else bce."))
+_integer("seeds", None, _help("seeds", "Runs of each operator: seeds 0, 1, ..."))
+_integer("steps", None, _help("steps", "Training steps."))
+_integer("batch_size", None, _help("batch_size", "Lists in a step."))
+_float("learning_rate", None, _help("learning_rate", "Of Adam."))
+_list("channels", None, "Of the two convolutions. (default: 32,64; digits: 16,32)")
+_integer("eval_every", None, _help("eval_every", "Steps between validations."))
+_integer("validation_lists", None, _help("validation_lists", "Lists to choose by."))
+_integer("test_lists", None, _help("test_lists", "Lists to report on."))
+_integer("steps_per_dispatch", None, "Steps in one program. (default: by device)")
+_integer("checkpoint_every", None, _help("checkpoint_every", "Steps between saves."))
+_string("out_dir", None, f"Where to write. (default: a new folder in {DEFAULT_FOLDER})")
+_boolean("resume", False, "Continue in --out_dir, or in the newest default folder.")
+
+SETTINGS = tuple(Config.__dataclass_fields__)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the comparison and reports."""
+    if len(argv) > 1:
+        raise ConfigError(f"unexpected argument {argv[1]!r}; settings are flags, --name=value")
+    config, methods = resolve(given())
+    out_dir = choose_out_dir(FLAGS.out_dir, FLAGS.resume)
+    announce(config, methods, out_dir)
+    splits = jax.device_put(data.load(config.dataset, download=config.download))
+    runs = [
+        Run.at(config, method, seed, out_dir) for seed in range(config.seeds) for method in methods
+    ]
+    for run in runs:
+        run.check_identity()
+    with Stop().on_signals() as stop:
+        for run in runs:
+            if run.result is not None:
+                print(f"{run.method.spec} seed {run.seed}: done before")
+            elif stop.requested:
+                raise Interrupted
+            else:
+                run.execute(splits, stop)
+    picture = picture_shape(splits.train, config.resolution)
+    report = results.collect(config, methods, picture, [run.result or {} for run in runs])
+    written = [
+        results.write(report, out_dir),
+        plots.curves(report, out_dir / "curves.png"),
+        plots.permutations(report, out_dir / "permutations.png"),
+    ]
+    print("\n" + results.table(report) + "\n")
+    print("\n".join(str(path) for path in written))
+
+
+def given() -> dict[str, object]:
+    """Collects the settings that the command line states."""
+    stated = {name: FLAGS[name].value for name in SETTINGS}
+    if stated["channels"] is not None:
+        try:
+            stated["channels"] = tuple(int(text) for text in stated["channels"])
+        except ValueError:
+            text = ",".join(stated["channels"])
+            raise ConfigError(f"--channels: received {text}, allowed: two integers >= 1") from None
+    return stated
+
+
+def choose_out_dir(wanted: str | None, resume: bool) -> Path:
+    """Finds the folder to write to: a new one, or with `resume` one that may hold runs.
+
+    Raises:
+      ConfigError: If the folder holds runs that were not to be resumed, or there are none.
+    """
+    if wanted is None and resume:
+        earlier = sorted(DEFAULT_FOLDER.glob("*/runs"), key=os.path.getmtime)
+        if not earlier:
+            raise ConfigError(f"--resume: nothing in {DEFAULT_FOLDER}; say which --out_dir")
+        return earlier[-1].parent
+    folder = Path(wanted) if wanted else DEFAULT_FOLDER / time.strftime("%Y%m%d-%H%M%S")
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--out_dir: received {folder}, a file, allowed: a folder")
+    if (folder / "runs").exists() and not resume:
+        raise ConfigError(f"--out_dir: {folder} holds earlier runs; add --resume or name another")
+    return folder
+
+
+def announce(config: Config, methods: Sequence[Method], out_dir: Path) -> None:
+    """Prints the resolved configuration."""
+    for name in SETTINGS:
+        if name not in ("operators", "loss"):
+            print(f"{name:18} {getattr(config, name)}")
+    for method in methods:
+        print(f"{'operator':18} {method.spec}: {method.describe()}")
+    print(f"{'device':18} {jax.devices()[0].device_kind} ({jax.default_backend()})")
+    print(f"{'out_dir':18} {out_dir}", flush=True)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Runs `main`; what the user can put right ends in one line instead of a traceback."""
+    try:
+        main(argv)
+    except (ConfigError, data.DataError, RunError) as error:
+        print(f"sort_numbers: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (Interrupted, KeyboardInterrupt):
+        print("sort_numbers: interrupted; --resume continues", file=sys.stderr)
+        sys.exit(130)
+
+
+def parse(argv: Sequence[str]) -> list[str]:
+    """Parses flags; a wrong one ends in one line, and --help explains them all."""
+    if "--help" in argv:
+        print(f"{__doc__}\n{FLAGS.get_help()}")
+        sys.exit(0)
+    try:
+        return FLAGS(argv)
+    except flags.Error as error:
+        print(f"sort_numbers: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    logging.set_verbosity(logging.WARNING)  # orbax tells of each step of each checkpoint
+    run(parse(sys.argv))

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sorting supervision: a network learns to score pictures from the order of lists alone.
+
+Everything random is made from the seed and the number of the step, so a run is the same whether it
+was interrupted or not, and all operators see the same initial network and the same lists.
+"""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from arlsort.operators.base import Operator
+from experiments.config import Config
+from experiments.data import Split
+from experiments.drawing import draw
+from experiments.losses import order_loss, with_key
+from experiments.metrics import accuracy
+from experiments.models import number_reader
+
+
+class TrainState(NamedTuple):
+    """A run at one moment; a pytree of arrays.
+
+    Attributes:
+      step: Steps taken.
+      params: Parameters of the network.
+      opt_state: State of Adam.
+      running: Sums of loss and training EM since the last evaluation, `[2]`.
+      best_params: The parameters with the best EM5 on the validation lists so far.
+      best_em5: That EM5; -1 before the first evaluation.
+      best_step: The step of that evaluation.
+    """
+
+    step: jax.Array
+    params: hk.Params
+    opt_state: optax.OptState
+    running: jax.Array
+    best_params: hk.Params
+    best_em5: jax.Array
+    best_step: jax.Array
+
+
+class Keys(NamedTuple):
+    """Where the randomness of one seed comes from."""
+
+    init: jax.Array
+    train: jax.Array
+    validation: jax.Array
+    test: jax.Array
+    sampling: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is compiled in: everything but operator, data and seed.
+
+    Attributes:
+      loss: "bce" or "pointer".
+      n: Numbers in a list.
+      batch_size: Lists in a step.
+      learning_rate: Of Adam.
+      channels: Of the two convolutions.
+      resolution: Of the pictures.
+    """
+
+    loss: str
+    n: int
+    batch_size: int
+    learning_rate: float
+    channels: tuple[int, ...]
+    resolution: str
+
+    @classmethod
+    def of(cls, config: Config, loss: str) -> "Task":
+        """Takes from the settings what the task needs."""
+        names = [field.name for field in dataclasses.fields(cls) if field.name != "loss"]
+        return cls(loss=loss, **{name: getattr(config, name) for name in names})
+
+    def draw(self, key: jax.Array, split: Split) -> tuple[jax.Array, jax.Array]:
+        """Draws a batch of pictures and numbers."""
+        return draw(key, split, self.batch_size, self.n, self.resolution)
+
+    @property
+    def reader(self) -> hk.Transformed:
+        """The network."""
+        return number_reader(self.channels)
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        """Adam at a constant rate, as published."""
+        return optax.adam(self.learning_rate)
+
+
+def make_keys(seed: int) -> Keys:
+    """Derives the keys of a seed; the operator plays no part."""
+    return Keys(*jax.random.split(jax.random.key(seed), len(Keys._fields)))
+
+
+@functools.partial(jax.jit, static_argnames="task")
+def init(task: Task, split: Split, key: jax.Array) -> TrainState:
+    """Makes the state before the first step."""
+    pictures, _ = task.draw(key, split)
+    params = task.reader.init(key, pictures)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=task.optimizer.init(params),
+        running=jnp.zeros(2),
+        best_params=params,
+        best_em5=-jnp.ones(()),
+        best_step=jnp.zeros((), jnp.int32),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("task", "steps"))
+def train(
+    task: Task, operator: Operator, split: Split, keys: Keys, state: TrainState, steps: int
+) -> TrainState:
+    """Takes several steps in one dispatch.
+
+    On a CPU the steps are written out one after the other, because XLA runs a convolution inside
+    a loop there at a twentieth of its speed (and a scan of length one is still a loop); elsewhere
+    they are a loop.
+    """
+    if jax.default_backend() == "cpu":
+        for _ in range(steps):
+            state = _step(task, operator, split, keys, state)
+        return state
+
+    def step(state: TrainState, _: None) -> tuple[TrainState, None]:
+        return _step(task, operator, split, keys, state), None
+
+    return lax.scan(step, state, None, length=steps)[0]
+
+
+def _step(
+    task: Task, operator: Operator, split: Split, keys: Keys, state: TrainState
+) -> TrainState:
+    pictures, numbers = task.draw(jax.random.fold_in(keys.train, state.step), split)
+    noise = jax.random.fold_in(keys.sampling, state.step)
+
+    def loss(params: hk.Params) -> tuple[jax.Array, jax.Array]:
+        scores = task.reader.apply(params, pictures)
+        return order_loss(task.loss, operator, scores, numbers, noise), scores
+
+    (value, scores), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+    updates, opt_state = task.optimizer.update(gradient, state.opt_state, state.params)
+    return state._replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        opt_state=opt_state,
+        running=state.running + jnp.stack([value, accuracy(scores, numbers)["em"].mean()]),
+    )
+
+
+def evaluate(
+    task: Task, params: hk.Params, split: Split, key: jax.Array, lists: int
+) -> dict[str, float]:
+    """Measures mean EM, EW and EM5 on freshly drawn lists, the same for the same key.
+
+    Args:
+      task: The task; its batch size is that of the dispatches.
+      params: Parameters of the network.
+      split: The digits to draw from.
+      key: Randomness.
+      lists: How many lists.
+
+    Returns:
+      `em`, `ew` and `em5`, from 0 to 1.
+    """
+    batches = -(-lists // task.batch_size)
+    parts = [_measure(task, params, split, jax.random.fold_in(key, i)) for i in range(batches)]
+    return {
+        name: float(np.concatenate([part[name] for part in parts])[:lists].mean(dtype=np.float64))
+        for name in parts[0]
+    }
+
+
+@functools.partial(jax.jit, static_argnames="task")
+def _measure(task: Task, params: hk.Params, split: Split, key: jax.Array) -> dict[str, jax.Array]:
+    pictures, numbers = task.draw(key, split)
+    return accuracy(task.reader.apply(params, pictures), numbers)
+
+
+def keep_best(state: TrainState, em5: float) -> TrainState:
+    """Closes an evaluation: keeps the parameters if EM5 improved, starts new running sums."""
+    state = state._replace(running=jnp.zeros_like(state.running))
+    reached = jnp.float32(em5)
+    if reached <= state.best_em5:
+        return state
+    return state._replace(best_params=state.params, best_em5=reached, best_step=state.step)
+
+
+@functools.partial(jax.jit, static_argnames="task")
+def soft_permutation(
+    task: Task, operator: Operator, params: hk.Params, split: Split, keys: Keys
+) -> tuple[jax.Array, jax.Array]:
+    """Gives the soft permutation of one test list, its columns in the true order.
+
+    Returns:
+      The numbers in ascending order `[n]`, and `P[n, n]`, the identity if all is right.
+    """
+    pictures, numbers = dataclasses.replace(task, batch_size=1).draw(keys.test, split)
+    scores = task.reader.apply(params, pictures)[0]
+    order = jnp.argsort(numbers[0])
+    permutation = with_key(operator, keys.sampling).permutation(scores)
+    return numbers[0, order], permutation[:, order]

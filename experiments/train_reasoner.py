@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains a reasoner to execute a sort, measures it, and exports a checkpoint for `LearnedSort`.
+
+  python experiments/train_reasoner.py --algorithm=insertion_sort
+  python experiments/train_reasoner.py --algorithm=quicksort --lengths=2,3,4,5,6,7,8 --steps=9000
+  python experiments/train_reasoner.py --hints=clrs --lengths=4,8,16   # clean keys, as CLRS trains
+
+The folder holds `metrics.jsonl`, the checkpoints, and at the end `reasoner.safetensors` with its
+card `reasoner.json`: `LearnedSort(checkpoint="<folder>/reasoner.safetensors")`. An interrupted run
+goes on with --resume, to the numbers it would have had.
+"""
+
+import dataclasses
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import jax
+import numpy as np
+from absl import flags, logging
+from tqdm import tqdm
+
+from arlsort.reasoner import checkpoint, inference, training
+from arlsort.reasoner.config import ALGORITHMS, NOISES, ReasonerConfig, TrainingConfig
+from experiments import storage
+from experiments.checkpoints import Checkpoints
+from experiments.results import git_commit, machine
+from experiments.runs import Interrupted, Stop
+
+FLAGS = flags.FlagValues()  # its own: two scripts may be imported in one process
+DEFAULT_FOLDER = Path("runs/train_reasoner")
+VALID_AT = 0.95  # a length counts as validated when this share of lists is in exact order
+MICRO_F1_LISTS = 32  # CLRS's own number of test samples
+
+_boolean, _enum, _float, _integer, _list, _string = (
+    functools.partial(getattr(flags, f"DEFINE_{kind}"), flag_values=FLAGS)
+    for kind in ("boolean", "enum", "float", "integer", "list", "string")
+)
+_NETWORK, _TRAINING = ReasonerConfig(), TrainingConfig()
+
+_enum("algorithm", _NETWORK.algorithm, tuple(ALGORITHMS), "The sort to learn.")
+_integer("hidden_size", _NETWORK.hidden_size, "Width of every hidden feature.")
+_integer("nb_triplet_fts", _NETWORK.nb_triplet_fts, "Triplet features.")
+_boolean("use_layer_norm", _NETWORK.use_layer_norm, "Layer norm after each step.")
+_enum("processor", _NETWORK.processor, ("factored", "clrs"), "clrs: the official one.")
+_integer("sinkhorn_steps", _NETWORK.sinkhorn_steps, "Rounds of balancing the output pointer.")
+_float("sinkhorn_temperature", _NETWORK.sinkhorn_temperature, "Divides its logits before.")
+_list("lengths", [str(n) for n in _TRAINING.lengths], "List lengths, in turn.")
+_integer("steps", _TRAINING.steps, "Optimiser steps.")
+_integer("batch_size", _TRAINING.batch_size, "Most lists in a step.")
+_integer("pairs_per_batch", _TRAINING.pairs_per_batch, "Most lists * n * n in a step.")
+_float("learning_rate", _TRAINING.learning_rate, "Peak of the cosine schedule.")
+_integer("warmup_steps", _TRAINING.warmup_steps, "Steps before it.")
+_float("grad_clip", _TRAINING.grad_clip, "Clip of the gradient's global norm.")
+_float("ema_decay", _TRAINING.ema_decay, "Decay of the averaged weights.")
+_enum("hints", _TRAINING.hints, ("perturbed", "clrs"), "What the targets are.")
+_enum("noise", _TRAINING.noise, NOISES, "Law of the unit noise (perturbed).")
+_integer("copies", _TRAINING.copies, "Perturbed copies averaged for each list.")
+_float("min_spread", _TRAINING.min_spread, "Smallest range of scores (perturbed).")
+_float("max_spread", _TRAINING.max_spread, "Largest range of scores (perturbed).")
+_float("hint_weight", _TRAINING.hint_weight, "Weight of the hint losses.")
+_integer("seed", _TRAINING.seed, "Of parameters and data.")
+_integer("log_every", 50, "Steps between lines of metrics.jsonl.")
+_integer("save_every", 500, "Steps between checkpoints.")
+_integer("evaluation_lists", 1000, "Fresh lists for each measured length.")
+_string("out_dir", None, f"Where to write. (default: a new one in {DEFAULT_FOLDER})")
+_boolean("resume", False, "Continue the run in --out_dir.")
+
+PERTURBED_ONLY = ("noise", "copies", "min_spread", "max_spread")
+
+
+class FlagError(Exception):
+    """A flag that is not allowed; the message is one line."""
+
+
+def configs() -> tuple[ReasonerConfig, TrainingConfig]:
+    """Reads the two configurations from the flags.
+
+    Raises:
+      FlagError: If a value is not allowed, or a flag would change nothing.
+    """
+    try:
+        lengths = tuple(int(text) for text in FLAGS.lengths)
+    except ValueError:
+        received = ",".join(FLAGS.lengths)
+        raise FlagError(f"--lengths: received {received}, allowed: integers >= 2") from None
+    if FLAGS.hints == "clrs":
+        idle = [name for name in PERTURBED_ONLY if FLAGS[name].present]
+        if idle:
+            raise FlagError(f"--{idle[0]}: changes nothing with --hints=clrs")
+    for name in ("log_every", "save_every", "evaluation_lists"):
+        value = getattr(FLAGS, name)
+        if value < 1:
+            raise FlagError(f"--{name}: received {value}, allowed: an integer >= 1")
+
+    def read(cls: type) -> Any:
+        values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(cls)}
+        return cls(**({**values, "lengths": lengths} if "lengths" in values else values))
+
+    try:
+        return read(ReasonerConfig), read(TrainingConfig)
+    except ValueError as error:
+        raise FlagError(f"--{error}") from None
+
+
+def choose_out_dir(identity: dict[str, Any]) -> Path:
+    """Finds the folder to write to and checks that what is in it is the same run.
+
+    Raises:
+      FlagError: If the folder holds another run, or there is none to resume.
+    """
+    if FLAGS.resume and FLAGS.out_dir is None:
+        raise FlagError("--resume: say which --out_dir")
+    folder = Path(FLAGS.out_dir or DEFAULT_FOLDER / time.strftime("%Y%m%d-%H%M%S"))
+    earlier = folder / "config.json"
+    if earlier.exists() and not FLAGS.resume:
+        raise FlagError(f"--out_dir: {folder} holds a run; add --resume or name another")
+    if FLAGS.resume:
+        if not earlier.exists():
+            raise FlagError(f"--resume: no run in {folder}")
+        known = storage.read_json(earlier)
+        for part, fields in identity.items():
+            for name, value in fields.items():
+                if known[part][name] != (list(value) if isinstance(value, tuple) else value):
+                    raise FlagError(
+                        f"--{name}: received {value}, but the run in {folder} has "
+                        f"{known[part][name]}"
+                    )
+    storage.write_json(earlier, identity)
+    return folder
+
+
+def make_step(
+    network: ReasonerConfig, config: TrainingConfig, start: int
+) -> Callable[[training.TrainingState, int], tuple[training.TrainingState, training.Metrics]]:
+    """A function of state and length; with CLRS's hints it draws from its samplers' thread."""
+    if config.hints == "perturbed":
+        return training.make_perturbed_step(network, config)
+    from arlsort.reasoner import clrs_bridge
+
+    batches = clrs_bridge.batches(network.algorithm, config, start)
+    step = training.make_clrs_step(network, config)
+    return lambda state, n: step(state, next(batches))
+
+
+def train(
+    network: ReasonerConfig, config: TrainingConfig, folder: Path, stop: Stop
+) -> training.TrainingState:
+    """Trains to the last step, from the newest checkpoint if there is one."""
+    checkpoints = Checkpoints(folder / "checkpoints")
+    metrics_file = folder / "metrics.jsonl"
+    state = training.init(network, config)
+    state = checkpoints.restore(state) or state
+    start = int(state.step)
+    kept = [line for line in storage.read_lines(metrics_file) if line["step"] <= start]
+    storage.write_text(metrics_file, "".join(map(storage.line, kept)))
+    step = make_step(network, config, start)
+    began = time.perf_counter()
+    with tqdm(total=config.steps, initial=start, desc=network.algorithm, unit="step") as bar:
+        for done in range(start, config.steps):
+            n = config.lengths[done % len(config.lengths)]
+            state, metrics = step(state, n)
+            now = done + 1
+            bar.update()
+            if now % FLAGS.log_every == 0 or now == config.steps:
+                values = {name: float(value) for name, value in metrics.items()}
+                if not np.isfinite(values["loss"]):
+                    raise FlagError(f"--learning_rate: training diverged at step {now}")
+                bar.set_postfix(n=n, loss=f"{values['loss']:.3f}", acc=f"{values['accuracy']:.3f}")
+                seconds = round(time.perf_counter() - began, 1)
+                storage.append_line(
+                    metrics_file, {"step": now, "n": n, "seconds": seconds, **values}
+                )
+            if now % FLAGS.save_every == 0 or now == config.steps or stop.requested:
+                checkpoints.save(now, state)
+            if stop.requested and now < config.steps:
+                checkpoints.close()
+                raise Interrupted
+    checkpoints.close()
+    return state
+
+
+def measure(
+    params: Any, network: ReasonerConfig, config: TrainingConfig, lists: int
+) -> tuple[dict[str, Any], int, float]:
+    """Measures exact order and micro-F1 at every trained length.
+
+    The sharpest spread is the one of three, down from the widest trained on, that gets most lists
+    of the longest length right; other lists than those then measure each length.
+
+    Returns:
+      The scores, the validated length and the sharpest spread.
+    """
+    from arlsort.reasoner import clrs_bridge
+
+    noise = config.noise if config.hints == "perturbed" else None
+    lengths = sorted(set(config.lengths))
+    exact = functools.partial(
+        inference.exact_order, params, config=network, noise=noise, num_lists=lists
+    )
+    choose, report = jax.random.split(jax.random.key(config.seed + 2024))
+    spreads = [config.max_spread / 2**i for i in range(3)] if noise else [1.0]
+    chosen = {spread: float(exact(choose, n=lengths[-1], spread=spread)) for spread in spreads}
+    spread = max(spreads, key=lambda s: chosen[s])
+    order = {n: float(exact(report, n=n, spread=spread)) for n in lengths}
+    micro_f1 = {
+        n: clrs_bridge.micro_f1(
+            params, network, n, noise=noise, spread=spread, num_lists=MICRO_F1_LISTS
+        )
+        for n in lengths
+    }
+    scores = {
+        "exact_order": {str(n): value for n, value in order.items()},
+        "exact_order_lists": lists,
+        "micro_f1": {str(n): value for n, value in micro_f1.items()},
+        "micro_f1_lists": MICRO_F1_LISTS,
+        "exact_order_by_spread": {f"{s:g}": value for s, value in chosen.items()},
+    }
+    failing = [n for n in lengths if order[n] < VALID_AT]
+    good = [n for n in lengths if n < (failing[0] if failing else np.inf)]
+    return scores, max(good, default=1), spread
+
+
+def export(
+    state: training.TrainingState,
+    network: ReasonerConfig,
+    config: TrainingConfig,
+    path: Path,
+    lists: int,
+) -> None:
+    """Measures the averaged weights and writes them with their card."""
+    params = jax.device_get(state.average)
+    scores, validated, spread = measure(params, network, config, lists)
+    checkpoint.save(
+        path,
+        params,
+        dataclasses.replace(network, processor="factored"),
+        config,
+        validated_length=validated,
+        sharpest_spread=spread,
+        scores=scores,
+        details={"steps": int(state.step), "commit": git_commit(), "machine": machine()},
+    )
+    for name in ("exact_order", "micro_f1"):
+        cells = "  ".join(f"n={n}: {100 * value:.1f}" for n, value in scores[name].items())
+        print(f"{name:12} {cells}")
+    print(f"validated to n = {validated}, sharpest spread {spread:g}\n{path}")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Trains, measures and exports."""
+    if len(argv) > 1:
+        raise FlagError(f"unexpected argument {argv[1]!r}; settings are flags, --name=value")
+    network, config = configs()
+    identity = {"reasoner": dataclasses.asdict(network), "training": dataclasses.asdict(config)}
+    folder = choose_out_dir(identity)
+    for fields in identity.values():
+        for name, value in fields.items():
+            print(f"{name:18} {value}")
+    print(f"{'out_dir':18} {folder}", flush=True)
+    with Stop().on_signals() as stop:
+        state = train(network, config, folder, stop)
+    export(state, network, config, folder / "reasoner.safetensors", FLAGS.evaluation_lists)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Runs `main`; what the user can put right ends in one line instead of a traceback."""
+    try:
+        main(argv)
+    except (FlagError, ImportError) as error:
+        print(f"train_reasoner: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (Interrupted, KeyboardInterrupt):
+        print("train_reasoner: interrupted; --resume continues", file=sys.stderr)
+        sys.exit(130)
+
+
+def parse(argv: Sequence[str]) -> list[str]:
+    """Parses flags; a wrong one ends in one line, and --help explains them all."""
+    if "--help" in argv:
+        print(f"{__doc__}\n{FLAGS.get_help()}")
+        sys.exit(0)
+    try:
+        return FLAGS(argv)
+    except flags.Error as error:
+        print(f"train_reasoner: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow comes with dm-clrs
+    logging.set_verbosity(logging.WARNING)
+    run(parse(sys.argv))

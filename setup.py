@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Installs `arlsort`; the extras add what training, the experiments and the tests need."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+
+
+def read_version() -> str:
+    """Reads the version without importing the package, which needs what is not installed yet."""
+    text = (ROOT / "arlsort" / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)[1]
+
+
+BASE = [
+    "jax>=0.10",
+    "jaxlib>=0.10",
+    "dm-haiku>=0.0.16",
+    "chex>=0.1.91",
+    "optax>=0.2.6",
+    "numpy>=2.0",
+    "safetensors>=0.5",
+]
+
+# TensorFlow Datasets comes in two distributions that both own the folder `tensorflow_datasets`:
+# `tensorflow-datasets` and `tfds-nightly`. dm-clrs requires the second, so the first must not be
+# required here: with both, the result would depend on which one pip happens to unpack last.
+# The nightly reads `FieldDescriptor.label`, which protobuf 7 no longer has, and imports
+# `importlib_resources` without declaring it.
+TFDS = [
+    "tfds-nightly==4.9.9.dev202510250044",
+    "protobuf>=6.31.1,<7",
+    "importlib_resources>=6.0",
+]
+
+CLRS = ["dm-clrs>=2.0.3", *TFDS]
+
+EXPERIMENTS = [
+    *CLRS,
+    "absl-py>=2.1",
+    "matplotlib>=3.9",
+    "orbax-checkpoint>=0.11",
+    "scikit-learn>=1.5",
+    "tqdm>=4.66",
+]
+
+# ruff's layout and mypy's findings change between releases, so those two are held to a series.
+TEST = [
+    *EXPERIMENTS,
+    "hypothesis>=6.100",
+    "ipykernel>=6.29",
+    "mypy~=2.4",
+    "nbclient>=0.10",
+    "nbformat>=5.10",
+    "packaging>=24.0",
+    "pytest>=8.0",
+    "ruff~=0.17.5",
+    "setuptools>=70.0",
+]
+
+# Other implementations, to compare with. Not part of the default test run.
+PEERS = ["diffsort>=0.2.0", "torch>=2.2"]
+
+setup(
+    name="arlsort",
+    version=read_version(),
+    description="Differentiable sorting by a graph network that has learned to sort, in JAX",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The arlsort authors",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=find_packages(include=["arlsort", "arlsort.*"]),
+    package_data={
+        "arlsort": ["py.typed"],
+        "arlsort.reasoner": ["weights/*.safetensors", "weights/*.json"],
+    },
+    zip_safe=False,
+    install_requires=BASE,
+    extras_require={"clrs": CLRS, "experiments": EXPERIMENTS, "test": TEST, "peers": PEERS},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every test runs under."""
+
+import hypothesis
+import jax
+
+# A shape that broadcasts by luck is a bug; `jax.numpy_rank_promotion("allow")` is the way around it
+# for foreign code.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+hypothesis.settings.register_profile("arlsort", deadline=None, derandomize=True, max_examples=25)
+hypothesis.settings.load_profile("arlsort")

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The losses are their definitions, and stay finite where a logarithm would not."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from arlsort.operators import registry
+from experiments import losses
+
+
+def test_permutation_loss_is_computed_by_hand():
+    soft = jnp.array([[0.7, 0.3], [0.4, 0.6]])
+    # The second element is the smaller one: row 0 should be (0, 1), row 1 (1, 0).
+    terms = [math.log(1 - 0.7), math.log(0.3), math.log(0.4), math.log(1 - 0.6)]
+    loss = losses.permutation_loss(soft, jnp.array([1, 0]))
+    assert float(loss) == pytest.approx(-sum(terms) / 4, rel=1e-6)
+
+
+def test_cross_entropy_ends_where_pytorch_ends():
+    p = jnp.array([0.0, 1.0, 1.0, 0.0, 1.0 + 1e-7, -1e-7])
+    target = jnp.array([1.0, 0.0, 1.0, 0.0, 1.0, 0.0])
+    expected = [100.0, 100.0, 0.0, 0.0, 0.0, 0.0]
+    np.testing.assert_allclose(losses.binary_cross_entropy(p, target), expected)
+
+
+def test_cross_entropy_has_pytorchs_gradient():
+    p = np.array([1e-14, 1e-6, 0.1, 0.5, 0.9, 1 - 2**-20, 0.0, 1.0], np.float32)
+    for target in (0.0, 1.0):
+        slope = jax.vmap(jax.grad(losses.binary_cross_entropy))(
+            jnp.asarray(p), jnp.full(p.shape, target)
+        )
+        expected = (p - target) / np.maximum(p * (1 - p), 1e-12)
+        if target == 0:
+            expected[-1] = 2.0**24  # PyTorch: 1e12
+        np.testing.assert_allclose(slope, expected, rtol=1e-5)
+
+
+def test_cross_entropy_lets_nan_through():
+    assert jnp.isnan(losses.binary_cross_entropy(jnp.nan, jnp.zeros(())))
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_pointer_loss_is_that_of_a_loop(n):
+    rng = np.random.default_rng(n)
+    lists = 4
+    numbers = rng.integers(0, 4, (lists, n))  # with ties
+    pointers = np.log(rng.dirichlet(np.ones(n), (lists, n)))
+    firsts = np.log(rng.dirichlet(np.ones(n), lists))
+    total = 0.0
+    for b in range(lists):
+        order = sorted(range(n), key=lambda i: (numbers[b, i], i))
+        total -= firsts[b, order[0]]
+        for place, j in enumerate(order):
+            total -= pointers[b, j, order[place - 1]]  # the first points to the last
+    loss = losses.pointer_loss(
+        jnp.asarray(pointers, jnp.float32),
+        jnp.asarray(firsts, jnp.float32),
+        jnp.argsort(jnp.asarray(numbers), axis=-1),
+    )
+    assert float(loss) == pytest.approx(total / lists / n, rel=1e-5)
+
+
+def test_auto_takes_pointers_where_there_are_any():
+    pointing = type("Pointing", (), {"log_pointers": None})()
+    assert losses.choose("auto", pointing) == "pointer"
+    assert losses.choose("bce", pointing) == "bce"
+    network = registry.get("odd_even")
+    assert losses.choose("auto", network) == "bce"
+    with pytest.raises(ValueError, match="pointer for SortingNetwork"):
+        losses.choose("pointer", network)
+
+
+def test_sampling_operator_gets_a_fresh_key():
+    operator = registry.parse("neuralsort:stochastic=true,num_samples=2")
+    scores, numbers = jnp.array([[0.0, 1.0, 0.5]]), jnp.array([[1, 3, 2]])
+    first, again, other = (
+        float(losses.order_loss("bce", operator, scores, numbers, jax.random.key(seed)))
+        for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+@pytest.mark.parametrize("spec", ["odd_even", "odd_even:distribution=logistic", "neuralsort"])
+def test_gradient_is_finite_on_scores_of_any_spread(spec):
+    operator = registry.parse(spec, supervision=True)
+    numbers = jnp.array([[3, 1, 2, 5, 4]])
+    for spread in (0.0, 1e-3, 1.0, 30.0, 1e4):
+        scores = spread * jnp.array([[0.1, -1.0, 2.0, 0.7, -0.4]])
+        gradient = jax.grad(
+            lambda s: losses.order_loss("bce", operator, s, numbers, jax.random.key(0))
+        )(scores)
+        assert jnp.isfinite(gradient).all(), spread

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The script as it is used: from the command line, stopped and resumed."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import sort_numbers, storage, supervision
+from tests.experiments.flags import kept
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = (
+    "--operators=odd_even,neuralsort:temperature=2",
+    "--n=2",
+    "--steps=4",
+    "--batch_size=4",
+    "--channels=2,2",
+    "--eval_every=2",
+    "--validation_lists=4",
+    "--test_lists=4",
+)
+
+
+@kept(sort_numbers.FLAGS)
+def run(*arguments: str) -> None:
+    sort_numbers.run(sort_numbers.parse(["sort_numbers.py", *TINY, *arguments]))
+
+
+def test_all_files_are_written_and_the_table_printed(tmp_path, capsys):
+    run("--seeds=2", f"--out_dir={tmp_path}")
+    out = capsys.readouterr().out
+    for text in ("learning_rate      0.001", "NeuralSort(", "EM %", "EW %", "EM5 %", "±"):
+        assert text in out
+    report = storage.read_json(tmp_path / "results.json")
+    assert report["config"]["n"] == 2
+    assert report["seeds"] == [0, 1]
+    assert report["picture"] == [8, 32, 1]
+    assert {"device", "jax", "python"} <= set(report["machine"])
+    assert len(report["runs"]) == 4
+    assert [row["operator"] for row in report["summary"]] == [
+        "odd_even",
+        "neuralsort:temperature=2",
+    ]
+    for name in ("curves.png", "permutations.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    assert len(list(tmp_path.glob("runs/*/*/metrics.jsonl"))) == 4
+    assert not list(tmp_path.rglob(".*"))  # no temporary file is left
+
+    # Resumed, nothing is repeated; a further seed is added to what is there.
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/*/result.json")}
+    run("--seeds=3", f"--out_dir={tmp_path}", "--resume")
+    assert capsys.readouterr().out.count("done before") == 4
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    assert len(storage.read_json(tmp_path / "results.json")["runs"]) == 6
+
+    # Without --resume, or with other settings, what is there is left alone.
+    for arguments in (["--seeds=2"], ["--seeds=2", "--resume", "--learning_rate=0.1"]):
+        with pytest.raises(SystemExit) as ended:
+            run(f"--out_dir={tmp_path}", *arguments)
+        assert ended.value.code == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_interrupted_comparison_resumes_to_the_same_report(tmp_path, monkeypatch, capsys):
+    run("--seeds=1", f"--out_dir={tmp_path / 'straight'}")
+    train, count = supervision.train, [0]
+
+    def interrupted(*args):
+        count[0] += 1
+        if count[0] == 3:  # in the second run
+            os.kill(os.getpid(), signal.SIGINT)
+        return train(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(supervision, "train", interrupted)
+        with pytest.raises(SystemExit) as ended:
+            run("--seeds=1", f"--out_dir={tmp_path / 'cut'}")
+    assert ended.value.code == 130
+    assert "--resume continues" in capsys.readouterr().err
+    assert not (tmp_path / "cut" / "results.json").exists()
+    run("--seeds=1", f"--out_dir={tmp_path / 'cut'}", "--resume")
+    straight, cut = (storage.read_json(tmp_path / n / "results.json") for n in ("straight", "cut"))
+    for report in (straight, cut):
+        for row in report["runs"] + report["summary"]:
+            del row["seconds"]
+    assert straight == cut
+
+
+def test_default_folder_is_new_and_the_newest_is_resumed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        run("--resume")
+    assert "nothing in runs/sort_numbers" in capsys.readouterr().err
+    first = sort_numbers.choose_out_dir(None, False)
+    (first / "runs").mkdir(parents=True)
+    assert sort_numbers.choose_out_dir(None, True) == first
+
+
+def test_missing_data_set_is_one_line_without_traceback(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "experiments/sort_numbers.py", "--dataset=mnist", "--operators=odd_even"],
+        cwd=ROOT,
+        env={**os.environ, "TFDS_DATA_DIR": str(tmp_path / "none"), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "TFDS_DATA_DIR" in done.stderr
+
+
+def test_script_is_a_module_too():
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.sort_numbers", "--operators=nothing"],
+        cwd=ROOT,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "--operators nothing" in done.stderr

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training script as it is used: from the command line, stopped and resumed."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from arlsort import LearnedSort
+from arlsort.reasoner import checkpoint
+from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
+from experiments import storage, train_reasoner
+from experiments.runs import Stop
+from tests.experiments.flags import kept
+
+TINY = (
+    "--lengths=2,3",
+    "--hidden_size=8",
+    "--steps=6",
+    "--copies=2",
+    "--batch_size=4",
+    "--log_every=1",
+    "--save_every=2",
+    "--evaluation_lists=20",
+)
+
+
+@pytest.fixture(autouse=True)
+def _rank_promotion():
+    with jax.numpy_rank_promotion("allow"):  # CLRS relies on it
+        yield
+
+
+@kept(train_reasoner.FLAGS)
+def run(*arguments: str) -> None:
+    train_reasoner.run(train_reasoner.parse(["train_reasoner.py", *TINY, *arguments]))
+
+
+class _StopAfter(Stop):
+    """Asks to stop once a number of steps has been looked at."""
+
+    def __init__(self, steps: int):
+        self._left = 2 * steps  # the loop looks twice a step
+
+    @property
+    def requested(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+    @requested.setter
+    def requested(self, value: bool) -> None:
+        pass
+
+
+def test_a_run_leaves_a_checkpoint_that_sorts_and_resumes_to_the_same_numbers(
+    tmp_path, capsys, monkeypatch
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(f"--out_dir={whole}")
+    out = capsys.readouterr().out
+    for text in ("algorithm          insertion_sort", "exact_order", "micro_f1", "validated to n"):
+        assert text in out
+    records = storage.read_lines(whole / "metrics.jsonl")
+    assert [record["step"] for record in records] == [1, 2, 3, 4, 5, 6]
+    assert {"loss", "accuracy", "n", "seconds", "grad_norm"} <= set(records[0])
+    card = checkpoint.load_card(whole / "reasoner.safetensors")
+    assert card["steps"] == 6 and {"2", "3"} == set(card["scores"]["micro_f1"])
+    mine = LearnedSort(checkpoint=str(whole / "reasoner.safetensors"), allow_extrapolation=True)
+    assert jnp.isfinite(mine.sort(jnp.array([3.0, 1.0, 2.0]))).all()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_reasoner, "Stop", lambda: _StopAfter(3))
+        with pytest.raises(SystemExit) as exit_info:
+            run(f"--out_dir={parts}")
+    assert exit_info.value.code == 130
+    assert not (parts / "reasoner.safetensors").exists()
+    run(f"--out_dir={parts}", "--resume")
+    losses = [record["loss"] for record in storage.read_lines(parts / "metrics.jsonl")]
+    assert losses == [record["loss"] for record in records]
+    one, other = (checkpoint.load(d / "reasoner.safetensors").params for d in (whole, parts))
+    jax.tree.map(np.testing.assert_array_equal, dict(one), dict(other))
+
+    with pytest.raises(SystemExit):
+        run(f"--out_dir={parts}")
+    assert "holds a run; add --resume" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(f"--out_dir={parts}", "--resume", "--copies=3")
+    assert "--copies: received 3, but the run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--lengths=2,x"], "--lengths: received 2,x"),
+        (["--lengths=1"], "--lengths: got (1,)"),
+        (["--hints=clrs", "--copies=3"], "--copies: changes nothing with --hints=clrs"),
+        (["--learning_rate=0"], "--learning_rate"),
+        (["--algorithm=bogosort"], "bogosort"),
+        (["--log_every=0"], "--log_every: received 0"),
+        (["--resume"], "--resume: say which --out_dir"),
+        (["--no_such_flag=1"], "no_such_flag"),
+        (["extra"], "unexpected argument 'extra'"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        run(*arguments)
+    error = capsys.readouterr().err.strip()
+    assert exit_info.value.code == 2
+    assert message in error and "\n" not in error
+
+
+def test_every_setting_is_a_flag_that_reaches_the_configuration():
+    changed = {
+        "algorithm": "bubble_sort",
+        "processor": "clrs",
+        "use_layer_norm": "false",
+        "lengths": "4,5",
+        "hints": "clrs",
+        "noise": "cauchy",
+    }
+    for cls, index in ((ReasonerConfig, 0), (TrainingConfig, 1)):
+        for field in dataclasses.fields(cls):
+            default = field.default
+            text = changed.get(field.name) or str(0.5 if field.name == "ema_decay" else default + 1)
+            with kept(train_reasoner.FLAGS):
+                train_reasoner.parse(["train_reasoner.py", f"--{field.name}={text}"])
+                value = getattr(train_reasoner.configs()[index], field.name)
+            assert value != default, field.name
+
+
+def test_help_explains():
+    script = Path(train_reasoner.__file__)
+    done = subprocess.run(
+        [sys.executable, str(script), "--help"], capture_output=True, text=True, check=True
+    )
+    assert "--algorithm" in done.stdout and "LearnedSort(checkpoint=" in done.stdout

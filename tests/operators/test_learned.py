@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The learned sort: what its docstring and its cards promise."""
+
+import dataclasses
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import arlsort
+from arlsort import LearnedSort
+from arlsort.reasoner import checkpoint
+from arlsort.reasoner.config import ALGORITHMS
+
+LISTS = 1000
+
+# The shares of lists in exact order that the first release promises, at temperature 0.
+PROMISED = {
+    ("insertion_sort", 5): 0.99,
+    ("insertion_sort", 16): 0.97,
+    ("bubble_sort", 5): 0.98,
+    ("bubble_sort", 8): 0.95,
+    ("quicksort", 5): 0.98,
+    ("quicksort", 8): 0.95,
+}
+
+
+def _lists(n: int, seed: int = 7) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(size=(LISTS, n)).astype(np.float32)
+
+
+@pytest.mark.parametrize("algorithm, n", PROMISED)
+def test_uniform_lists_are_sorted_exactly(algorithm, n):
+    x = _lists(n)
+    order = LearnedSort(algorithm, temperature=0.0).permutation(jnp.asarray(x)).argmax(-1)
+    share = np.mean((order == x.argsort(-1)).all(-1))
+    assert share >= PROMISED[algorithm, n], share
+    recorded = checkpoint.shipped(algorithm).card["scores"]["exact_order"][str(n)]
+    assert abs(share - recorded) < 0.02, "the card tells the truth"
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.03])
+def test_scale_and_offset_change_nothing(temperature):
+    x = jnp.asarray(_lists(5)[:20])
+    operator = LearnedSort(temperature=temperature)
+    weights = operator.permutation(x)
+    np.testing.assert_allclose(operator.permutation(1e6 * x), weights, atol=2e-2)
+    np.testing.assert_allclose(operator.permutation(1e-6 * x), weights, atol=2e-2)
+    far = jnp.round(x * 64) - 1e4  # exact in float32
+    np.testing.assert_allclose(
+        operator.permutation(far), operator.permutation(jnp.round(x * 64)), atol=2e-2
+    )
+    np.testing.assert_allclose(arlsort.sort(1e6 * x), 1e6 * arlsort.sort(x), rtol=2e-2)
+
+
+def test_raw_scores_keep_their_scale():
+    x = 3 * jnp.asarray(_lists(5)[:20])
+    raw = LearnedSort(normalize=False, temperature=1.0)
+    assert np.abs(raw.permutation(x) - raw.permutation(10 * x)).max() > 0.1
+    colder = dataclasses.replace(raw, temperature=0.1)
+    np.testing.assert_allclose(colder.permutation(x), raw.permutation(10 * x), atol=1e-3)
+
+
+def test_it_averages_over_noise():
+    """At a medium temperature P is near the mean permutation of perturbed copies."""
+    x = jnp.array([[-2.0, 1.5, 0.1, -0.4, 2.2]])
+    noise = jax.random.normal(jax.random.key(0), (20_000, 5))
+    mean = jax.nn.one_hot(jnp.argsort(x + noise, axis=-1), 5).mean(0)
+    for algorithm in ALGORITHMS:
+        weights = LearnedSort(algorithm, temperature=1.0, normalize=False).permutation(x[0])
+        assert np.abs(weights - mean).sum(-1).mean() / 2 < 0.35, algorithm
+
+
+def test_log_pointers_are_distributions_and_point_right():
+    x = jnp.asarray(_lists(5)[:50] * 1000)
+    log_pred, log_first = LearnedSort(normalize=False, temperature=1.0).log_pointers(x)
+    np.testing.assert_allclose(jnp.exp(log_first).sum(-1), np.ones(50), atol=1e-5)
+    np.testing.assert_allclose(jnp.exp(log_pred).sum(-2), np.ones((50, 5)), atol=1e-5)
+    order = x.argsort(-1)
+    previous = np.take_along_axis(log_pred, np.asarray(order)[..., None], 1).argmax(-1)
+    assert np.mean(previous == np.roll(order, 1, -1)) > 0.97
+    assert np.mean(log_first.argmax(-1) == order[:, 0]) > 0.97
+
+
+def test_log_pointers_say_nan_where_the_scores_do():
+    x = jnp.array([[1.0, jnp.nan, 2.0], [3.0, 1.0, 2.0]])
+    log_pred, log_first = LearnedSort().log_pointers(x)
+    assert jnp.isnan(log_pred[0]).all() and jnp.isnan(log_first[0]).all()
+    assert jnp.isfinite(log_pred[1]).all() and jnp.isfinite(log_first[1]).all()
+    with pytest.raises(ValueError, match="2 or more"):
+        LearnedSort().log_pointers(jnp.ones((3, 1)))
+
+
+def test_a_list_beyond_the_validated_length_is_refused():
+    limit = checkpoint.shipped("quicksort").validated_length
+    x = jnp.linspace(0.0, 1.0, limit + 1)
+    with pytest.raises(ValueError, match=f"at most {limit}.*allow_extrapolation=True.*odd_even"):
+        LearnedSort("quicksort").sort(x)
+    tried = LearnedSort("quicksort", allow_extrapolation=True).permutation(x)
+    assert tried.shape == (limit + 1, limit + 1) and jnp.isfinite(tried).all()
+
+
+def test_both_readouts_sort():
+    x = jnp.asarray(_lists(5)[:100])
+    for readout in ("two_ended", "chain"):
+        weights = LearnedSort(temperature=0.0, readout=readout).permutation(x)
+        assert np.mean((weights.argmax(-1) == x.argsort(-1)).all(-1)) > 0.98
+
+
+def test_your_own_checkpoint(tmp_path):
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(checkpoint.WEIGHTS / f"bubble_sort{suffix}", tmp_path / f"mine{suffix}")
+    path = str(tmp_path / "mine.safetensors")
+    x = jnp.array([3.0, 1.0, 2.0])
+    np.testing.assert_array_equal(
+        LearnedSort("bubble_sort", checkpoint=path).sort(x), LearnedSort("bubble_sort").sort(x)
+    )
+    with pytest.raises(ValueError, match="algorithm.*bubble_sort"):
+        LearnedSort("quicksort", checkpoint=path).sort(x)
+    with pytest.raises(checkpoint.CheckpointError, match="cannot be read"):
+        LearnedSort(checkpoint=str(tmp_path / "none.safetensors")).sort(x)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-30, 0.1, 1.0])
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1.0, 1e20, 1e30])
+def test_raw_scores_of_every_scale_have_finite_gradients(scale, temperature):
+    x = scale * jnp.array([0.3, 0.1, 0.9, 0.5, 0.45])
+
+    def loss(x, temperature):
+        weights = LearnedSort(normalize=False, temperature=temperature).permutation(x)
+        return (weights * jnp.arange(25.0).reshape(5, 5)).sum()
+
+    value, gradients = jax.value_and_grad(loss, argnums=(0, 1))(x, temperature)
+    assert jnp.isfinite(value)
+    assert all(jnp.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_log_pointers_are_finite_in_half_precision():
+    for dtype in (jnp.float16, jnp.bfloat16):
+        pointers = LearnedSort().log_pointers(jnp.array([3.0, 1.0, 2.0], dtype))
+        assert all(p.dtype == dtype and jnp.isfinite(p).all() for p in pointers)
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [("algorithm", "bogosort"), ("temperature", -1.0), ("readout", "guess"), ("normalize", 3)],
+)
+def test_bad_hyperparameters_are_named(field, value):
+    with pytest.raises(ValueError, match=field):
+        LearnedSort(**{field: value})

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A checkpoint loads whole or says what is wrong."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from arlsort.reasoner import checkpoint, training
+from arlsort.reasoner.config import ALGORITHMS, ReasonerConfig, TrainingConfig
+
+CONFIG = ReasonerConfig(hidden_size=8)
+TRAINING = TrainingConfig(lengths=(2, 3))
+
+# CLRS's layers for one sort: name -> (inputs, outputs) in units of the hidden size h, or numbers.
+GOLDEN = {
+    "net/mpnn_aggr_clrs_processor/linear_6": (128, 8),
+    "net/mpnn_aggr_clrs_processor/linear_13": (8, 64),
+    "net/mpnn_aggr_clrs_processor/mlp/~/linear_1": (64, 64),
+    "net/~_construct_encoders_decoders/algo_0_key_enc_linear": (1, 64),
+    "net/~_construct_encoders_decoders/algo_0_pred_dec_linear_2": (128, 64),
+    "net/~_construct_encoders_decoders/algo_0_pred_dec_linear_3": (64, 1),
+    "net/~_construct_encoders_decoders/algo_0_pred_mask_dec_linear": (192, 1),
+}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    params = training.init(CONFIG, TRAINING).params
+    path = tmp_path / "reasoner.safetensors"
+    checkpoint.save(
+        path, params, CONFIG, TRAINING, validated_length=3, sharpest_spread=100.0, scores={"a": 1}
+    )
+    return path, params
+
+
+def test_what_is_saved_loads(saved):
+    path, params = saved
+    loaded = checkpoint.load(path)
+    jax.tree.map(np.testing.assert_array_equal, dict(loaded.params), dict(params))
+    assert (loaded.config, loaded.training) == (CONFIG, TRAINING)
+    assert (loaded.validated_length, loaded.sharpest_spread) == (3, 100.0)
+    assert loaded.card["scores"] == {"a": 1}
+    assert sorted(p.suffix for p in path.parent.iterdir()) == [".json", ".safetensors"]
+
+
+def test_damage_is_noticed(saved):
+    path, _ = saved
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(checkpoint.CheckpointError, match="damaged"):
+        checkpoint.load(path)
+
+
+def test_missing_or_broken_files_are_named(saved, tmp_path):
+    path, _ = saved
+    with pytest.raises(checkpoint.CheckpointError, match="none.json: cannot be read"):
+        checkpoint.load(tmp_path / "none.safetensors")
+    with pytest.raises(ValueError, match="safetensors"):
+        checkpoint.load(tmp_path / "none.npz")
+    path.with_suffix(".json").write_text("{")
+    with pytest.raises(checkpoint.CheckpointError, match="damaged"):
+        checkpoint.load(path)
+    path.with_suffix(".json").write_text(json.dumps({"validated_length": 3}))
+    with pytest.raises(checkpoint.CheckpointError):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_shipped_checkpoints_are_whole_small_and_described(algorithm):
+    model = checkpoint.shipped(algorithm)
+    path = checkpoint.WEIGHTS / f"{algorithm}.safetensors"
+    assert path.stat().st_size < 4e6
+    assert model.config.algorithm == algorithm
+    assert {"exact_order", "micro_f1"} <= set(model.card["scores"])
+    assert model.card["steps"] > 0
+    for module, shape in GOLDEN.items():
+        assert model.params[module]["w"].shape == shape, module
+
+
+def test_shipped_weights_sort_without_tensorflow():
+    program = (
+        "import sys, jax.numpy as jnp, arlsort\n"
+        "assert (arlsort.sort(jnp.array([3.0, 1.0, 2.0])).argsort() == jnp.arange(3)).all()\n"
+        "heavy = {'tensorflow', 'tensorflow_datasets', 'clrs'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network is CLRS's: same parameters, same numbers, to 1e-5 in float32."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from arlsort.reasoner import checkpoint, clrs_bridge, losses, network, training
+from arlsort.reasoner.config import ALGORITHMS, ReasonerConfig, TrainingConfig
+from tests.reasoner.clrs_data import HIDDEN, baseline_model
+
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _rank_promotion():
+    with jax.numpy_rank_promotion("allow"):  # CLRS relies on it
+        yield
+
+
+@pytest.fixture(scope="module", params=sorted(ALGORITHMS))
+def case(request):
+    spec, feedback = clrs_bridge.feedback(request.param, n=4, batch_size=4, seed=0)
+    model = baseline_model(spec, feedback)
+    return ReasonerConfig(request.param, hidden_size=HIDDEN), model, feedback
+
+
+def _start(batch):
+    return batch.pointers[0], {name: mask[0] for name, mask in batch.masks.items()}
+
+
+def _predict(config, params, batch):
+    return network.transform(config).apply(
+        params,
+        None,
+        batch.keys,
+        batch.pos,
+        lengths=batch.lengths,
+        num_hints=batch.pointers.shape[0],
+        start=_start(batch),
+    )
+
+
+def test_parameter_tree_is_clrs(case):
+    config, model, feedback = case
+    batch = clrs_bridge.to_batch(feedback)
+    ours = network.transform(config).init(jax.random.key(0), batch.keys, batch.pos)
+    shapes = lambda tree: jax.tree.map(jnp.shape, dict(tree))  # noqa: E731
+    assert shapes(ours) == shapes(model.params)
+
+
+def test_predictions_equal_clrs(case):
+    config, model, feedback = case
+    batch = clrs_bridge.to_batch(feedback)
+    outputs, hints = model.net_fn.apply(
+        model.params,
+        jax.random.PRNGKey(0),
+        [feedback.features],
+        repred=True,
+        algorithm_index=0,
+        return_hints=True,
+        return_all_outputs=False,
+    )
+    ours = _predict(config, model.params, batch)
+    np.testing.assert_allclose(ours.pred, outputs["pred"], atol=TOLERANCE, rtol=TOLERANCE)
+    np.testing.assert_allclose(ours.pred_mask, outputs["pred_mask"], atol=TOLERANCE)
+    for step, hint in enumerate(hints):
+        np.testing.assert_allclose(ours.pointers[step], hint["pred_h"], atol=TOLERANCE)
+        for name, logits in ours.masks.items():
+            np.testing.assert_allclose(logits[step], hint[name], atol=TOLERANCE)
+
+
+def test_training_loss_and_gradients_equal_clrs(case):
+    config, model, feedback = case
+    key = jax.random.PRNGKey(7)
+    theirs, their_grads = model.compute_grad(key, feedback)
+    (ours, _), grads = jax.value_and_grad(training.loss_and_metrics, has_aux=True)(
+        model.params, key, clrs_bridge.to_batch(feedback), config, TrainingConfig(hints="clrs")
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=TOLERANCE)
+    assert set(grads) == set(their_grads)
+    for module, leaves in their_grads.items():
+        for leaf, value in leaves.items():
+            scale = max(1.0, float(np.abs(value).max()))
+            np.testing.assert_allclose(
+                grads[module][leaf], value, atol=TOLERANCE * scale, err_msg=f"{module} {leaf}"
+            )
+
+
+def test_official_processor_gives_the_same_numbers(case):
+    config, model, feedback = case
+    batch = clrs_bridge.to_batch(feedback)
+    ours = _predict(config, model.params, batch)
+    official = _predict(dataclasses.replace(config, processor="clrs"), model.params, batch)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=TOLERANCE, rtol=TOLERANCE),
+        ours,
+        official,
+    )
+
+
+def test_official_processor_has_the_same_gradients(case):
+    config, model, feedback = case
+    batch = clrs_bridge.to_batch(feedback)
+
+    def loss(params, config):
+        return losses.total_loss(batch, _predict(config, params, batch))
+
+    ours = jax.grad(loss)(model.params, config)
+    official = jax.grad(loss)(model.params, dataclasses.replace(config, processor="clrs"))
+    scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(official))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=TOLERANCE * max(1.0, scale)),
+        dict(ours),
+        dict(official),
+    )
+
+
+def test_saved_baseline_model_loads(case, tmp_path):
+    config, _, feedback = case
+    if config.algorithm != "insertion_sort":
+        pytest.skip("one algorithm suffices: the file's layout does not depend on it")
+    spec, _ = clrs_bridge.feedback(config.algorithm, n=4, batch_size=4, seed=0)
+    model = baseline_model(spec, feedback, tmp_path, seed=3)
+    model.save_model("baseline")
+    loaded = checkpoint.load_clrs(tmp_path / "baseline", config.algorithm, HIDDEN)
+    jax.tree.map(np.testing.assert_array_equal, loaded, dict(model.params))
+    with pytest.raises(checkpoint.CheckpointError, match="do not fit"):
+        checkpoint.load_clrs(tmp_path / "baseline", "quicksort", HIDDEN)
+    with pytest.raises(checkpoint.CheckpointError, match="cannot be read"):
+        checkpoint.load_clrs(tmp_path / "none", config.algorithm, HIDDEN)

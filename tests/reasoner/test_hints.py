@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training target is the mean trace over perturbed copies."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from arlsort.reasoner import hints
+from arlsort.reasoner.config import ALGORITHMS, NOISES, TrainingConfig
+from arlsort.reasoner.traces import trace
+
+SAMPLES = 200_000
+FIVE_SIGMA = 5 * 0.5 / SAMPLES**0.5
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_mean_trace_is_the_mean_of_the_traces(algorithm):
+    copies = jax.random.normal(jax.random.key(0), (5, 4))
+    pointers, masks, pred, pred_mask = hints.mean_trace(algorithm, copies)
+    singles = [trace(algorithm, keys) for keys in copies]
+    expected = np.mean([np.eye(4)[t.pointers] for t in singles], axis=0)
+    np.testing.assert_allclose(pointers, expected, atol=1e-6)
+    for name, mask in masks.items():
+        expected = np.mean([np.eye(4)[t.masks[name]] for t in singles], axis=0)
+        np.testing.assert_allclose(mask, expected, atol=1e-6)
+    first = np.mean([np.eye(4)[t.order[0]] for t in singles], axis=0)
+    np.testing.assert_allclose(pred_mask, first, atol=1e-6)
+    np.testing.assert_allclose(pred.sum(0), np.ones(4), atol=1e-6)
+    np.testing.assert_allclose(jnp.diagonal(pred), np.zeros(4), atol=1e-6)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_comparison_probability_is_that_of_the_noise(noise):
+    one, other = hints.sample_noise(jax.random.key(1), noise, (2, SAMPLES))
+    for difference in (-3.0, -0.4, 0.0, 0.02, 0.4, 3.0):
+        share = jnp.mean(one <= difference + other)
+        exact = hints.probability_not_larger(jnp.asarray(difference), noise)
+        assert abs(share - exact) < FIVE_SIGMA, difference
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_comparison_probability_has_finite_gradients(noise):
+    points = jnp.array([-1e4, -30.0, -0.05, 0.0, 1e-6, 0.05, 30.0, 1e4])
+    gradient = jax.vmap(jax.grad(lambda d: hints.probability_not_larger(d, noise)))(points)
+    assert jnp.isfinite(gradient).all() and (gradient >= 0).all()
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_initial_hints_are_the_expected_first_state(algorithm):
+    keys = jnp.array([0.3, -0.2, 0.9, 0.6])
+    copies = keys[None] + jax.random.normal(jax.random.key(2), (4000, 4))
+    pointers, masks, _, _ = jax.jit(lambda c: hints.mean_trace(algorithm, c))(copies)
+    first, marks = hints.initial_hints(algorithm, keys[None], "gaussian")
+    tolerance = 5 * 0.5 / 4000**0.5
+    np.testing.assert_allclose(first[0], pointers[0], atol=tolerance)
+    for name, mark in marks.items():
+        np.testing.assert_allclose(mark[0], masks[name][0], atol=tolerance, err_msg=name)
+
+
+def test_unperturbed_initial_hints_are_exact():
+    keys = jnp.array([[0.3, 0.1, 0.2], [0.1, 0.2, 0.3]])
+    pointers, masks = hints.initial_hints("quicksort", keys, None)
+    for row in range(2):
+        t = trace("quicksort", keys[row])
+        np.testing.assert_array_equal(pointers[row].argmax(-1), t.pointers[0])
+        for name, mark in masks.items():
+            assert mark[row].argmax() == t.masks[name][0]
+
+
+def test_batches_span_the_spreads_and_mix_positions():
+    config = TrainingConfig(batch_size=512, pairs_per_batch=10**6, min_spread=1, max_spread=100)
+    batch = hints.sample_batch(jax.random.key(3), "insertion_sort", 3, config)
+    assert batch.keys.shape == (512, 3)
+    np.testing.assert_allclose(batch.keys.mean(-1), np.zeros(512), atol=1e-3)
+    spread = np.ptp(batch.keys, axis=-1)
+    assert np.quantile(spread, 0.1) < 3 and np.quantile(spread, 0.9) > 15
+    even = np.isclose(batch.pos, np.arange(3) / 3).all(-1).mean()
+    assert 0.4 < even < 0.6
+    assert (np.diff(batch.pos) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [("noise", "uniform"), ("hints", "hard"), ("lengths", (1, 3)), ("steps", 0), ("copies", 0)],
+)
+def test_bad_training_configurations_name_the_field(field, value):
+    with pytest.raises(ValueError, match=field):
+        TrainingConfig(**{field: value})

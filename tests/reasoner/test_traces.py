@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The array programs record what CLRS's samplers record, element for element."""
+
+import clrs
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from clrs._src import algorithms, probing
+
+from arlsort.reasoner.config import ALGORITHMS, algorithm_spec
+from arlsort.reasoner.hints import output_pointers
+from arlsort.reasoner.traces import predecessors, trace
+
+LISTS = 6
+
+
+def _lists(n: int) -> np.ndarray:
+    """Half without and half with many ties."""
+    rng = np.random.default_rng(n)
+    distinct = rng.uniform(size=(LISTS // 2, n))
+    return np.concatenate([distinct, rng.integers(0, 3, (LISTS // 2, n))]).astype(np.float32)
+
+
+def _probes(algorithm: str, keys: np.ndarray):
+    _, probes = getattr(algorithms, algorithm)(keys.copy())
+    _, outputs, hints = probing.split_stages(probes, clrs.SPECS[algorithm])
+    return outputs[0].data[0], {hint.name: hint.data[:, 0] for hint in hints}
+
+
+@pytest.mark.parametrize("n", range(2, 17))
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_every_probe_equals_clrs(algorithm, n):
+    lists = _lists(n)
+    traces = jax.device_get(jax.jit(jax.vmap(lambda keys: trace(algorithm, keys)))(lists))
+    assert traces.pointers.shape[1] == algorithm_spec(algorithm).num_hints(n)
+    for row, keys in enumerate(lists):
+        output, hints = _probes(algorithm, keys)
+        ours = jax.tree.map(lambda leaf, row=row: leaf[row], traces)
+        length = len(hints["pred_h"])
+        assert ours.length == length
+        np.testing.assert_array_equal(ours.pointers[:length], hints["pred_h"])
+        assert set(ours.masks) == set(hints) - {"pred_h"}
+        for name, marked in ours.masks.items():
+            np.testing.assert_array_equal(marked[:length], hints[name].argmax(-1), err_msg=name)
+            assert (marked[length:] == marked[length - 1]).all(), "a finished run holds its state"
+        assert (ours.pointers[length:] == ours.pointers[length - 1]).all()
+        np.testing.assert_array_equal(predecessors(ours.order), output)
+
+
+def test_quicksort_has_room_for_its_worst_case():
+    n = 9
+    t = trace("quicksort", jnp.arange(float(n)))
+    assert t.length == algorithm_spec("quicksort").num_hints(n)
+    np.testing.assert_array_equal(t.order, np.arange(n))
+
+
+def test_output_pointers_equal_clrs():
+    order = jnp.array([2, 0, 3, 1])
+    pred, first = output_pointers(order)
+    with jax.numpy_rank_promotion("allow"):
+        expected = probing.predecessor_to_cyclic_predecessor_and_first(predecessors(order))
+    np.testing.assert_array_equal(pred, expected[0])
+    np.testing.assert_array_equal(first, expected[1])
+
+
+def test_unknown_algorithm_is_named():
+    with pytest.raises(ValueError, match="'bogosort'.*insertion_sort"):
+        trace("bogosort", jnp.zeros(3))

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training learns, repeats itself, and follows its configuration."""
+
+import dataclasses
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from arlsort.reasoner import clrs_bridge, training
+from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
+from arlsort.reasoner.hints import sample_batch
+
+CONFIG = ReasonerConfig(hidden_size=16)
+TRAINING = TrainingConfig(lengths=(3,), steps=150, learning_rate=5e-3, max_spread=20)
+
+
+@pytest.fixture(scope="module")
+def step():
+    return training.make_perturbed_step(CONFIG, TRAINING)
+
+
+def _run(step, steps, state=None):
+    state = training.init(CONFIG, TRAINING) if state is None else state
+    losses = []
+    for _ in range(steps):
+        state, metrics = step(state, 3)
+        losses.append(float(metrics["loss"]))
+    return state, losses
+
+
+def test_the_loss_falls(step):
+    _, losses = _run(step, 150)
+    assert np.mean(losses[-20:]) < 0.75 * np.mean(losses[:20])
+
+
+def test_a_step_depends_on_the_state_alone(step):
+    whole, losses = _run(step, 6)
+    half, _ = _run(step, 3)
+    again, rest = _run(step, 3, jax.tree.map(np.asarray, half))
+    assert rest == losses[3:]
+    jax.tree.map(np.testing.assert_array_equal, dict(again.average), dict(whole.average))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"noise": "cauchy"}, {"copies": 2}, {"seed": 1}, {"max_spread": 5.0}, {"min_spread": 5.0}],
+)
+def test_what_shapes_the_data_changes_it(change):
+    def batch(config):
+        return sample_batch(training.step_key(config, 0), "insertion_sort", 3, config)
+
+    one, other = batch(TRAINING), batch(dataclasses.replace(TRAINING, **change))
+    assert not np.array_equal(one.pred, other.pred)
+
+
+def test_clean_batches_of_clrs_train_and_repeat():
+    config = TrainingConfig(hints="clrs", lengths=(3, 4), batch_size=4, steps=4)
+    first = list(itertools.islice(clrs_bridge.batches("quicksort", config), 3))
+    again = list(itertools.islice(clrs_bridge.batches("quicksort", config, start=1), 2))
+    assert [batch.keys.shape for batch in first] == [(4, 3), (4, 4), (4, 3)]
+    jax.tree.map(np.testing.assert_array_equal, first[1:], again)
+    network = ReasonerConfig("quicksort", hidden_size=8)
+    state = training.init(network, config)
+    state, metrics = training.make_clrs_step(network, config)(state, first[0])
+    assert np.isfinite(metrics["loss"]) and state.step == 1
+
+
+def test_an_error_of_the_sampler_reaches_who_asks_for_the_batch():
+    with pytest.raises(NotImplementedError, match="bogosort"):
+        next(clrs_bridge.batches("bogosort", TrainingConfig(hints="clrs")))

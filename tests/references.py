@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Slow, independent NumPy oracles: one function for each hand-made operator.
+
+Each takes one row of scores and the operator's hyperparameters and returns the soft permutation,
+written with loops straight from the paper's definition. They share no code with the package.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+
+def hard(x: np.ndarray) -> np.ndarray:
+    """One-hot rows by counting who is smaller, ties by index."""
+    n = len(x)
+    weights = np.zeros((n, n))
+    for j in range(n):
+        position = sum(x[k] < x[j] or (x[k] == x[j] and k < j) for k in range(n))
+        weights[position, j] = 1.0
+    return weights
+
+
+def softsort(x: np.ndarray, temperature: float = 1.0, power: int = 1) -> np.ndarray:
+    """Prillo and Eisenschlos, ICML 2020, equation 1, in descending order, then turned over."""
+    n = len(x)
+    weights = np.zeros((n, n))
+    for i, value in enumerate(sorted(x, reverse=True)):
+        row = [math.exp(-(abs(value - x[j]) ** power) / temperature) for j in range(n)]
+        weights[i] = np.array(row) / sum(row)
+    return weights[::-1]
+
+
+def neuralsort(x: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Grover et al., ICLR 2019, equation 5, in descending order from 1, then turned over."""
+    n = len(x)
+    weights = np.zeros((n, n))
+    distance = [sum(abs(x[j] - x[k]) for k in range(n)) for j in range(n)]
+    for i in range(1, n + 1):
+        logits = [((n + 1 - 2 * i) * x[j] - distance[j]) / temperature for j in range(n)]
+        row = [math.exp(z - max(logits)) for z in logits]
+        weights[i - 1] = np.array(row) / sum(row)
+    return weights[::-1]
+
+
+def comparators(network: str, n: int) -> list[list[tuple[int, int]]]:
+    """Layers of comparators (wire of the smaller output, wire of the larger output)."""
+    if network == "odd_even":
+        return [[(i, i + 1) for i in range(layer % 2, n - 1, 2)] for layer in range(n)]
+    full = 1
+    while full < n:
+        full *= 2
+    layers = []
+    size = 2
+    while size <= full:
+        gap = size // 2
+        while gap:
+            layer = []
+            for i in range(full):
+                j = i ^ gap
+                if i < j and i >= full - n:  # the first wires of the full network are absent
+                    a, b = i - (full - n), j - (full - n)
+                    layer.append((a, b) if not i & size else (b, a))
+            layers.append(layer)
+            gap //= 2
+        size *= 2
+    return layers
+
+
+def swap_weight(
+    distribution: str, difference: float, temperature: float, art_lambda: float
+) -> float:
+    """The weight of leaving a pair as it is."""
+    v = difference / temperature
+    if distribution == "logistic":
+        return 1 / (1 + math.exp(-v))
+    if distribution == "logistic_art":
+        return 1 / (1 + math.exp(-v / (abs(difference) + 1e-10) ** art_lambda))
+    if distribution == "gaussian":
+        return 0.5 * (1 + math.erf(v / math.sqrt(2)))
+    if distribution == "reciprocal":
+        return 0.5 * (v / (2 + abs(v)) + 1)
+    if distribution == "cauchy":
+        return math.atan(v) / math.pi + 0.5
+    if distribution == "optimal":
+        if abs(v) <= 0.25:
+            return v + 0.5
+        return 1 - 1 / (16 * v) if v > 0 else -1 / (16 * v)
+    raise AssertionError(distribution)
+
+
+def sorting_network(
+    x: np.ndarray,
+    network: str,
+    distribution: str = "cauchy",
+    temperature: float = 0.1,
+    art_lambda: float = 0.25,
+) -> np.ndarray:
+    """Petersen et al., ICML 2021 and ICLR 2022, one comparator after the other."""
+    x = np.array(x, np.float64)
+    weights = np.eye(len(x))
+    for layer in comparators(network, len(x)):
+        for low, high in layer:
+            keep = swap_weight(distribution, x[high] - x[low], temperature, art_lambda)
+            mix = np.array([[keep, 1 - keep], [1 - keep, keep]])
+            x[[low, high]] = mix @ x[[low, high]]
+            weights[[low, high]] = mix @ weights[[low, high]]
+    return weights
+
+
+def odd_even(x: np.ndarray, **hyperparameters: float) -> np.ndarray:
+    return sorting_network(x, "odd_even", **hyperparameters)
+
+
+def bitonic(x: np.ndarray, **hyperparameters: float) -> np.ndarray:
+    return sorting_network(x, "bitonic", **hyperparameters)
+
+
+ORACLES: dict[str, Callable[..., np.ndarray]] = {
+    "hard": hard,
+    "odd_even": odd_even,
+    "bitonic": bitonic,
+    "neuralsort": neuralsort,
+    "softsort": softsort,
+}
+
+# The learned sort has no closed form: its oracle is CLRS's own model, in tests/reasoner.
+WITHOUT_ORACLE = {"learned"}

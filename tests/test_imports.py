@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Imports run one way, and importing the package stays light."""
+
+import ast
+import importlib
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import arlsort
+
+ROOT = pathlib.Path(arlsort.__file__).parent
+
+# A module may import from layers before its own, and from its own.
+LAYERS = (
+    ("arlsort.permutation",),
+    ("arlsort.reasoner", "arlsort.programs"),
+    ("arlsort.operators",),
+    ("arlsort.functional",),
+    ("arlsort",),
+)
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def _module(path: pathlib.Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _layer(module: str) -> int:
+    for level, prefixes in enumerate(LAYERS):
+        for prefix in prefixes:
+            if module == prefix or (prefix != "arlsort" and module.startswith(prefix + ".")):
+                return level
+    raise AssertionError(f"{module} is in no layer")
+
+
+def _imports(path: pathlib.Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            assert all(alias.name != "*" for alias in node.names), f"{path}: a star import"
+            children = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {_module(file) for file in FILES}
+            found |= (children & modules) or {node.module}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=_module)
+def test_imports_run_one_way(path):
+    for imported in _imports(path):
+        assert imported.split(".")[0] not in {"experiments", "tests", "pickle"}
+        if imported.split(".")[0] == "arlsort":
+            assert _layer(imported) <= _layer(_module(path)), f"{_module(path)} imports {imported}"
+
+
+def test_no_module_takes_the_function_permutation_for_the_module():
+    # `arlsort.permutation` is a function once the package is imported; inside the package the
+    # module of that name is reached by `from arlsort.permutation import ...` only.
+    assert callable(arlsort.permutation)
+    assert importlib.import_module("arlsort.permutation").apply
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "arlsort":
+                assert "permutation" not in {alias.name for alias in node.names}, path
+
+
+def test_importing_and_sorting_loads_nothing_heavy():
+    program = """
+import sys
+import arlsort, jax.numpy
+arlsort.sort(jax.numpy.array([2.0, 1.0]), "odd_even")
+heavy = {"tensorflow", "tensorflow_datasets", "clrs", "torch", "matplotlib", "sklearn", "orbax"}
+print(sorted(heavy & {name.split(".")[0] for name in sys.modules}))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_the_public_names_are_sorted_documented_and_there():
+    assert arlsort.__all__ == sorted(arlsort.__all__)
+    for name in arlsort.__all__:
+        assert getattr(arlsort, name).__doc__
