@@ -345,6 +345,7 @@ def _integer(argument: str, value: Any) -> int:
 
 
 def _flip(x: jax.Array, descending: bool, axis: int = -1) -> jax.Array:
+    base.check_flag("descending", descending)
     return jnp.flip(x, axis=axis) if descending else x
 
 

@@ -162,6 +162,7 @@ def train(
     kept = [line for line in storage.read_lines(metrics_file) if line["step"] <= start]
     storage.write_text(metrics_file, "".join(map(storage.line, kept)))
     step = make_step(network, config, start)
+    before = kept[-1]["seconds"] if kept else 0.0  # of the run that was interrupted
     began = time.perf_counter()
     with tqdm(total=config.steps, initial=start, desc=network.algorithm, unit="step") as bar:
         for done in range(start, config.steps):
@@ -174,7 +175,7 @@ def train(
                 if not np.isfinite(values["loss"]):
                     raise FlagError(f"--learning_rate: training diverged at step {now}")
                 bar.set_postfix(n=n, loss=f"{values['loss']:.3f}", acc=f"{values['accuracy']:.3f}")
-                seconds = round(time.perf_counter() - began, 1)
+                seconds = round(before + time.perf_counter() - began, 1)
                 storage.append_line(
                     metrics_file, {"step": now, "n": n, "seconds": seconds, **values}
                 )

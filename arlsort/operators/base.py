@@ -86,9 +86,15 @@ def check_positive(argument: str, value: Any) -> None:
     check_number(argument, value, "a finite number > 0", 0.0, math.inf, above_low=True)
 
 
+def check_flag(argument: str, value: Any) -> None:
+    """Checks that a flag is a bool: `"no"` is not, and would count as True."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(complaint(argument, repr(value), "True or False"))
+
+
 def check_choice(argument: str, value: Any, allowed: tuple[Any, ...]) -> None:
-    """Checks that a static hyperparameter is one of a few values."""
-    if value not in allowed:
+    """Checks that a static hyperparameter is one of a few values of one type."""
+    if value not in allowed or type(value) is not type(allowed[0]):
         raise ValueError(complaint(argument, repr(value), ", ".join(map(repr, allowed))))
 
 
@@ -163,8 +169,13 @@ class Operator:
     """A temperature at which scores that are 0.1 or more apart are as good as sorted exactly."""
     hard_limit_atol: ClassVar[float] = 1e-3
     """How far the weights may be from one-hot at that temperature."""
+    gradient_limit: ClassVar[float] = math.inf
+    """Magnitude of float32 scores up to which gradients are finite; values and weights always."""
     gradient_rtol: ClassVar[float] = 1e-5
     """How near gradients are to central differences in float64, as a fraction."""
+
+    def __post_init__(self) -> None:
+        check_flag("hard", self.hard)
 
     def __call__(self, x: jax.Array) -> Relaxation:
         """Sorts scores softly and returns the weights with the values.

@@ -37,6 +37,7 @@ class Hard(base.Operator):
     doubly_stochastic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         base.check_choice("hard", self.hard, (True,))
 
     def _permutation(self, scores: jax.Array) -> jax.Array:

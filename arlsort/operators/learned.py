@@ -40,7 +40,8 @@ class LearnedSort(base.Operator):
     The checkpoint has a sharpest spread, measured and written in its card. A lower temperature, or
     scores more widely spread, are brought back to it; below it the pointers are raised to a power
     up to 16 instead, which is what `temperature=0` means. Rows of P sum to one, columns nearly. The
-    network also sees where each key stands, so P is nearly, but not exactly, equivariant.
+    network also sees where each key stands, so P is nearly, but not exactly, equivariant. Gradients of
+    values beyond 1e30, and of infinities, overflow; the values and weights themselves do not.
 
     Attributes:
       algorithm: `"insertion_sort"`, `"bubble_sort"` or `"quicksort"`.
@@ -74,14 +75,16 @@ class LearnedSort(base.Operator):
 
     equivariant = False
     hard_limit = 0.0
+    gradient_limit = 1e30  # cotangents of that size times the network's slopes, near 1e8
     gradient_rtol = 1e-4
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         base.check_choice("algorithm", self.algorithm, tuple(ALGORITHMS))
         base.check_choice("readout", self.readout, READOUTS)
         base.check_number("temperature", self.temperature, "a finite number >= 0", 0.0, jnp.inf)
         for name in ("normalize", "allow_extrapolation"):
-            base.check_choice(name, getattr(self, name), (False, True))
+            base.check_flag(name, getattr(self, name))
         if isinstance(self.checkpoint, os.PathLike):
             object.__setattr__(self, "checkpoint", os.fspath(self.checkpoint))
         if not isinstance(self.checkpoint, str | None):
@@ -133,13 +136,13 @@ class LearnedSort(base.Operator):
         if not self.normalize:
             centred = (scores - jnp.mean(scores, axis=-1, keepdims=True)) / self._span(scores)
             unit = jnp.where(relative < coldest, unit, centred)
-        return unit / jnp.maximum(relative, coldest)
+        return unit / _at_least(relative, coldest)
 
     def _power(self, scores: jax.Array) -> jax.Array:
         """How far the temperature is below the coldest, as a power of the pointers, 1 to 16."""
         coldest = 1.0 / self._checkpoint().sharpest_spread
-        relative = jnp.maximum(self._relative_temperature(scores), coldest / MAX_POWER)
-        return jnp.maximum(coldest / relative, 1.0)
+        relative = _at_least(self._relative_temperature(scores), coldest / MAX_POWER)
+        return _at_least(coldest / relative, 1.0)
 
     def _relative_temperature(self, scores: jax.Array) -> jax.Array:
         """The temperature as a fraction of the range of each list, `[..., 1]`."""
@@ -181,6 +184,11 @@ class LearnedSort(base.Operator):
                     f"a limit: {', '.join(others)}",
                 )
             )
+
+
+def _at_least(x: jax.Array, low: float) -> jax.Array:
+    """`maximum(x, low)` whose derivative below `low` is zero even for an infinite cotangent."""
+    return jnp.where(x < low, low, x)
 
 
 @jax.jit

@@ -52,6 +52,7 @@ class NeuralSort(base.Operator):
     key: jax.Array | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         base.check_positive("temperature", self.temperature)
         if type(self.num_samples) is not int:
             raise TypeError(base.complaint("num_samples", repr(self.num_samples), "an int >= 1"))

@@ -34,6 +34,8 @@ class Entry:
       fixed: Fields that make this row what it is, and that a string cannot change.
       supervision: Hyperparameters for use as the loss on a network's own scores, in the experiment
         on four-digit numbers.
+      variants: Hyperparameters as `parse` reads them, for other ways of computing that the
+        conformance tests must see beside the defaults.
     """
 
     operator: type[base.Operator]
@@ -41,6 +43,7 @@ class Entry:
     paper: str
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     supervision: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    variants: tuple[str, ...] = ()
 
     def build(self, **hyperparameters: Any) -> base.Operator:
         """Makes the operator, with its defaults where nothing is given."""
@@ -65,6 +68,7 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             "a graph network that executes a sort, averaged over noise",
             "this library, on Ibarz et al., LoG 2022",
             supervision={"normalize": False, "temperature": 1.0},  # the CNN learns the scale
+            variants=("normalize=false,temperature=0.5",),
         ),
         "hard": Entry(
             Hard,
@@ -77,6 +81,7 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             _NETWORKS,
             fixed={"network": "odd_even"},
             supervision={"temperature": 0.1},  # steepness 10, as published
+            variants=("distribution=logistic_art",),
         ),
         "bitonic": Entry(
             SortingNetwork,
@@ -96,6 +101,7 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             "softmax around each sorted value",
             "Prillo and Eisenschlos, ICML 2020",
             supervision={"temperature": 1.0},
+            variants=("power=2",),
         ),
     }
 )
@@ -138,20 +144,27 @@ def parse(spec: str, *, supervision: bool = False) -> base.Operator:
         numbers; what the string says comes on top.
 
     Raises:
-      ValueError: If the name, a hyperparameter or a value is not known or not allowed.
+      TypeError: If `spec` is not a string.
+      ValueError: If the name, a hyperparameter or a value is not known, not allowed or said twice.
 
     Example:
       >>> parse("softsort:temperature=0.5")
       SoftSort(hard=False, temperature=0.5, power=1)
     """
+    if not isinstance(spec, str):
+        raise TypeError(base.complaint("spec", repr(spec), "a string such as 'softsort:power=2'"))
     name, _, settings = spec.partition(":")
     entry = _entry(name.strip())
     known = entry.hyperparameters()
     given: dict[str, Any] = dict(entry.supervision) if supervision else {}
+    stated: set[str] = set()
     for setting in filter(None, (s.strip() for s in settings.split(","))):
         key, equals, text = (part.strip() for part in setting.partition("="))
         if key not in known:
             raise ValueError(_unknown(f"operator {name!r}, hyperparameter", key, known))
+        if key in stated:
+            raise ValueError(base.complaint(f"operator {name!r}, {key}", "two values", "one"))
+        stated.add(key)
         if not equals:
             raise ValueError(base.complaint(f"operator {name!r}, {key}", "no value", f"{key}=..."))
         given[key] = _read(f"operator {name!r}, {key}", text, known[key])

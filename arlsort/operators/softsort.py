@@ -40,6 +40,7 @@ class SoftSort(base.Operator):
     power: int = dataclasses.field(default=1, metadata=base.STATIC)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         base.check_positive("temperature", self.temperature)
         base.check_choice("power", self.power, (1, 2))
 

@@ -184,6 +184,7 @@ class SortingNetwork(base.Operator):
     hard_limit: ClassVar[float] = 1e-5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         base.check_choice("network", self.network, ("odd_even", "bitonic"))
         base.check_choice("distribution", self.distribution, tuple(DISTRIBUTIONS))
         base.check_positive("temperature", self.temperature)

@@ -5,6 +5,7 @@ Every number that shapes a forward pass or a training run is a field here, with 
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -154,6 +155,9 @@ class TrainingConfig:
         for field in ("batch_size", "pairs_per_batch", "steps", "copies"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field}: got {getattr(self, field)}, must be at least 1")
+        for field in ("warmup_steps", "hint_weight"):
+            if not 0 <= getattr(self, field) < math.inf:
+                raise ValueError(f"{field}: got {getattr(self, field)}, must be at least 0")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay: got {self.ema_decay}, must be in [0, 1)")
         if self.learning_rate <= 0 or self.grad_clip <= 0:

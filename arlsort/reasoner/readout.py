@@ -23,6 +23,9 @@ READOUTS: Final = ("two_ended", "chain")
 
 BALANCING_ROUNDS: Final = 20
 MAX_POWER: Final = 16.0
+# What is this far down weighs nothing in float32; further down it would only make the derivative by
+# the power overflow, where cotangents are of the size of the largest scores.
+_LOWEST_LOG: Final = -128.0
 _EPSILON: Final = 1e-9  # so that an element no pointer leads to is still placed somewhere
 
 
@@ -52,6 +55,7 @@ def permutation(
       [[0.0, 1.0], [1.0, 0.0]]
     """
     power = jnp.broadcast_to(jnp.asarray(power, log_pred.dtype), (*log_first.shape[:-1], 1))
+    log_pred, log_first = (jnp.maximum(v, _LOWEST_LOG) for v in (log_pred, log_first))
     pred = jnp.exp(log_sinkhorn(power[..., None] * log_pred, BALANCING_ROUNDS, 1.0))
     first = jax.nn.softmax(power * log_first, axis=-1)
     forward = chain(pred, first)

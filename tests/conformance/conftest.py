@@ -20,9 +20,17 @@ BATCH = 3
 ATOL = 1e-5
 
 
-@pytest.fixture(params=registry.names())
+# Every row with its defaults, and where a row has other ways of computing, each of them once.
+SPECS = tuple(
+    spec
+    for name in registry.names()
+    for spec in (name, *(f"{name}:{variant}" for variant in registry.REGISTRY[name].variants))
+)
+
+
+@pytest.fixture(params=SPECS)
 def operator(request) -> Operator:
-    return registry.get(request.param)
+    return registry.parse(request.param)
 
 
 @pytest.fixture

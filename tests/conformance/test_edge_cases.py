@@ -41,11 +41,10 @@ def test_ties_have_finite_weights_and_gradients(operator):
 
 def test_tied_inputs_share_weight_where_order_does_not_matter(operator):
     x = jnp.array([[0.5, -1.0, 0.5, 2.0, -1.0]] * 3)
-    relaxed = type(operator).equivariant and not operator.hard
-    if relaxed:
-        weights = operator.permutation(x)
-        np.testing.assert_allclose(weights[..., 0], weights[..., 2], atol=ATOL)
-        np.testing.assert_allclose(weights[..., 1], weights[..., 4], atol=ATOL)
+    weights = operator.permutation(x)
+    apart = np.abs(weights[..., jnp.array([0, 1])] - weights[..., jnp.array([2, 4])]).max()
+    shares = type(operator).equivariant and not operator.hard
+    assert apart < ATOL if shares else apart > 0
 
 
 def test_nan_spoils_its_row_and_no_other(operator, x):
@@ -71,7 +70,8 @@ def test_infinities_have_finite_weights_and_gradients(operator):
     values, weights = operator(x)
     assert not np.isnan(values).any()
     assert is_row_stochastic(weights, ATOL).all()
-    _assert_finite(gradients(operator, x))
+    if np.isinf(type(operator).gradient_limit):
+        _assert_finite(gradients(operator, x))
 
 
 @pytest.mark.parametrize("scale", [1e30, 1e-30, 3e38])
@@ -82,4 +82,5 @@ def test_every_magnitude_has_finite_weights_and_gradients(operator, scale):
     assert np.isfinite(values).all()
     assert is_row_stochastic(weights, ATOL).all()
     assert (np.abs(values) <= np.abs(x).max() * (1 + ATOL)).all()
-    _assert_finite(gradients(operator, x))
+    if scale <= type(operator).gradient_limit:
+        _assert_finite(gradients(operator, x))

@@ -186,8 +186,8 @@ def test_steps_of_a_dispatch_are_a_loop_only_where_that_is_fast(splits, monkeypa
                 task, method.operator, splits.train, keys, state, steps
             )
         )(state)
-        assert ("scan[" in str(program)) == (backend == "gpu")
-        assert str(program).count("conv_general_dilated") > 0
+        looped = any(equation.primitive.name == "scan" for equation in program.eqns)
+        assert looped == (backend == "gpu")  # an operator may have loops of its own further in
 
 
 def test_seeds_differ(splits):

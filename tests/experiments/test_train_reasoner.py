@@ -80,8 +80,10 @@ def test_a_run_leaves_a_checkpoint_that_sorts_and_resumes_to_the_same_numbers(
     assert exit_info.value.code == 130
     assert not (parts / "reasoner.safetensors").exists()
     run(f"--out_dir={parts}", "--resume")
-    losses = [record["loss"] for record in storage.read_lines(parts / "metrics.jsonl")]
-    assert losses == [record["loss"] for record in records]
+    resumed = storage.read_lines(parts / "metrics.jsonl")
+    assert [record["loss"] for record in resumed] == [record["loss"] for record in records]
+    seconds = [record["seconds"] for record in resumed]
+    assert seconds == sorted(seconds), "the time of the interrupted part counts too"
     one, other = (checkpoint.load(d / "reasoner.safetensors").params for d in (whole, parts))
     jax.tree.map(np.testing.assert_array_equal, dict(one), dict(other))
 

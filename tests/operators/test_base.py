@@ -54,6 +54,19 @@ def test_concrete_temperatures_are_checked(value):
         SoftSort(temperature=value)
 
 
+@pytest.mark.parametrize("value", ["no", 0, None])
+def test_a_flag_that_is_no_bool_is_a_type_error(value):
+    with pytest.raises(TypeError, match=r"hard: received .*, allowed: True or False"):
+        SoftSort(hard=value)
+    with pytest.raises(TypeError, match=r"descending: received .*, allowed: True or False"):
+        arlsort.sort(jnp.ones(2), "hard", descending=value)
+
+
+def test_a_choice_among_numbers_takes_no_bool():
+    with pytest.raises(ValueError, match="power: received True, allowed: 1, 2"):
+        SoftSort(power=True)
+
+
 def test_a_temperature_that_is_no_number_is_a_type_error():
     with pytest.raises(TypeError, match="temperature: received 'hot'"):
         SoftSort(temperature="hot")

@@ -145,7 +145,7 @@ def test_log_pointers_are_finite_in_half_precision():
 
 @pytest.mark.parametrize(
     "field, value",
-    [("algorithm", "bogosort"), ("temperature", -1.0), ("readout", "guess"), ("normalize", 3)],
+    [("algorithm", "bogosort"), ("temperature", -1.0), ("readout", "guess")],
 )
 def test_bad_hyperparameters_are_named(field, value):
     with pytest.raises(ValueError, match=field):

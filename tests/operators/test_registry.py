@@ -54,6 +54,7 @@ def test_an_operator_object_is_returned_as_it_is():
         ("odd_even:hard=maybe", "hard: received 'maybe', allowed: true or false"),
         ("odd_even:distribution=normal", "distribution: received 'normal', allowed: 'logistic'"),
         ("neuralsort:num_samples=1.5", "num_samples: received '1.5', allowed: a int"),
+        ("softsort:power=1,power=2", "power: received two values, allowed: one"),
     ],
 )
 def test_what_is_wrong_with_a_string_is_named(spec, message):
@@ -65,3 +66,5 @@ def test_what_is_wrong_with_a_string_is_named(spec, message):
 def test_something_else_is_a_type_error(operator):
     with pytest.raises(TypeError, match=r"operator: received .*, allowed: an operator object"):
         registry.get(operator)
+    with pytest.raises(TypeError, match="spec: received .*, allowed: a string"):
+        registry.parse(operator)
