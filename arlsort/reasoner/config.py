@@ -9,7 +9,12 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+import jax
+
 NOISES: Final = ("gaussian", "logistic", "cauchy")
+REMATS: Final = ("none", "elementwise", "all")
+PAIR_DTYPES: Final = ("float32", "bfloat16")
+CPU_PAIRS_PER_PASS: Final = 2048  # docs/speed.md has the measurement
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +25,12 @@ class AlgorithmSpec:
       name: CLRS's name of the algorithm.
       mask_hints: names of the hints of type MASK_ONE over nodes (one node is marked). Every sort
         also has ``pred_h``, a POINTER from each element to its predecessor.
+      varying_length: whether the number of states depends on the keys, not on n alone.
     """
 
     name: str
     mask_hints: tuple[str, ...]
+    varying_length: bool = False
 
     def num_hints(self, n: int) -> int:
         """Number of recorded states for ``n`` keys; for quicksort the most that can occur.
@@ -41,7 +48,7 @@ class AlgorithmSpec:
 ALGORITHMS: Final[Mapping[str, AlgorithmSpec]] = {
     "insertion_sort": AlgorithmSpec("insertion_sort", ("i", "j")),
     "bubble_sort": AlgorithmSpec("bubble_sort", ("i", "j")),
-    "quicksort": AlgorithmSpec("quicksort", ("p", "r", "i", "j")),
+    "quicksort": AlgorithmSpec("quicksort", ("p", "r", "i", "j"), varying_length=True),
 }
 
 
@@ -121,6 +128,12 @@ class TrainingConfig:
       copies: perturbed copies averaged per list.
       min_spread, max_spread: scores have a range drawn log-uniformly between these.
       hint_weight: weight of the hint losses beside the output losses (CLRS uses 1).
+      remat: what the backward pass computes again instead of keeping it: ``"none"``,
+        ``"elementwise"`` (all but products of matrices) or ``"all"`` (whole steps).
+      pair_dtype: dtype of what there is one of for each pair of elements, at hidden width:
+        ``"float32"``, or ``"bfloat16"``, which halves the memory and errs by some parts in 1,000.
+      pairs_per_pass: lists go through the network in parts of at most this many ``lists * n * n``;
+        None takes what is fast: 2,048 on a CPU, whose cache holds it, and all elsewhere.
       seed: of parameters and data.
     """
 
@@ -138,6 +151,9 @@ class TrainingConfig:
     min_spread: float = 0.5
     max_spread: float = 4000.0
     hint_weight: float = 1.0
+    remat: str = "none"
+    pair_dtype: str = "float32"
+    pairs_per_pass: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -152,8 +168,13 @@ class TrainingConfig:
                 f"min_spread, max_spread: got {self.min_spread}, {self.max_spread}, need "
                 "0 < min_spread <= max_spread"
             )
-        for field in ("batch_size", "pairs_per_batch", "steps", "copies"):
-            if getattr(self, field) < 1:
+        for field, allowed in (("remat", REMATS), ("pair_dtype", PAIR_DTYPES)):
+            if getattr(self, field) not in allowed:
+                raise ValueError(
+                    f"{field}: got {getattr(self, field)!r}, allowed are {', '.join(allowed)}"
+                )
+        for field in ("batch_size", "pairs_per_batch", "steps", "copies", "pairs_per_pass"):
+            if (1 if getattr(self, field) is None else getattr(self, field)) < 1:
                 raise ValueError(f"{field}: got {getattr(self, field)}, must be at least 1")
         for field in ("warmup_steps", "hint_weight"):
             if not 0 <= getattr(self, field) < math.inf:
@@ -169,6 +190,14 @@ class TrainingConfig:
     def lists(self, n: int) -> int:
         """Number of lists of length ``n`` in a step."""
         return max(1, min(self.batch_size, self.pairs_per_batch // (n * n)))
+
+    def lists_per_pass(self, lists: int, n: int) -> int:
+        """Number of lists that go through the network at a time, a divisor of ``lists``."""
+        pairs = self.pairs_per_pass
+        if pairs is None:
+            pairs = CPU_PAIRS_PER_PASS if jax.default_backend() == "cpu" else lists * n * n
+        most = max(1, min(lists, pairs // (n * n)))
+        return next(size for size in range(most, 0, -1) if lists % size == 0)
 
 
 def from_dict(cls: type, fields: Mapping[str, Any]) -> Any:

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """CLRS's decoders for the probes of a sort: masks, pointers and the permutation pointer."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from arlsort.reasoner.encoders import Affine, EdgeFeatures
+from arlsort.reasoner.encoders import Affine, EdgeFeatures, NodeFeatures
+from arlsort.reasoner.processor import on_rows
 
 Array = jax.Array
 
@@ -30,16 +34,6 @@ def log_sinkhorn(logits: Array, steps: int, temperature: float) -> Array:
     return jax.lax.scan(normalise, x, None, length=steps)[0]
 
 
-class MaskDecoder:
-    """Logits ``[b, n]`` of a MASK_ONE probe from node features ``[b, n, 3h]``."""
-
-    def __init__(self, name: str):
-        self._linear = Affine(1, name=f"algo_0_{name}_dec_linear")
-
-    def __call__(self, nodes: Array) -> Array:
-        return self._linear(nodes)[..., 0]
-
-
 class PointerDecoder:
     """Logits ``[b, n, n]`` of a node pointer: row j holds the weights of j's targets.
 
@@ -50,36 +44,85 @@ class PointerDecoder:
     def __init__(self, name: str, hidden_size: int):
         name = f"algo_0_{name}_dec_linear"
         self._size = hidden_size
-        self._source, self._target, self._edge = (Affine(hidden_size, name=name) for _ in range(3))
-        self._score = Affine(1, name=name)
+        linears = [Affine(hidden_size, name=name) for _ in range(3)]  # in CLRS's order
+        self.source, self.target = (linear.weights(3 * hidden_size) for linear in linears[:2])
+        self._edge = linears[2].weights(2 * hidden_size)
+        self._score = Affine(1, name=name).weights(hidden_size)
 
-    def __call__(self, nodes: Array, edges: EdgeFeatures, new_edges: Array) -> Array:
-        w, b = self._edge.weights(2 * self._size)
-        edge = edges.linear(w[: self._size], b) + new_edges @ w[self._size :]
-        edge += self._target(nodes)[:, :, None]  # [b, i, j, h]
-        merged = jnp.maximum(self._source(nodes)[:, None], edge)
-        return jnp.swapaxes(self._score(merged)[..., 0], 1, 2)
+    def __call__(
+        self, source: Array, target: Array, edges: EdgeFeatures, new_edges: Array
+    ) -> Array:
+        """Takes A f and B f, both ``[b, n, h]``, and the edges; new ones at their own dtype."""
+        (w, b), dtype, work = self._edge, new_edges.dtype, source.dtype
+        known = edges.linear(w[: self._size])
+        target = target + (known.bias + b)[None, None]
+        edge = on_rows(lambda rows: rows @ w[self._size :].astype(dtype), new_edges)
+        edge = edge + known.varying().astype(dtype) + target.astype(dtype)[:, :, None]
+        source = jnp.broadcast_to(source.astype(dtype)[:, None], edge.shape)
+        merged = jnp.where(source > edge, source, edge)  # the maximum, [b, i, j, h]
+        score, offset = self._score
+        scores = jnp.sum(merged * score[:, 0].astype(dtype)[None, None, None], axis=-1)
+        return jnp.swapaxes(scores.astype(work), 1, 2) + offset[None, None]
 
 
 class Decoders:
-    """The decoders of one algorithm, with CLRS's parameter names."""
+    """The decoders of one algorithm, with CLRS's parameter names.
 
-    def __init__(self, hidden_size: int, mask_hints: tuple[str, ...]):
+    Node features are f = [x, h, h'], of the processor's input, old and new hidden state; what is
+    linear in them is one product for all decoders.
+    """
+
+    def __init__(self, hidden_size: int, mask_hints: Sequence[str]):
+        self._size = hidden_size
         self._pred = PointerDecoder("pred", hidden_size)
-        self._pred_mask = MaskDecoder("pred_mask")
+        self._pred_mask = self._mask("pred_mask")
         self._pointers = PointerDecoder("pred_h", hidden_size)
-        self._masks = {name: MaskDecoder(name) for name in mask_hints}
+        self._masks = {name: self._mask(name) for name in mask_hints}
 
-    def hints(
-        self, nodes: Array, edges: EdgeFeatures, new_edges: Array
-    ) -> tuple[Array, dict[str, Array]]:
+    def hints(self, step: "Step") -> tuple[Array, dict[str, Array]]:
         """Logits of the next pointer hint ``[b, n, n]`` and mask hints ``[b, n]``."""
-        masks = {name: decoder(nodes) for name, decoder in self._masks.items()}
-        return self._pointers(nodes, edges, new_edges), masks
+        pointers, masks = self._decode(self._pointers, list(self._masks.values()), step)
+        return pointers, dict(zip(self._masks, masks, strict=True))
 
-    def outputs(self, nodes: Array, edges: EdgeFeatures, new_edges: Array) -> tuple[Array, Array]:
+    def outputs(self, step: "Step") -> tuple[Array, Array]:
         """Logits of the output pointer ``[b, n, n]``, before Sinkhorn, and mask ``[b, n]``."""
-        return self._pred(nodes, edges, new_edges), self._pred_mask(nodes)
+        pointers, (mask,) = self._decode(self._pred, [self._pred_mask], step)
+        return pointers, mask
+
+    def _mask(self, name: str) -> tuple[Array, Array]:
+        return Affine(1, name=f"algo_0_{name}_dec_linear").weights(3 * self._size)
+
+    def _decode(
+        self, pointer: PointerDecoder, masks: list[tuple[Array, Array]], step: "Step"
+    ) -> tuple[Array, list[Array]]:
+        size = self._size
+        weights = (pointer.source, pointer.target, *masks)
+        w = jnp.concatenate([w for w, _ in weights], axis=1)  # [3h, 2h + masks]
+        b = jnp.concatenate([b for _, b in weights])
+        states = jnp.concatenate([step.hidden, step.new_hidden], axis=-1)
+        decoded = on_rows(lambda rows: rows @ w[size:], states)
+        decoded = decoded + step.nodes.linear(w[:size]) + b[None, None]
+        source, target, marks = jnp.split(decoded, [size, 2 * size], axis=-1)
+        pointers = pointer(source, target, step.edges, step.new_edges)
+        return pointers, [marks[..., i] for i in range(len(masks))]
+
+
+class Step(NamedTuple):
+    """What the decoders see of one step of the processor.
+
+    Attributes:
+      nodes: node features of the input.
+      edges: edge features of the input.
+      hidden: ``[b, n, h]`` the state before.
+      new_hidden: ``[b, n, h]`` the state after.
+      new_edges: ``[b, n, n, h]`` the processor's edges.
+    """
+
+    nodes: NodeFeatures
+    edges: EdgeFeatures
+    hidden: Array
+    new_hidden: Array
+    new_edges: Array
 
 
 def gumbel_noise(shape: tuple[int, ...]) -> Array:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """CLRS's encoders for the probes of a sort: each probe's scalar times a learned vector.
 
-Node features are a sum over ``pos``, ``key`` and the MASK_ONE hints. The only edge probe is the
-pointer hint, so the edge features are an outer combination of one scalar for each edge with a
-fixed vector, plus a fixed vector; :class:`EdgeFeatures` keeps them in that form, and every linear
-map of them is applied to the two vectors instead of to ``n * n`` features.
+Every probe of a sort is one scalar for each node or edge, so features of hidden width are an outer
+combination of a few scalars with fixed vectors. :class:`NodeFeatures` and :class:`EdgeFeatures`
+keep them in that form: a linear map of the features is applied to the vectors, which are the same
+for all nodes of all lists, and costs a few multiplications a node instead of ``h * h``.
 """
 
-import functools
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import haiku as hk
@@ -29,6 +29,29 @@ class Affine(hk.Linear):
         return w, b
 
 
+class NodeFeatures(NamedTuple):
+    """Node features ``scalars @ vectors + bias``.
+
+    Attributes:
+      scalars: ``[b, n, k]``, one for each probe.
+      vectors: ``[k, h]``.
+      bias: ``[h]``.
+    """
+
+    scalars: Array
+    vectors: Array
+    bias: Array
+
+    def linear(self, w: Array) -> Array:
+        """``features @ w``, ``[b, n, out]``."""
+        bias = self.bias @ w
+        return self.scalars @ (self.vectors @ w) + bias[None, None]
+
+    def dense(self) -> Array:
+        """The features themselves, ``[b, n, h]``."""
+        return self.scalars @ self.vectors + self.bias[None, None]
+
+
 class EdgeFeatures(NamedTuple):
     """Edge features ``scalar * vector + bias``, never formed at hidden width.
 
@@ -42,29 +65,36 @@ class EdgeFeatures(NamedTuple):
     vector: Array
     bias: Array
 
-    def linear(self, w: Array, b: Array | float = 0.0) -> Array:
-        """``features @ w + b``, ``[b, n, n, out]``."""
-        return EdgeFeatures(self.scalar, self.vector @ w, self.bias @ w + b).dense()
+    def linear(self, w: Array) -> "EdgeFeatures":
+        """``features @ w``, in the same form."""
+        return EdgeFeatures(self.scalar, self.vector @ w, self.bias @ w)
+
+    def varying(self) -> Array:
+        """The part ``scalar * vector`` that is not the same for all edges, ``[b, n, n, h]``."""
+        return self.scalar[..., None] * self.vector[None, None, None]
 
     def dense(self) -> Array:
         """The features themselves, ``[b, n, n, h]``."""
-        vector, bias = (v[None, None, None] for v in (self.vector, self.bias))
-        return self.scalar[..., None] * vector + bias
+        return self.varying() + self.bias[None, None, None]
 
 
 class Encoders:
     """The encoders of one algorithm, with CLRS's parameter names."""
 
-    def __init__(self, hidden_size: int, mask_hints: tuple[str, ...]):
+    def __init__(self, hidden_size: int, mask_hints: Sequence[str]):
         self._encoders = {
             name: Affine(hidden_size, name=f"algo_0_{name}_enc_linear")
             for name in ("pos", "key", "pred_h", *mask_hints)
         }
 
-    def nodes(self, scalars: dict[str, Array]) -> Array:
-        """Sum of the encodings of ``[b, n]`` scalars, ``[b, n, h]``."""
-        encoded = [self._encoders[name](value[..., None]) for name, value in scalars.items()]
-        return functools.reduce(jnp.add, encoded)
+    def nodes(self, scalars: Mapping[str, Array]) -> NodeFeatures:
+        """Sum of the encodings of ``[b, n]`` scalars."""
+        w, b = zip(*(self._encoders[name].weights(1) for name in scalars), strict=True)
+        return NodeFeatures(
+            jnp.stack(list(scalars.values()), axis=-1),
+            jnp.concatenate(w),
+            jnp.sum(jnp.stack(b), axis=0),
+        )
 
     def edges(self, pointers: Array) -> EdgeFeatures:
         """Encoding of the pointer hint ``[b, n, n]``."""

@@ -5,6 +5,8 @@ With one-hot targets they are CLRS's own: the mean cross-entropy of each hint ov
 states and of each output, added up.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -13,25 +15,37 @@ from arlsort.reasoner.network import Prediction
 
 Array = jax.Array
 
-_EPSILON = 1e-12
-
 
 def _cross_entropy(target: Array, logits: Array) -> Array:
     """Sum over the last axis of ``-target * log_softmax(logits)``."""
     return -jnp.sum(target * jax.nn.log_softmax(logits, axis=-1), axis=-1)
 
 
-def hint_losses(batch: Batch, prediction: Prediction) -> dict[str, Array]:
-    """Mean cross-entropy of each hint, over the states each list really has.
+def recorded_steps(batch: Batch) -> Array:
+    """Number of recorded steps of all lists together."""
+    return jnp.sum(batch.lengths - 1)
 
-    A pointer hint averages over lists, states and elements, a mask hint over lists and states.
+
+def hint_losses(
+    batch: Batch, prediction: Prediction, steps: Array | None = None
+) -> dict[str, Array]:
+    """Mean cross-entropy of each hint, over the steps each list really has.
+
+    A pointer hint averages over lists, steps and elements, a mask hint over lists and steps.
+
+    Args:
+      batch: the targets.
+      prediction: what the network said.
+      steps: recorded steps to average over, where the batch is a part of a larger one.
     """
-    steps = prediction.pointers.shape[0]
-    live = (batch.lengths[None] > jnp.arange(steps)[:, None] + 1).astype(jnp.float32)  # [T-1, b]
+    steps = recorded_steps(batch) if steps is None else steps
+    after = jnp.arange(prediction.pointers.shape[0])[:, None] + 1
+    live = batch.lengths[None] > after  # [T - 1, b]
 
     def mean(loss: Array) -> Array:
-        weight = jnp.broadcast_to(jnp.expand_dims(live, range(2, loss.ndim)), loss.shape)
-        return jnp.sum(loss * weight) / jnp.maximum(jnp.sum(weight), _EPSILON)
+        counted = jnp.where(jnp.expand_dims(live, range(2, loss.ndim)), loss, 0.0)
+        each = math.prod(loss.shape[2:])
+        return jnp.sum(counted) / jnp.maximum(steps * each, 1)
 
     losses = {"pred_h": mean(_cross_entropy(batch.pointers[1:], prediction.pointers))}
     for name, target in batch.masks.items():
@@ -39,16 +53,30 @@ def hint_losses(batch: Batch, prediction: Prediction) -> dict[str, Array]:
     return losses
 
 
-def output_losses(batch: Batch, prediction: Prediction) -> dict[str, Array]:
-    """Mean cross-entropy of the output pointers and of the mask of the first element."""
+def output_losses(
+    batch: Batch, prediction: Prediction, lists: int | None = None
+) -> dict[str, Array]:
+    """Mean cross-entropy of the output pointers and of the mask of the first element.
+
+    Args:
+      batch: the targets.
+      prediction: what the network said.
+      lists: lists to average over, where the batch is a part of a larger one.
+    """
+    b, n = batch.keys.shape
+    lists = b if lists is None else lists
     return {
-        "pred": jnp.mean(-jnp.sum(batch.pred * prediction.pred, axis=-1)),
-        "pred_mask": jnp.mean(_cross_entropy(batch.pred_mask, prediction.pred_mask)),
+        "pred": -jnp.sum(batch.pred * prediction.pred) / (lists * n),
+        "pred_mask": jnp.sum(_cross_entropy(batch.pred_mask, prediction.pred_mask)) / lists,
     }
 
 
 def total_loss(batch: Batch, prediction: Prediction, hint_weight: float = 1.0) -> Array:
     """Sum of the output losses and ``hint_weight`` times the hint losses (CLRS: 1)."""
-    outputs = jnp.stack(list(output_losses(batch, prediction).values()))
-    hints = jnp.stack(list(hint_losses(batch, prediction).values()))
-    return jnp.sum(outputs) + hint_weight * jnp.sum(hints)
+    outputs, hints = output_losses(batch, prediction), hint_losses(batch, prediction)
+    return add_up(outputs) + hint_weight * add_up(hints)
+
+
+def add_up(parts: dict[str, Array]) -> Array:
+    """Sum of named losses."""
+    return jnp.sum(jnp.stack(list(parts.values())))

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reasoner: encode, process T - 1 steps with the soft hints fed back, decode.
 
-The same computation, parameter tree and (where it draws any) random keys as
-``clrs.models.BaselineModel`` with encoded and decoded hints, soft hints and no teacher forcing.
-Outputs are decoded once, from each list's own last step, instead of at every step.
+The same computation and parameter tree as ``clrs.models.BaselineModel`` with encoded and decoded
+hints, soft hints and no teacher forcing. Outputs are decoded once, from each list's own last step,
+instead of at every step.
 """
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from arlsort.reasoner.config import ReasonerConfig
-from arlsort.reasoner.decoders import Decoders, gumbel_noise, log_sinkhorn
+from arlsort.reasoner.decoders import Decoders, Step, gumbel_noise, log_sinkhorn
 from arlsort.reasoner.encoders import Encoders
 from arlsort.reasoner.hints import initial_hints
 from arlsort.reasoner.processor import make_processor
@@ -38,20 +41,17 @@ class Prediction(NamedTuple):
     pred_mask: Array
 
 
-class _Final(NamedTuple):
-    """What the output decoders need of a list's last step."""
+class _State(NamedTuple):
+    """What a step starts from."""
 
-    nodes: Array  # [b, n, 3h]
-    scalar: Array  # [b, n, n]
-    new_edges: Array  # [b, n, n, h]
-    noise: Array  # [b, n, n]
+    pointers: Array  # soft, [b, n, n]
+    masks: Masks  # soft, [b, n]
+    hidden: Array  # [b, n, h]
 
 
 class _Carry(NamedTuple):
-    pointers: Array  # logits
-    masks: Masks  # logits
-    hidden: Array
-    final: _Final
+    state: _State
+    last: _State | None  # from which each list takes its own last step, where those differ
 
 
 class Reasoner(hk.Module):
@@ -70,71 +70,78 @@ class Reasoner(hk.Module):
         num_hints: int | None = None,
         start: tuple[Array, Masks] | None = None,
         noise: str | None = None,
-        clrs_training: bool = False,
+        output_noise: Array | None = None,
+        remat: str = "none",
+        pair_dtype: DTypeLike = jnp.float32,
     ) -> Prediction:
         """Runs the sort on ``keys`` and ``pos``, both ``[b, n]``.
 
         Args:
           keys: scores.
           pos: increasing positions in [0, 1).
-          lengths: ``[b]`` recorded states of each list, where they differ.
+          lengths: ``[b]`` recorded states of each list; None where all lists take all steps, which
+            is a step cheaper.
           num_hints: T; by default the most the algorithm can record for n keys.
           start: the first hints, where they are known; else computed from the keys.
           noise: law of the perturbation the first hints are averaged over; None for none.
-          clrs_training: draw the random keys that CLRS's training draws, and add its Gumbel noise
-            to the output pointer.
+          output_noise: ``[b, n, n]`` added to the logits of the output pointer before Sinkhorn, as
+            CLRS does in training (:func:`clrs_output_noise`).
+          remat: what the backward pass computes again instead of keeping it: ``"none"``,
+            ``"elementwise"`` (all but products of matrices) or ``"all"`` (whole steps).
+          pair_dtype: dtype of what there is one of for each pair of elements, at hidden width.
         """
         config = self._config
         b, n = keys.shape
         num_hints = config.spec.num_hints(n) if num_hints is None else num_hints
         steps = max(1, num_hints - 1)
-        lengths = jnp.full(b, num_hints) if lengths is None else lengths
         encoders, decoders = self._construct_encoders_decoders()
-        processor = make_processor(config)
-        inputs = encoders.nodes({"pos": pos, "key": keys})
+        process = make_processor(config, pair_dtype)
 
-        def step(pointers: Array, masks: Masks, hidden: Array) -> _Carry:
-            edges = encoders.edges(pointers)
-            nodes = inputs + encoders.nodes(masks)
-            new_hidden, new_edges = processor(nodes, edges, hidden)
-            drawn = jnp.zeros((b, n, n), keys.dtype)
-            if clrs_training:
-                hk.next_rng_key()  # CLRS draws one for dropout, even at rate zero
-                drawn = gumbel_noise((b, n, n))
-            features = jnp.concatenate([nodes, hidden, new_hidden], axis=-1)
-            pointer_logits, mask_logits = decoders.hints(features, edges, new_edges)
-            final = _Final(features, pointers, new_edges, drawn)
-            return _Carry(pointer_logits, mask_logits, new_hidden, final)
+        def run(state: _State) -> Step:
+            nodes = encoders.nodes({"pos": pos, "key": keys, **state.masks})
+            edges = encoders.edges(state.pointers)
+            return Step(nodes, edges, state.hidden, *process(nodes, edges, state.hidden))
+
+        def advance(state: _State) -> tuple[_State, tuple[Array, Masks]]:
+            step = run(state)
+            pointers, masks = decoders.hints(step)
+            soft = functools.partial(jax.nn.softmax, axis=-1)
+            new = _State(soft(pointers), jax.tree.map(soft, masks), step.new_hidden)
+            return new, (pointers, masks)
 
         def scan_step(carry: _Carry, i: Array) -> tuple[_Carry, tuple[Array, Masks]]:
-            if clrs_training:
-                hk.next_rng_key()  # and one for teacher forcing, even at probability zero
-            pointers = jax.nn.softmax(carry.pointers, axis=-1)
-            masks = {name: jax.nn.softmax(m, axis=-1) for name, m in carry.masks.items()}
-            new = step(pointers, masks, carry.hidden)
-            running = lengths > i + 1
+            state, last = carry
+            if lengths is not None:
+                running = lengths > i + 1
 
-            def keep(old: Array, new: Array) -> Array:
-                return jnp.where(jnp.expand_dims(running, range(1, new.ndim)), new, old)
+                def keep(old: Array, new: Array) -> Array:
+                    return jnp.where(jnp.expand_dims(running, range(1, new.ndim)), new, old)
 
-            final = jax.tree.map(keep, carry.final, new.final)
-            return new._replace(final=final), (new.pointers, new.masks)
+                last = jax.tree.map(keep, last, state)
+            state, hints = advance(state)
+            return _Carry(state, last), hints
 
-        first = step(
-            *(initial_hints(config.algorithm, keys, noise) if start is None else start),
-            jnp.zeros((b, n, config.hidden_size), keys.dtype),
+        hints = initial_hints(config.algorithm, keys, noise) if start is None else start
+        first = _State(*hints, jnp.zeros((b, n, config.hidden_size), keys.dtype))
+        if hk.running_init():
+            advance(first)  # a loop is no place to make parameters in
+        ragged = lengths is not None
+        end, (pointers, masks) = hk.scan(
+            _rematerialised(scan_step, remat),
+            _Carry(first, first if ragged else None),
+            jnp.arange(steps if ragged else steps - 1),
         )
-        last, tail = hk.scan(scan_step, first, jnp.arange(1, steps))
-        pointers, masks = jax.tree.map(
-            lambda head, rest: jnp.concatenate([head[None], rest]),
-            (first.pointers, first.masks),
-            tail,
-        )
-        edges = encoders.edges(last.final.scalar)
-        pred, pred_mask = decoders.outputs(last.final.nodes, edges, last.final.new_edges)
-        pred = log_sinkhorn(
-            pred + last.final.noise, config.sinkhorn_steps, config.sinkhorn_temperature
-        )
+        last = end.state if end.last is None else end.last
+        step = run(last)
+        if not ragged:  # the common last step is not in the loop
+            tail = decoders.hints(step)
+            pointers, masks = jax.tree.map(
+                lambda head, final: jnp.concatenate([head, final[None]]), (pointers, masks), tail
+            )
+        pred, pred_mask = decoders.outputs(step)
+        if output_noise is not None:
+            pred = pred + output_noise
+        pred = log_sinkhorn(pred, config.sinkhorn_steps, config.sinkhorn_temperature)
         return Prediction(pointers, masks, pred, pred_mask)
 
     def _construct_encoders_decoders(self) -> tuple[Encoders, Decoders]:
@@ -156,3 +163,39 @@ def transform(config: ReasonerConfig) -> hk.Transformed:
       (1, 3, 3)
     """
     return hk.transform(lambda *args, **kwargs: Reasoner(config)(*args, **kwargs))
+
+
+def _rematerialised(function: Callable, remat: str) -> Callable:
+    if remat == "none":
+        return function
+    policy = {"elementwise": jax.checkpoint_policies.dots_saveable, "all": None}[remat]
+    return hk.remat(function, policy=policy)
+
+
+def clrs_output_noise(key: Array, lengths: Array, steps: int, n: int) -> Array:
+    """The Gumbel noise ``[b, n, n]`` that CLRS's training adds to the output pointer's logits.
+
+    CLRS draws it at every step, from the sequence of keys that its step consumes; of that, each
+    list's own last step counts.
+
+    Args:
+      key: the random key given to ``clrs.models.BaselineModel``'s loss.
+      lengths: ``[b]`` recorded states of each list.
+      steps: steps of the longest list.
+      n: list length.
+    """
+    shape = (lengths.shape[0], n, n)
+
+    def draw() -> Array:
+        hk.next_rng_key()  # for dropout, even at rate zero
+        first = gumbel_noise(shape)
+
+        def later(kept: Array, i: Array) -> tuple[Array, None]:
+            hk.next_rng_key()  # for teacher forcing, even at probability zero
+            hk.next_rng_key()
+            running = (lengths > i + 1)[:, None, None]
+            return jnp.where(running, gumbel_noise(shape), kept), None
+
+        return hk.scan(later, first, jnp.arange(1, steps))[0]
+
+    return hk.transform(draw).apply({}, key)

@@ -6,64 +6,146 @@ messages m_ij = MLP(relu(W1 z_j + W2 z_i + We e_ij + Wg g)), new state
 LN(relu(O1 z_j + O2 max_i m_ij)), and triplet edges
 t_jk = relu(O3 max_i(T1 z_i + T2 z_j + T3 z_k + E1 e_ij + E2 e_ik + E3 e_jk + Tg g)).
 
-Here g = 0 for every sort, e is kept as :class:`EdgeFeatures`, and the terms of t_jk that do not
-depend on i leave the maximum.
+Here g = 0 for every sort; x and e are factored (:mod:`arlsort.reasoner.encoders`), so their maps
+cost next to nothing; everything that is linear in h is one product; and the terms of t_jk that do
+not depend on i leave the maximum. Of products at hidden width on pairs of nodes only the two layers
+of the MLP are left, and of the eight-wide triplets to O3.
 
 Reference: Ibarz et al., *A Generalist Neural Algorithmic Learner*, LoG 2022.
 """
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from arlsort.reasoner.config import ReasonerConfig
-from arlsort.reasoner.encoders import Affine, EdgeFeatures
+from arlsort.reasoner.encoders import Affine, EdgeFeatures, NodeFeatures
 
 Array = jax.Array
 
+Processor = Callable[[NodeFeatures, EdgeFeatures, Array], tuple[Array, Array]]
+"""One message-passing step: of node features, edge features and the hidden state ``[b, n, h]``, the
+new hidden state ``[b, n, h]`` and edges ``[b, n, n, h]``."""
 
-class Processor(Protocol):
-    """One message-passing step: new hidden state ``[b, n, h]`` and edges ``[b, n, n, h]``."""
 
-    def __call__(self, nodes: Array, edges: EdgeFeatures, hidden: Array) -> tuple[Array, Array]:
-        """Takes node features and hidden state ``[b, n, h]`` and edge features."""
+def on_rows(function: Callable[[Array], Array], x: Array) -> Array:
+    """Applies a map of ``[rows, k]`` to ``[..., k]``, since XLA is fastest on plain matrices."""
+    rows = function(x.reshape(-1, x.shape[-1]))
+    return rows.reshape(*x.shape[:-1], rows.shape[-1])
+
+
+@jax.custom_jvp
+def max_over_senders(x: Array) -> Array:
+    """Maximum over axis 1 of ``[b, n, ...]``; at a tie the derivative is that of the first.
+
+    ``jnp.max`` finds what to differentiate by asking which elements equal the maximum. XLA may
+    compute the elements once for the maximum and again for the question, with other last bits,
+    and then the gradient is lost. Here the index comes out of a reduction of its own.
+    """
+    return jnp.max(x, axis=1)
+
+
+@max_over_senders.defjvp
+def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (x,), (tangent,) = primals, tangents
+    chosen = _senders(x) == _first_largest(jax.lax.stop_gradient(x))[:, None]
+    return max_over_senders(x), jnp.sum(jnp.where(chosen, tangent, 0), axis=1)
+
+
+def _senders(x: Array) -> Array:
+    return jax.lax.broadcasted_iota(jnp.int32, x.shape, 1)
+
+
+def _first_largest(x: Array) -> Array:
+    """As ``jnp.argmax(x, axis=1)``, which is slower."""
+
+    def larger(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
+        keep = (a[0] > b[0]) | ((a[0] == b[0]) & (a[1] < b[1]))
+        return jnp.where(keep, a[0], b[0]), jnp.where(keep, a[1], b[1])
+
+    start = (jnp.array(-jnp.inf, x.dtype), jnp.array(x.shape[1], jnp.int32))
+    return jax.lax.reduce((x, _senders(x)), start, larger, (1,))[1]
+
+
+class _MLP(hk.Module):
+    """The two layers of the message MLP, under the names of ``hk.nets.MLP``."""
+
+    def __init__(self, size: int, name: str = "mlp"):
+        super().__init__(name=name)
+        self.layers = [Affine(size, name=f"linear_{i}") for i in range(2)]
 
 
 class TripletMPNN(hk.Module):
-    """The factored processor, with the parameter tree of CLRS's."""
+    """The factored processor, with the parameter tree of CLRS's; calling it gives the step."""
 
-    def __init__(self, config: ReasonerConfig, name: str = "mpnn_aggr_clrs_processor"):
+    def __init__(
+        self,
+        config: ReasonerConfig,
+        pair_dtype: DTypeLike = jnp.float32,
+        name: str = "mpnn_aggr_clrs_processor",
+    ):
         super().__init__(name=name)
         self._config = config
+        self._dtype = pair_dtype
 
-    def __call__(self, nodes: Array, edges: EdgeFeatures, hidden: Array) -> tuple[Array, Array]:
+    def __call__(self) -> Processor:
         size, triplet = self._config.hidden_size, self._config.nb_triplet_fts
-        z = jnp.concatenate([nodes, hidden], axis=-1)  # [b, n, 2h]
         # Built in CLRS's order, so that Haiku gives the parameters CLRS's names.
         m_1, m_2, m_e, m_g, o_1, o_2 = (Affine(size, name="linear") for _ in range(6))
         t_1, t_2, t_3, e_1, e_2, e_3, t_g = (Affine(triplet, name="linear") for _ in range(7))
         o_3 = Affine(size, name="linear")
-        zero = jnp.zeros((1, 1, 1, size), z.dtype)  # the graph features of a sort
-
-        triplets = jnp.max(  # max over i; [b, j, k, triplet]
-            (t_1(z)[:, :, None] + edges.linear(*e_1.weights(size)))[:, :, :, None]
-            + edges.linear(*e_2.weights(size))[:, :, None],
-            axis=1,
-        )
-        triplets += t_2(z)[:, :, None] + t_3(z)[:, None] + t_g(zero)
-        triplets += edges.linear(*e_3.weights(size))
-        new_edges = jax.nn.relu(o_3(triplets))  # [b, n, n, h]
-
-        messages = m_1(z)[:, None] + m_2(z)[:, :, None] + edges.linear(*m_e.weights(size))
-        messages = jax.nn.relu(messages + m_g(zero))
-        messages = jnp.max(hk.nets.MLP([size, size])(messages), axis=1)  # [b, n, h]
-        new_hidden = jax.nn.relu(o_1(z) + o_2(messages))
+        layers = [linear.weights(size) for linear in _MLP(size).layers]
+        norm: Callable[[Array], Array] = lambda x: x  # noqa: E731
         if self._config.use_layer_norm:
             norm = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True)
-            new_hidden = norm(new_hidden)
-        return new_hidden, new_edges
+
+        by_state = [linear.weights(2 * size) for linear in (m_1, m_2, o_1, t_1, t_2, t_3)]
+        w_state = jnp.concatenate([w for w, _ in by_state], axis=1)  # [2h, 3h + 3t]
+        b_state = jnp.concatenate([b for _, b in by_state])
+        ends = [size, 2 * size, 3 * size, 3 * size + triplet, 3 * size + 2 * triplet]
+        w_me, b_me = m_e.weights(size)
+        b_mg, b_tg = m_g.weights(size)[1], t_g.weights(size)[1]  # all that g = 0 leaves of them
+        (w_e1, b_e1), (w_e2, b_e2), (w_e3, b_e3) = (e.weights(size) for e in (e_1, e_2, e_3))
+        (w_o2, b_o2), (w_o3, b_o3) = o_2.weights(size), o_3.weights(triplet)
+        dtype = self._dtype
+
+        def process(nodes: NodeFeatures, edges: EdgeFeatures, hidden: Array) -> tuple[Array, Array]:
+            state = on_rows(lambda rows: rows @ w_state[size:], hidden)
+            state = state + nodes.linear(w_state[:size]) + b_state[None, None]
+            m_j, m_i, o_j, t_i, t_j, t_k = jnp.split(state, ends, axis=-1)
+
+            message_edges = edges.linear(w_me)
+            m_i = m_i + (message_edges.bias + b_me + b_mg)[None, None]
+            messages = m_j.astype(dtype)[:, None] + m_i.astype(dtype)[:, :, None]
+            messages = jax.nn.relu(messages + message_edges.varying().astype(dtype))
+
+            def mlp(rows: Array) -> Array:
+                for i, (w, b) in enumerate(layers):
+                    rows = (jax.nn.relu(rows) if i else rows) @ w.astype(dtype)
+                    rows = rows + b.astype(dtype)[None]
+                return rows
+
+            received = max_over_senders(on_rows(mlp, messages)).astype(hidden.dtype)  # [b, n, h]
+            sent = on_rows(lambda rows: rows @ w_o2, received) + b_o2[None, None]
+            new_hidden = norm(jax.nn.relu(o_j + sent))
+
+            from_ij, from_ik, from_jk = (edges.linear(w) for w in (w_e1, w_e2, w_e3))
+            ij, ik = t_i[:, :, None] + from_ij.varying(), from_ik.varying()
+            triplets = max_over_senders(ij[:, :, :, None] + ik[:, :, None])  # [b, j, k, triplet]
+            constant = from_ij.bias + from_ik.bias + from_jk.bias + b_e1 + b_e2 + b_e3 + b_tg
+            triplets += (t_j + constant[None, None])[:, :, None] + t_k[:, None]
+            triplets += from_jk.varying()
+            new_edges = on_rows(
+                lambda rows: jax.nn.relu(rows @ w_o3.astype(dtype) + b_o3.astype(dtype)[None]),
+                triplets.astype(dtype),
+            )
+            return new_hidden, new_edges  # [b, n, h], [b, n, n, h]
+
+        return process
 
 
 class CLRSProcessor:
@@ -84,15 +166,24 @@ class CLRSProcessor:
         )
         self._processor = factory(config.hidden_size)
 
-    def __call__(self, nodes: Array, edges: EdgeFeatures, hidden: Array) -> tuple[Array, Array]:
-        batch, n, size = nodes.shape
+    def __call__(
+        self, nodes: NodeFeatures, edges: EdgeFeatures, hidden: Array
+    ) -> tuple[Array, Array]:
+        batch, n, size = hidden.shape
         adjacency = jnp.ones((batch, n, n))  # an MPNN sends along every edge
         graph = jnp.zeros((batch, size))
         return self._processor(
-            nodes, edges.dense(), graph, adjacency, hidden, batch_size=batch, nb_nodes=n
+            nodes.dense(), edges.dense(), graph, adjacency, hidden, batch_size=batch, nb_nodes=n
         )
 
 
-def make_processor(config: ReasonerConfig) -> Processor:
-    """Builds the processor that ``config.processor`` names."""
-    return TripletMPNN(config) if config.processor == "factored" else CLRSProcessor(config)
+def make_processor(config: ReasonerConfig, pair_dtype: DTypeLike = jnp.float32) -> Processor:
+    """Builds the processor that ``config.processor`` names.
+
+    Args:
+      config: the reasoner.
+      pair_dtype: dtype of what there is one of for each pair of nodes, in the factored form.
+    """
+    if config.processor == "factored":
+        return TripletMPNN(config, pair_dtype)()
+    return CLRSProcessor(config)

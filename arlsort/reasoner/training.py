@@ -57,10 +57,6 @@ def init(config: ReasonerConfig, training: TrainingConfig) -> TrainingState:
     )
 
 
-def _noise(training: TrainingConfig) -> str | None:
-    return training.noise if training.hints == "perturbed" else None
-
-
 def loss_and_metrics(
     params: hk.Params,
     key: Array | None,
@@ -73,29 +69,118 @@ def loss_and_metrics(
     ``accuracy`` is the share of elements whose likeliest predecessor is the target's;
     ``divergence`` the mean Kullback-Leibler distance in nats of the output pointers from theirs.
     """
+    whole = _Whole(batch.keys.shape[0], losses.recorded_steps(batch))
+    return _loss_of_part(
+        params, _Part(batch, _noise(key, batch, training)), whole, config, training
+    )
+
+
+def gradients(
+    params: hk.Params,
+    key: Array | None,
+    batch: Batch,
+    config: ReasonerConfig,
+    training: TrainingConfig,
+) -> tuple[hk.Params, Metrics]:
+    """Gradient of the loss of one batch, and its metrics.
+
+    The lists go through the network in parts of about ``training.pairs_per_pass`` pairs of
+    elements, whose gradients are added up: memory is that of a part, and on a CPU what it works on
+    stays in the cache. The parts' losses are shares of the whole batch's, so the sum is exact.
+    """
+    lists, n = batch.keys.shape
+    size = training.lists_per_pass(lists, n)
+    whole = _Whole(lists, losses.recorded_steps(batch))
+    part = _Part(batch, _noise(key, batch, training))
+    gradient = jax.grad(_loss_of_part, has_aux=True)
+    if size == lists:
+        return gradient(params, part, whole, config, training)
+
+    def add(total: tuple[hk.Params, Metrics], part: _Part) -> tuple[tuple, None]:
+        return jax.tree.map(jnp.add, total, gradient(params, part, whole, config, training)), None
+
+    parts = _split(part, size)
+    like = jax.eval_shape(
+        lambda part: gradient(params, part, whole, config, training),
+        jax.tree.map(lambda leaf: leaf[0], parts),
+    )
+    return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, like), parts)[0]
+
+
+class _Part(NamedTuple):
+    """Some lists of a batch, with the noise on their output pointers."""
+
+    batch: Batch
+    noise: Array | None
+
+
+class _Whole(NamedTuple):
+    """What the means of a whole batch are over."""
+
+    lists: int
+    steps: Array
+
+
+def _noise(key: Array | None, batch: Batch, training: TrainingConfig) -> Array | None:
+    """CLRS's noise on the output pointers, where the batch is CLRS's and there is a key."""
+    if training.hints != "clrs" or key is None:
+        return None
+    steps = max(1, batch.pointers.shape[0] - 1)
+    return network.clrs_output_noise(key, batch.lengths, steps, batch.keys.shape[1])
+
+
+def _split(part: _Part, size: int) -> _Part:
+    """Cuts a batch into parts of ``size`` lists, on a new leading axis."""
+
+    def by_list(v: Array) -> Array:
+        return v.reshape(-1, size, *v.shape[1:])
+
+    def by_step(v: Array) -> Array:  # [T, b, ...]
+        return jnp.moveaxis(v.reshape(v.shape[0], -1, size, *v.shape[2:]), 1, 0)
+
+    batch = part.batch
+    timed = {"pointers": batch.pointers, "masks": batch.masks}
+    untimed = {name: leaf for name, leaf in batch._asdict().items() if name not in timed}
+    parts = Batch(**jax.tree.map(by_list, untimed), **jax.tree.map(by_step, timed))
+    return _Part(parts, None if part.noise is None else by_list(part.noise))
+
+
+def _loss_of_part(
+    params: hk.Params,
+    part: _Part,
+    whole: _Whole,
+    config: ReasonerConfig,
+    training: TrainingConfig,
+) -> tuple[Array, Metrics]:
+    batch = part.batch
     clean = training.hints == "clrs"
     prediction = network.transform(config).apply(
         params,
-        key if clean else None,
+        None,
         batch.keys,
         batch.pos,
-        lengths=batch.lengths,
+        lengths=batch.lengths if clean and config.spec.varying_length else None,
         num_hints=batch.pointers.shape[0],
         start=(batch.pointers[0], {name: m[0] for name, m in batch.masks.items()})
         if clean
         else None,
-        noise=_noise(training),
-        clrs_training=clean,
+        noise=None if clean else training.noise,
+        output_noise=part.noise,
+        remat=training.remat,
+        pair_dtype=training.pair_dtype,
     )
-    total = losses.total_loss(batch, prediction, training.hint_weight)
+    outputs = losses.output_losses(batch, prediction, whole.lists)
+    hints = losses.hint_losses(batch, prediction, whole.steps)
+    total = losses.add_up(outputs) + training.hint_weight * losses.add_up(hints)
     agree = jnp.argmax(prediction.pred, -1) == jnp.argmax(batch.pred, -1)
-    surprise = jnp.sum(jax.scipy.special.xlogy(batch.pred, batch.pred), -1)
+    surprise = jax.scipy.special.xlogy(batch.pred, batch.pred) - batch.pred * prediction.pred
+    elements = whole.lists * batch.keys.shape[1]
     metrics = {
         "loss": total,
-        "accuracy": jnp.mean(agree),
-        "divergence": jnp.mean(surprise - jnp.sum(batch.pred * prediction.pred, -1)),
-        **losses.output_losses(batch, prediction),
-        **{f"hint_{k}": v for k, v in losses.hint_losses(batch, prediction).items()},
+        "accuracy": jnp.sum(agree) / elements,
+        "divergence": jnp.sum(surprise) / elements,
+        **outputs,
+        **{f"hint_{k}": v for k, v in hints.items()},
     }
     return total, metrics
 
@@ -108,9 +193,7 @@ def update(
     training: TrainingConfig,
 ) -> tuple[TrainingState, Metrics]:
     """One optimiser step on a given batch."""
-    grads, metrics = jax.grad(loss_and_metrics, has_aux=True)(
-        state.params, key, batch, config, training
-    )
+    grads, metrics = gradients(state.params, key, batch, config, training)
     updates, opt_state = optimizer(training).update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     step = state.step + 1

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The factored step: its maximum, and what the options of a pass do to numbers."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from arlsort.reasoner import training
+from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
+from arlsort.reasoner.hints import sample_batch
+from arlsort.reasoner.processor import max_over_senders
+
+NETWORK = ReasonerConfig("quicksort", hidden_size=16)
+WHOLE = TrainingConfig(lengths=(4,), batch_size=6, copies=4, pairs_per_pass=6 * 4 * 4)
+
+
+@pytest.fixture(scope="module")
+def gradients():
+    """A function of the training settings: the gradient of one loss, and its metrics."""
+    params = training.init(NETWORK, WHOLE).params
+    batch = sample_batch(jax.random.key(3), NETWORK.algorithm, 4, WHOLE)
+
+    def compute(**options):
+        settings = dataclasses.replace(WHOLE, **options)
+        return jax.jit(lambda p: training.gradients(p, None, batch, NETWORK, settings))(params)
+
+    return compute
+
+
+def _distance(one, other):
+    """Largest difference, as a fraction of the largest gradient."""
+    scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(other))
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return max(float(jnp.abs(a - b).max()) for a, b in pairs) / scale
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"remat": "elementwise"}, {"remat": "all"}, {"pairs_per_pass": 1}, {"pairs_per_pass": 48}],
+)
+def test_how_a_pass_is_made_changes_no_number(gradients, options):
+    whole, parts = gradients(), gradients(**options)
+    assert _distance(parts[0], whole[0]) < 1e-5
+    for name, value in whole[1].items():
+        np.testing.assert_allclose(parts[1][name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_bfloat16_errs_by_percents_at_most(gradients):
+    exact, short = gradients(), gradients(pair_dtype="bfloat16")
+    np.testing.assert_allclose(short[1]["loss"], exact[1]["loss"], rtol=1e-2)
+    assert 1e-6 < _distance(short[0], exact[0]) < 0.1
+
+
+def test_parts_hold_whole_lists_and_divide_the_batch():
+    config = TrainingConfig(pairs_per_pass=100)
+    assert config.lists_per_pass(12, 5) == 4
+    assert config.lists_per_pass(7, 5) == 1
+    assert config.lists_per_pass(2, 50) == 1
+    assert config.lists_per_pass(3, 2) == 3
+
+
+def test_maximum_is_that_of_numpy_and_so_is_its_gradient():
+    x = np.random.default_rng(0).normal(size=(2, 5, 3, 4))
+    np.testing.assert_array_equal(
+        max_over_senders(jnp.asarray(x, jnp.float32)), np.float32(x).max(1)
+    )
+    with jax.enable_x64(True):
+        check_grads(max_over_senders, (jnp.asarray(x),), order=2, modes=("fwd", "rev"))
+
+
+def test_gradient_of_a_maximum_is_complete_where_its_terms_are_computed_twice():
+    # Inside a loop, at XLA's own discretion: the derivative of jnp.max loses terms here.
+    a, b, c = (
+        jnp.asarray(v, jnp.float32) for v in np.random.default_rng(1).normal(size=(3, 2, 6, 8))
+    )
+
+    def loss(a, reduce):
+        def step(a, _):
+            return a + reduce(a * b * 1.7 + c * a)[:, None] * 0.1, None
+
+        return jax.lax.scan(step, a, None, length=3)[0].sum()
+
+    rows = jax.jit(jax.grad(lambda a: loss(a, max_over_senders)))(a)
+    with jax.enable_x64(True):
+        wide = jax.grad(lambda a: loss(a, lambda x: jnp.max(x, axis=1)))(
+            jnp.asarray(a, jnp.float64)
+        )
+    np.testing.assert_allclose(rows, wide, rtol=1e-4)
+
+
+def test_a_tie_gives_its_gradient_to_the_first():
+    gradient = jax.grad(lambda x: max_over_senders(x).sum())(jnp.array([[1.0, 2.0, 2.0]]))
+    np.testing.assert_array_equal(gradient, [[0.0, 1.0, 0.0]])
