@@ -28,7 +28,14 @@ from absl import flags, logging
 from tqdm import tqdm
 
 from arlsort.reasoner import checkpoint, inference, training
-from arlsort.reasoner.config import ALGORITHMS, NOISES, ReasonerConfig, TrainingConfig
+from arlsort.reasoner.config import (
+    ALGORITHMS,
+    NOISES,
+    PAIR_DTYPES,
+    REMATS,
+    ReasonerConfig,
+    TrainingConfig,
+)
 from experiments import storage
 from experiments.checkpoints import Checkpoints
 from experiments.results import git_commit, machine
@@ -66,6 +73,9 @@ _integer("copies", _TRAINING.copies, "Perturbed copies averaged for each list.")
 _float("min_spread", _TRAINING.min_spread, "Smallest range of scores (perturbed).")
 _float("max_spread", _TRAINING.max_spread, "Largest range of scores (perturbed).")
 _float("hint_weight", _TRAINING.hint_weight, "Weight of the hint losses.")
+_enum("remat", _TRAINING.remat, REMATS, "What the backward pass computes again to save memory.")
+_enum("pair_dtype", _TRAINING.pair_dtype, PAIR_DTYPES, "Of what there is for each pair of keys.")
+_integer("pairs_per_pass", None, "Lists * n * n in one pass. (default: what suits the device)")
 _integer("seed", _TRAINING.seed, "Of parameters and data.")
 _integer("log_every", 50, "Steps between lines of metrics.jsonl.")
 _integer("save_every", 500, "Steps between checkpoints.")
