@@ -6,6 +6,7 @@ shipped checkpoint needs does so.
 """
 
 import contextlib
+import functools
 import itertools
 import pathlib
 import queue
@@ -190,8 +191,8 @@ def micro_f1(
     return float(clrs.evaluate(data.outputs, hard)["score"])
 
 
+@functools.partial(jax.jit, static_argnames=("config", "noise"))
 def _predict(
     params: hk.Params, keys: jax.Array, pos: jax.Array, config: ReasonerConfig, noise: str | None
 ) -> network.Prediction:
-    apply = jax.jit(network.transform(config).apply, static_argnames="noise")
-    return apply(params, None, keys, pos, noise=noise)
+    return network.transform(config).apply(params, None, keys, pos, noise=noise)

@@ -72,7 +72,7 @@ class Reasoner(hk.Module):
         noise: str | None = None,
         output_noise: Array | None = None,
         remat: str = "none",
-        pair_dtype: DTypeLike = jnp.float32,
+        pair_dtype: DTypeLike | None = None,
     ) -> Prediction:
         """Runs the sort on ``keys`` and ``pos``, both ``[b, n]``.
 
@@ -88,14 +88,15 @@ class Reasoner(hk.Module):
             CLRS does in training (:func:`clrs_output_noise`).
           remat: what the backward pass computes again instead of keeping it: ``"none"``,
             ``"elementwise"`` (all but products of matrices) or ``"all"`` (whole steps).
-          pair_dtype: dtype of what there is one of for each pair of elements, at hidden width.
+          pair_dtype: dtype of what there is one of for each pair of elements, at hidden width; by
+            default that of the keys.
         """
         config = self._config
         b, n = keys.shape
         num_hints = config.spec.num_hints(n) if num_hints is None else num_hints
         steps = max(1, num_hints - 1)
         encoders, decoders = self._construct_encoders_decoders()
-        process = make_processor(config, pair_dtype)
+        process = make_processor(config, keys.dtype if pair_dtype is None else pair_dtype)
 
         def run(state: _State) -> Step:
             nodes = encoders.nodes({"pos": pos, "key": keys, **state.masks})

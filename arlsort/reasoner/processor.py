@@ -85,7 +85,7 @@ class TripletMPNN(hk.Module):
     def __init__(
         self,
         config: ReasonerConfig,
-        pair_dtype: DTypeLike = jnp.float32,
+        pair_dtype: DTypeLike,
         name: str = "mpnn_aggr_clrs_processor",
     ):
         super().__init__(name=name)
@@ -177,7 +177,7 @@ class CLRSProcessor:
         )
 
 
-def make_processor(config: ReasonerConfig, pair_dtype: DTypeLike = jnp.float32) -> Processor:
+def make_processor(config: ReasonerConfig, pair_dtype: DTypeLike) -> Processor:
     """Builds the processor that ``config.processor`` names.
 
     Args:

@@ -208,6 +208,7 @@ def step_key(training: TrainingConfig, step: Array | int) -> Array:
     return jax.random.fold_in(jax.random.key(training.seed), step)
 
 
+@functools.cache
 def make_perturbed_step(
     config: ReasonerConfig, training: TrainingConfig
 ) -> Callable[[TrainingState, int], tuple[TrainingState, Metrics]]:
@@ -221,6 +222,7 @@ def make_perturbed_step(
     return step
 
 
+@functools.cache
 def make_clrs_step(
     config: ReasonerConfig, training: TrainingConfig
 ) -> Callable[[TrainingState, Batch], tuple[TrainingState, Metrics]]:

@@ -2,6 +2,7 @@
 """The factored step: its maximum, and what the options of a pass do to numbers."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from arlsort.reasoner.hints import sample_batch
 from arlsort.reasoner.processor import max_over_senders
 
-NETWORK = ReasonerConfig("quicksort", hidden_size=16)
+NETWORK = ReasonerConfig(hidden_size=16)
 WHOLE = TrainingConfig(lengths=(4,), batch_size=6, copies=4, pairs_per_pass=6 * 4 * 4)
 
 
@@ -24,6 +25,7 @@ def gradients():
     params = training.init(NETWORK, WHOLE).params
     batch = sample_batch(jax.random.key(3), NETWORK.algorithm, 4, WHOLE)
 
+    @functools.cache
     def compute(**options):
         settings = dataclasses.replace(WHOLE, **options)
         return jax.jit(lambda p: training.gradients(p, None, batch, NETWORK, settings))(params)
