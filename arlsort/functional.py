@@ -52,7 +52,7 @@ def sort(
       >>> print(arlsort.sort(x, arlsort.SoftSort(temperature=0.1)).round(2))
       [1. 2. 3.]
     """
-    method, scores, axis = _prepare(x, operator, axis)
+    method, scores, axis = _prepare(x, operator, axis, descending)
     return jnp.moveaxis(_flip(method.sort(scores), descending), -1, axis)
 
 
@@ -88,7 +88,7 @@ def permutation(
       [[0. 1.]
        [1. 0.]]
     """
-    method, scores, _ = _prepare(x, operator, axis)
+    method, scores, _ = _prepare(x, operator, axis, descending)
     return _flip(method.permutation(scores), descending, -2)
 
 
@@ -122,7 +122,7 @@ def rank(
       >>> print(arlsort.rank(jnp.array([3.0, 1.0, 2.0]), "hard"))
       [2. 0. 1.]
     """
-    method, scores, axis = _prepare(x, operator, axis)
+    method, scores, axis = _prepare(x, operator, axis, descending)
     ranks = to_ranks(_flip(method.permutation(scores), descending, -2))
     return jnp.moveaxis(ranks, -1, axis)
 
@@ -155,7 +155,7 @@ def argsort(
       >>> print(arlsort.argsort(jnp.array([3.0, 1.0, 2.0]), "hard"))
       [1. 2. 0.]
     """
-    method, scores, axis = _prepare(x, operator, axis)
+    method, scores, axis = _prepare(x, operator, axis, descending)
     # In float32 at least: bfloat16 cannot count beyond 256.
     dtype = jnp.promote_types(scores.dtype, jnp.float32)
     indices = lax.broadcasted_iota(dtype, (*scores.shape, 1), scores.ndim - 1)
@@ -312,7 +312,7 @@ def sort_by(
        [ 2. 20.]
        [ 3. 30.]]
     """
-    method, scores, _ = _prepare(keys, operator, -1, "keys")
+    method, scores, _ = _prepare(keys, operator, -1, descending, "keys")
     rows = base.check_scores("rows", rows)
     if rows.shape[: scores.ndim] != scores.shape:
         allowed = f"a shape that begins with that of keys, {scores.shape}"
@@ -323,10 +323,15 @@ def sort_by(
 
 
 def _prepare(
-    x: Any, operator: str | base.Operator, axis: Any, argument: str = "x"
+    x: Any,
+    operator: str | base.Operator,
+    axis: Any,
+    descending: bool = False,
+    argument: str = "x",
 ) -> tuple[base.Operator, jax.Array, int]:
     """Returns the operator, the scores with the axis moved to the end, and the axis, >= 0."""
     method = registry.get(operator)
+    base.check_flag("descending", descending)
     scores = base.check_scores(argument, x)
     axis = _integer("axis", axis)
     if not -scores.ndim <= axis < scores.ndim:

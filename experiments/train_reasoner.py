@@ -35,6 +35,7 @@ from arlsort.reasoner.config import (
     REMATS,
     ReasonerConfig,
     TrainingConfig,
+    from_dict,
 )
 from experiments import storage
 from experiments.checkpoints import Checkpoints
@@ -83,6 +84,7 @@ _integer("evaluation_lists", 1000, "Fresh lists for each measured length.")
 _string("out_dir", None, f"Where to write. (default: a new one in {DEFAULT_FOLDER})")
 _boolean("resume", False, "Continue the run in --out_dir.")
 
+FREE_TO_CHANGE = ("remat", "pairs_per_pass")  # of a run that is resumed: they change no number
 PERTURBED_ONLY = ("noise", "copies", "min_spread", "max_spread")
 
 
@@ -110,6 +112,9 @@ def configs() -> tuple[ReasonerConfig, TrainingConfig]:
         if value < 1:
             raise FlagError(f"--{name}: received {value}, allowed: an integer >= 1")
 
+    if FLAGS.processor == "clrs" and FLAGS.pair_dtype != _TRAINING.pair_dtype:
+        raise FlagError("--pair_dtype: changes nothing with --processor=clrs")
+
     def read(cls: type) -> Any:
         values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(cls)}
         return cls(**({**values, "lengths": lengths} if "lengths" in values else values))
@@ -136,12 +141,12 @@ def choose_out_dir(identity: dict[str, Any]) -> Path:
         if not earlier.exists():
             raise FlagError(f"--resume: no run in {folder}")
         known = storage.read_json(earlier)
-        for part, fields in identity.items():
-            for name, value in fields.items():
-                if known[part][name] != (list(value) if isinstance(value, tuple) else value):
+        for part, cls in (("reasoner", ReasonerConfig), ("training", TrainingConfig)):
+            begun = dataclasses.asdict(from_dict(cls, known[part]))
+            for name, value in identity[part].items():
+                if begun[name] != value and name not in FREE_TO_CHANGE:
                     raise FlagError(
-                        f"--{name}: received {value}, but the run in {folder} has "
-                        f"{known[part][name]}"
+                        f"--{name}: received {value}, but the run in {folder} has {begun[name]}"
                     )
     storage.write_json(earlier, identity)
     return folder

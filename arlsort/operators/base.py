@@ -88,7 +88,7 @@ def check_positive(argument: str, value: Any) -> None:
 
 def check_flag(argument: str, value: Any) -> None:
     """Checks that a flag is a bool: `"no"` is not, and would count as True."""
-    if not isinstance(value, bool | np.bool_):
+    if not isinstance(value, bool):
         raise TypeError(complaint(argument, repr(value), "True or False"))
 
 

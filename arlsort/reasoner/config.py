@@ -131,7 +131,8 @@ class TrainingConfig:
       remat: what the backward pass computes again instead of keeping it: ``"none"``,
         ``"elementwise"`` (all but products of matrices) or ``"all"`` (whole steps).
       pair_dtype: dtype of what there is one of for each pair of elements, at hidden width:
-        ``"float32"``, or ``"bfloat16"``, which halves the memory and errs by some parts in 1,000.
+        ``"float32"``, or ``"bfloat16"``, which halves what is kept at that width; gradients then
+        err by percents.
       pairs_per_pass: lists go through the network in parts of at most this many ``lists * n * n``;
         None takes what is fast: 2,048 on a CPU, whose cache holds it, and all elsewhere.
       seed: of parameters and data.
@@ -157,6 +158,7 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "lengths", tuple(self.lengths))  # a list could not be hashed
         if self.hints not in ("perturbed", "clrs"):
             raise ValueError(f"hints: got {self.hints!r}, allowed are perturbed, clrs")
         if self.noise not in NOISES:
@@ -173,9 +175,12 @@ class TrainingConfig:
                 raise ValueError(
                     f"{field}: got {getattr(self, field)!r}, allowed are {', '.join(allowed)}"
                 )
-        for field in ("batch_size", "pairs_per_batch", "steps", "copies", "pairs_per_pass"):
-            if (1 if getattr(self, field) is None else getattr(self, field)) < 1:
-                raise ValueError(f"{field}: got {getattr(self, field)}, must be at least 1")
+        counts = ["batch_size", "pairs_per_batch", "steps", "copies"]
+        counts += [] if self.pairs_per_pass is None else ["pairs_per_pass"]
+        for field in counts:
+            value = getattr(self, field)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{field}: got {value}, must be an integer of at least 1")
         for field in ("warmup_steps", "hint_weight"):
             if not 0 <= getattr(self, field) < math.inf:
                 raise ValueError(f"{field}: got {getattr(self, field)}, must be at least 0")
@@ -192,12 +197,11 @@ class TrainingConfig:
         return max(1, min(self.batch_size, self.pairs_per_batch // (n * n)))
 
     def lists_per_pass(self, lists: int, n: int) -> int:
-        """Number of lists that go through the network at a time, a divisor of ``lists``."""
+        """Number of lists that go through the network at a time."""
         pairs = self.pairs_per_pass
         if pairs is None:
             pairs = CPU_PAIRS_PER_PASS if jax.default_backend() == "cpu" else lists * n * n
-        most = max(1, min(lists, pairs // (n * n)))
-        return next(size for size in range(most, 0, -1) if lists % size == 0)
+        return max(1, min(lists, pairs // (n * n)))
 
 
 def from_dict(cls: type, fields: Mapping[str, Any]) -> Any:

@@ -59,7 +59,9 @@ class PointerDecoder:
         edge = on_rows(lambda rows: rows @ w[self._size :].astype(dtype), new_edges)
         edge = edge + known.varying().astype(dtype) + target.astype(dtype)[:, :, None]
         source = jnp.broadcast_to(source.astype(dtype)[:, None], edge.shape)
-        merged = jnp.where(source > edge, source, edge)  # the maximum, [b, i, j, h]
+        # The maximum, [b, i, j, h]; jnp.maximum differentiates by comparing with its own result,
+        # which can fail as at `max_over_senders`.
+        merged = jnp.where(source > edge, source, edge)
         score, offset = self._score
         scores = jnp.sum(merged * score[:, 0].astype(dtype)[None, None, None], axis=-1)
         return jnp.swapaxes(scores.astype(work), 1, 2) + offset[None, None]

@@ -45,11 +45,16 @@ class NodeFeatures(NamedTuple):
     def linear(self, w: Array) -> Array:
         """``features @ w``, ``[b, n, out]``."""
         bias = self.bias @ w
-        return self.scalars @ (self.vectors @ w) + bias[None, None]
+        return self._combine(self.vectors @ w) + bias[None, None]
 
     def dense(self) -> Array:
         """The features themselves, ``[b, n, h]``."""
-        return self.scalars @ self.vectors + self.bias[None, None]
+        return self._combine(self.vectors) + self.bias[None, None]
+
+    def _combine(self, vectors: Array) -> Array:
+        # In full precision also where products are short by default: keys are up to thousands, and
+        # what tells two of them apart is of the size of one.
+        return jnp.matmul(self.scalars, vectors, precision=jax.lax.Precision.HIGHEST)
 
 
 class EdgeFeatures(NamedTuple):

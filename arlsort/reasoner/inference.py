@@ -37,11 +37,12 @@ def log_pointers(
 
 def unit_range(x: Array) -> Array:
     """Maps each list ``[..., n]`` affinely to range 1, centred on its mean; ties go to 0."""
-    centred = x - jnp.mean(x, axis=-1, keepdims=True)
-    # The result does not depend on this first division, which only keeps squares of very large or
-    # very small ranges out of the derivative of the second.
-    centred = centred / jax.lax.stop_gradient(safe_range(centred))
-    return centred / safe_range(centred)
+    span = safe_range(x)
+    unit = jax.lax.stop_gradient(span)
+    centred = (x - jnp.mean(x, axis=-1, keepdims=True)) / unit
+    # The second divisor is one. Its derivative is that of the range, and in two steps no square of
+    # a very large or very small range comes into it.
+    return centred / (span / unit)
 
 
 def safe_range(x: Array) -> Array:

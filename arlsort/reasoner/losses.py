@@ -71,12 +71,6 @@ def output_losses(
     }
 
 
-def total_loss(batch: Batch, prediction: Prediction, hint_weight: float = 1.0) -> Array:
-    """Sum of the output losses and ``hint_weight`` times the hint losses (CLRS: 1)."""
-    outputs, hints = output_losses(batch, prediction), hint_losses(batch, prediction)
-    return add_up(outputs) + hint_weight * add_up(hints)
-
-
 def add_up(parts: dict[str, Array]) -> Array:
     """Sum of named losses."""
     return jnp.sum(jnp.stack(list(parts.values())))

@@ -89,14 +89,21 @@ class Reasoner(hk.Module):
           remat: what the backward pass computes again instead of keeping it: ``"none"``,
             ``"elementwise"`` (all but products of matrices) or ``"all"`` (whole steps).
           pair_dtype: dtype of what there is one of for each pair of elements, at hidden width; by
-            default that of the keys.
+            default that of the keys, but at least float32.
         """
         config = self._config
+        dtype = jnp.promote_types(keys.dtype, jnp.float32)
+        pair_dtype = dtype if pair_dtype is None else jnp.dtype(pair_dtype)
+        if config.processor == "clrs" and pair_dtype != dtype:
+            raise ValueError(
+                f"pair_dtype: got {pair_dtype}, but processor='clrs' computes in {dtype} alone"
+            )
+        keys, pos = keys.astype(dtype), pos.astype(dtype)
         b, n = keys.shape
         num_hints = config.spec.num_hints(n) if num_hints is None else num_hints
         steps = max(1, num_hints - 1)
         encoders, decoders = self._construct_encoders_decoders()
-        process = make_processor(config, keys.dtype if pair_dtype is None else pair_dtype)
+        process = make_processor(config, pair_dtype)
 
         def run(state: _State) -> Step:
             nodes = encoders.nodes({"pos": pos, "key": keys, **state.masks})
@@ -123,7 +130,8 @@ class Reasoner(hk.Module):
             return _Carry(state, last), hints
 
         hints = initial_hints(config.algorithm, keys, noise) if start is None else start
-        first = _State(*hints, jnp.zeros((b, n, config.hidden_size), keys.dtype))
+        pointers, masks = jax.tree.map(lambda hint: hint.astype(dtype), hints)
+        first = _State(pointers, masks, jnp.zeros((b, n, config.hidden_size), dtype))
         if hk.running_init():
             advance(first)  # a loop is no place to make parameters in
         ragged = lengths is not None
@@ -170,7 +178,7 @@ def _rematerialised(function: Callable, remat: str) -> Callable:
     if remat == "none":
         return function
     policy = {"elementwise": jax.checkpoint_policies.dots_saveable, "all": None}[remat]
-    return hk.remat(function, policy=policy)
+    return hk.remat(function, prevent_cse=False, policy=policy)  # a scan needs no such guard
 
 
 def clrs_output_noise(key: Array, lengths: Array, steps: int, n: int) -> Array:

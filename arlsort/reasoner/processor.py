@@ -8,8 +8,8 @@ t_jk = relu(O3 max_i(T1 z_i + T2 z_j + T3 z_k + E1 e_ij + E2 e_ik + E3 e_jk + Tg
 
 Here g = 0 for every sort; x and e are factored (:mod:`arlsort.reasoner.encoders`), so their maps
 cost next to nothing; everything that is linear in h is one product; and the terms of t_jk that do
-not depend on i leave the maximum. Of products at hidden width on pairs of nodes only the two layers
-of the MLP are left, and of the eight-wide triplets to O3.
+not depend on i leave the maximum. Of products on pairs of nodes only the two layers of the MLP are
+left, and the narrow O3.
 
 Reference: Ibarz et al., *A Generalist Neural Algorithmic Learner*, LoG 2022.
 """
@@ -44,7 +44,8 @@ def max_over_senders(x: Array) -> Array:
 
     ``jnp.max`` finds what to differentiate by asking which elements equal the maximum. XLA may
     compute the elements once for the maximum and again for the question, with other last bits,
-    and then the gradient is lost. Here the index comes out of a reduction of its own.
+    and then the gradient is lost. Here the index comes out of a reduction of its own. NaN is not
+    looked for.
     """
     return jnp.max(x, axis=1)
 
@@ -170,8 +171,8 @@ class CLRSProcessor:
         self, nodes: NodeFeatures, edges: EdgeFeatures, hidden: Array
     ) -> tuple[Array, Array]:
         batch, n, size = hidden.shape
-        adjacency = jnp.ones((batch, n, n))  # an MPNN sends along every edge
-        graph = jnp.zeros((batch, size))
+        adjacency = jnp.ones((batch, n, n), hidden.dtype)  # an MPNN sends along every edge
+        graph = jnp.zeros((batch, size), hidden.dtype)
         return self._processor(
             nodes.dense(), edges.dense(), graph, adjacency, hidden, batch_size=batch, nb_nodes=n
         )

@@ -7,7 +7,7 @@ The random key of step s is folded from the seed and s, so a resumed run repeats
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import haiku as hk
 import jax
@@ -84,7 +84,7 @@ def gradients(
 ) -> tuple[hk.Params, Metrics]:
     """Gradient of the loss of one batch, and its metrics.
 
-    The lists go through the network in parts of about ``training.pairs_per_pass`` pairs of
+    The lists go through the network in parts of up to ``training.pairs_per_pass`` pairs of
     elements, whose gradients are added up: memory is that of a part, and on a CPU what it works on
     stays in the cache. The parts' losses are shares of the whole batch's, so the sum is exact.
     """
@@ -99,12 +99,19 @@ def gradients(
     def add(total: tuple[hk.Params, Metrics], part: _Part) -> tuple[tuple, None]:
         return jax.tree.map(jnp.add, total, gradient(params, part, whole, config, training)), None
 
-    parts = _split(part, size)
-    like = jax.eval_shape(
-        lambda part: gradient(params, part, whole, config, training),
-        jax.tree.map(lambda leaf: leaf[0], parts),
+    full = lists - lists % size
+    total, _ = jax.lax.scan(
+        add, _zeros(gradient, params, part, whole, config, training), (_cut(part, 0, full, size))
     )
-    return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, like), parts)[0]
+    if full < lists:
+        rest = jax.tree.map(lambda leaf: leaf[0], _cut(part, full, lists, lists - full))
+        total, _ = add(total, rest)
+    return total
+
+
+def _zeros(gradient: Callable, *arguments: Any) -> Any:
+    shapes = jax.eval_shape(lambda: gradient(*arguments))
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 class _Part(NamedTuple):
@@ -129,14 +136,15 @@ def _noise(key: Array | None, batch: Batch, training: TrainingConfig) -> Array |
     return network.clrs_output_noise(key, batch.lengths, steps, batch.keys.shape[1])
 
 
-def _split(part: _Part, size: int) -> _Part:
-    """Cuts a batch into parts of ``size`` lists, on a new leading axis."""
+def _cut(part: _Part, start: int, stop: int, size: int) -> _Part:
+    """Cuts the lists from start to stop into parts of ``size``, on a new leading axis."""
 
     def by_list(v: Array) -> Array:
-        return v.reshape(-1, size, *v.shape[1:])
+        return v[start:stop].reshape(-1, size, *v.shape[1:])
 
     def by_step(v: Array) -> Array:  # [T, b, ...]
-        return jnp.moveaxis(v.reshape(v.shape[0], -1, size, *v.shape[2:]), 1, 0)
+        parts = v[:, start:stop].reshape(v.shape[0], -1, size, *v.shape[2:])
+        return jnp.moveaxis(parts, 1, 0)
 
     batch = part.batch
     timed = {"pointers": batch.pointers, "masks": batch.masks}
@@ -154,12 +162,15 @@ def _loss_of_part(
 ) -> tuple[Array, Metrics]:
     batch = part.batch
     clean = training.hints == "clrs"
+    # Also where the hints of an algorithm of fixed length are padded, as clrs_bridge.to_batch may.
+    states = config.spec.num_hints(batch.keys.shape[1])
+    ragged = clean and (config.spec.varying_length or batch.pointers.shape[0] != states)
     prediction = network.transform(config).apply(
         params,
         None,
         batch.keys,
         batch.pos,
-        lengths=batch.lengths if clean and config.spec.varying_length else None,
+        lengths=batch.lengths if ragged else None,
         num_hints=batch.pointers.shape[0],
         start=(batch.pointers[0], {name: m[0] for name, m in batch.masks.items()})
         if clean

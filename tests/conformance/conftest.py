@@ -20,7 +20,7 @@ BATCH = 3
 ATOL = 1e-5
 
 
-# Every row with its defaults, and where a row has other ways of computing, each of them once.
+# Every row with its defaults, and with the variants it names.
 SPECS = tuple(
     spec
     for name in registry.names()

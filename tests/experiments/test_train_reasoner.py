@@ -104,6 +104,7 @@ def test_a_run_leaves_a_checkpoint_that_sorts_and_resumes_to_the_same_numbers(
         (["--learning_rate=0"], "--learning_rate"),
         (["--algorithm=bogosort"], "bogosort"),
         (["--log_every=0"], "--log_every: received 0"),
+        (["--processor=clrs", "--pair_dtype=bfloat16"], "--pair_dtype: changes nothing with"),
         (["--pairs_per_pass=0"], "--pairs_per_pass: got 0"),
         (["--resume"], "--resume: say which --out_dir"),
         (["--no_such_flag=1"], "no_such_flag"),

@@ -104,10 +104,14 @@ def test_official_processor_gives_the_same_numbers(case):
 
 def test_official_processor_has_the_same_gradients(case):
     config, model, feedback = case
+    if config.algorithm != "quicksort":
+        pytest.skip("one algorithm suffices: the gradients of all three are compared with CLRS's")
     batch = clrs_bridge.to_batch(feedback)
 
     def loss(params, config):
-        return losses.total_loss(batch, _predict(config, params, batch))
+        prediction = _predict(config, params, batch)
+        parts = losses.output_losses(batch, prediction) | losses.hint_losses(batch, prediction)
+        return losses.add_up(parts)
 
     ours = jax.grad(loss)(model.params, config)
     official = jax.grad(loss)(model.params, dataclasses.replace(config, processor="clrs"))
