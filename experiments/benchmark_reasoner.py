@@ -8,12 +8,11 @@ Everything runs in one process, the programs of a comparison in turn, and what i
 medians and ratios. Writes what was measured to `--out`. Nothing else should run on the machine.
 """
 
-import functools
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from arlsort.reasoner import checkpoint, network, training
 from arlsort.reasoner.config import ALGORITHMS, ReasonerConfig, TrainingConfig
 from arlsort.reasoner.traces import trace
 from experiments import storage
+from experiments.command_line import FlagError, Script, definers
 from experiments.models import HIDDEN, linear, number_reader
 from experiments.results import git_commit, machine
 
@@ -40,22 +40,15 @@ CHANNELS = (32, 64)  # of the reference network
 RIVAL = "odd_even"
 TRACED_LISTS = 1024  # in one call of the array programs
 
-FLAGS = flags.FlagValues()  # its own: two scripts may be imported in one process
-_integer, _list, _string = (
-    functools.partial(getattr(flags, f"DEFINE_{kind}"), flag_values=FLAGS)
-    for kind in ("integer", "list", "string")
-)
-_list("cases", ["insertion_sort:16", "bubble_sort:8", "quicksort:8"], "algorithm:length, ...")
-_integer("hidden_size", 128, "Width of the reasoner's features.")
-_integer("batch_size", 32, "Lists in a step of the reasoner.")
-_list("learned_lengths", ["5", "15"], "Lengths at which the learned sort is timed.")
-_integer("learned_batch", 100, "Lists the learned sort is timed with.")
-_integer("repeats", 9, "Timed runs of each program.")
-_string("out", str(RESULT), "Where to write.")
-
-
-class FlagError(Exception):
-    """A flag that is not allowed; the message is one line."""
+FLAGS = flags.FlagValues()
+define = definers(FLAGS)
+define.list("cases", ["insertion_sort:16", "bubble_sort:8", "quicksort:8"], "algorithm:length, ...")
+define.integer("hidden_size", 128, "Width of the reasoner's features.")
+define.integer("batch_size", 32, "Lists in a step of the reasoner.")
+define.list("learned_lengths", ["5", "15"], "Lengths at which the learned sort is timed.")
+define.integer("learned_batch", 100, "Lists the learned sort is timed with.")
+define.integer("repeats", 9, "Timed runs of each program.")
+define.string("out", str(RESULT), "Where to write.")
 
 
 def in_turn(programs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
@@ -75,29 +68,15 @@ def reasoner_case(
     algorithm: str, n: int, hidden_size: int, batch_size: int, repeats: int
 ) -> dict[str, Any]:
     """A training step and a prediction of CLRS's model and of ours, on one batch of CLRS's."""
-    import clrs  # type: ignore[import-untyped]
-
     from arlsort.reasoner import clrs_bridge
 
+    config = ReasonerConfig(algorithm, hidden_size=hidden_size)
     spec, feedback = clrs_bridge.feedback(algorithm, n, batch_size, seed=0)
-    model: Any = clrs.models.BaselineModel(
-        spec=spec,
-        dummy_trajectory=feedback,
-        processor_factory=clrs.get_processor_factory(
-            "triplet_mpnn", use_ln=True, nb_triplet_fts=8, nb_heads=1
-        ),
-        hidden_dim=hidden_size,
-        encode_hints=True,
-        decode_hints=True,
-        hint_teacher_forcing=0.0,
-        grad_clip_max_norm=1.0,
-    )
-    model.init(feedback.features, 0)
+    model = clrs_bridge.baseline_model(spec, feedback, config)
     key = jax.random.PRNGKey(0)
     theirs = (model.params, key, feedback, model.opt_state, 0)
     their_memory = model.jitted_feedback.lower(*theirs).compile().memory_analysis()
 
-    config = ReasonerConfig(algorithm, hidden_size=hidden_size)
     settings = TrainingConfig(lengths=(n,), hints="clrs")
     batch = clrs_bridge.to_batch(feedback)
     step = training.make_clrs_step(config, settings)
@@ -141,7 +120,7 @@ def reasoner_case(
 
 def sampler_case(algorithm: str, n: int, batch_size: int, repeats: int) -> dict[str, Any]:
     """Traces a second of CLRS's sampler and of the array programs."""
-    import clrs
+    import clrs  # type: ignore[import-untyped]
 
     sampler, _ = clrs.build_sampler(algorithm, num_samples=-1, length=n, seed=0)
     draw = jax.jit(
@@ -266,10 +245,8 @@ def settings() -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Measures, prints, writes."""
-    if len(argv) > 1:
-        raise FlagError(f"unexpected argument {argv[1]!r}; settings are flags, --name=value")
     config = settings()
     size, repeats = config["batch_size"], config["repeats"]
     report = {
@@ -290,28 +267,9 @@ def main(argv: Sequence[str]) -> None:
     print(f"{table}\n\n{FLAGS.out}")
 
 
-def run(argv: Sequence[str]) -> None:
-    """Runs `main`; what the user can put right ends in one line instead of a traceback."""
-    try:
-        main(argv)
-    except (FlagError, ImportError, ValueError) as error:
-        print(f"benchmark_reasoner: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-
-
-def parse(argv: Sequence[str]) -> list[str]:
-    """Parses flags; a wrong one ends in one line, and --help explains them all."""
-    if "--help" in argv:
-        print(f"{__doc__}\n{FLAGS.get_help()}")
-        sys.exit(0)
-    try:
-        return FLAGS(argv)
-    except flags.Error as error:
-        print(f"benchmark_reasoner: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-
+SCRIPT = Script("benchmark_reasoner", __doc__, FLAGS, main, (ImportError, ValueError))
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow comes with dm-clrs
     logging.set_verbosity(logging.WARNING)
-    run(parse(sys.argv))
+    SCRIPT.run(sys.argv)

@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run, that is one operator and one seed: trained, measured, interrupted, resumed."""
 
-import contextlib
 import dataclasses
 import math
 import re
-import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from tqdm import tqdm
 
 from experiments import storage, supervision
 from experiments.checkpoints import Checkpoints
+from experiments.command_line import Interrupted, Stop
 from experiments.config import Config, ConfigError, Method
 from experiments.data import Splits
 from experiments.supervision import Keys, Task, TrainState
@@ -24,37 +22,8 @@ from experiments.supervision import Keys, Task, TrainState
 _OUTSIDE = ("protocol", "operators", "loss", "seeds", "download", "checkpoint_every")
 
 
-class Interrupted(Exception):
-    """The run was asked to stop, and has been saved."""
-
-
 class RunError(Exception):
     """The run cannot go on; the message is one line."""
-
-
-class Stop:
-    """Turns the first Ctrl-C or SIGTERM into a flag; a second one ends the process as usual."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def request(self, signum: int, frame: Any) -> None:
-        """Handles a signal."""
-        self.requested = True
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        tqdm.write("stopping after this dispatch; once more to end at once")
-
-    @contextlib.contextmanager
-    def on_signals(self) -> Iterator["Stop"]:
-        """Listens while a block runs."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self.request) for number in numbers}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 @dataclasses.dataclass

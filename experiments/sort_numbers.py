@@ -11,7 +11,6 @@ order; the table at the end says how well the network orders pictures it has nev
 An interrupted run goes on with --resume, to the numbers it would have had.
 """
 
-import functools
 import os
 import sys
 import time
@@ -26,6 +25,7 @@ from absl import flags, logging
 
 from arlsort.operators import registry
 from experiments import data, plots, results
+from experiments.command_line import Interrupted, Script, Stop, definers
 from experiments.config import (
     OPERATORS,
     PROTOCOLS,
@@ -37,9 +37,10 @@ from experiments.config import (
 )
 from experiments.drawing import RESOLUTIONS, picture_shape
 from experiments.losses import LOSSES
-from experiments.runs import Interrupted, Run, RunError, Stop
+from experiments.runs import Run, RunError
 
-FLAGS = flags.FlagValues()  # its own: dm-clrs defines global flags of the same names
+FLAGS = flags.FlagValues()
+define = definers(FLAGS)
 DEFAULT_FOLDER = Path("runs/sort_numbers")
 
 
@@ -47,45 +48,40 @@ def _help(name: str, text: str) -> str:
     return f"{text} (default: {QUICK[name]})"
 
 
-_boolean, _enum, _float, _integer, _list, _multi_string, _string = (
-    functools.partial(getattr(flags, f"DEFINE_{kind}"), flag_values=FLAGS)
-    for kind in ("boolean", "enum", "float", "integer", "list", "multi_string", "string")
-)
-
 # No default is given to absl, so that a protocol can tell what was asked for.
-_enum("protocol", None, PROTOCOLS, "quick: minutes; published: all as in the paper.")
-_enum("dataset", None, data.DATASETS, _help("dataset", "Pictures of digits."))
-_boolean("download", None, "Let TFDS download the data set if it is not there.")
-_enum("resolution", None, tuple(RESOLUTIONS), _help("resolution", "half averages 2x2 pixels."))
-_integer("n", None, _help("n", "Numbers in a list."))
-_multi_string(
+define.enum("protocol", None, PROTOCOLS, "quick: minutes; published: all as in the paper.")
+define.enum("dataset", None, data.DATASETS, _help("dataset", "Pictures of digits."))
+define.boolean("download", None, "Let TFDS download the data set if it is not there.")
+define.enum(
+    "resolution", None, tuple(RESOLUTIONS), _help("resolution", "half averages 2x2 pixels.")
+)
+define.integer("n", None, _help("n", "Numbers in a list."))
+define.multi_string(
     "operators",
     None,
     f"What to compare, of {', '.join(registry.names())}, each with hyperparameters if wanted: "
     f"learned,odd_even:distribution=logistic,temperature=0.1. May be repeated. "
     f"(default: {' '.join(OPERATORS)})",
 )
-_enum("loss", None, LOSSES, _help("loss", "auto: pointer likelihood for learned, else bce."))
-_integer("seeds", None, _help("seeds", "Runs of each operator: seeds 0, 1, ..."))
-_integer("steps", None, _help("steps", "Training steps."))
-_integer("batch_size", None, _help("batch_size", "Lists in a step."))
-_float("learning_rate", None, _help("learning_rate", "Of Adam."))
-_list("channels", None, "Of the two convolutions. (default: 32,64; digits: 16,32)")
-_integer("eval_every", None, _help("eval_every", "Steps between validations."))
-_integer("validation_lists", None, _help("validation_lists", "Lists to choose by."))
-_integer("test_lists", None, _help("test_lists", "Lists to report on."))
-_integer("steps_per_dispatch", None, "Steps in one program. (default: by device)")
-_integer("checkpoint_every", None, _help("checkpoint_every", "Steps between saves."))
-_string("out_dir", None, f"Where to write. (default: a new folder in {DEFAULT_FOLDER})")
-_boolean("resume", False, "Continue in --out_dir, or in the newest default folder.")
+define.enum("loss", None, LOSSES, _help("loss", "auto: pointer likelihood for learned, else bce."))
+define.integer("seeds", None, _help("seeds", "Runs of each operator: seeds 0, 1, ..."))
+define.integer("steps", None, _help("steps", "Training steps."))
+define.integer("batch_size", None, _help("batch_size", "Lists in a step."))
+define.float("learning_rate", None, _help("learning_rate", "Of Adam."))
+define.list("channels", None, "Of the two convolutions. (default: 32,64; digits: 16,32)")
+define.integer("eval_every", None, _help("eval_every", "Steps between validations."))
+define.integer("validation_lists", None, _help("validation_lists", "Lists to choose by."))
+define.integer("test_lists", None, _help("test_lists", "Lists to report on."))
+define.integer("steps_per_dispatch", None, "Steps in one program. (default: by device)")
+define.integer("checkpoint_every", None, _help("checkpoint_every", "Steps between saves."))
+define.string("out_dir", None, f"Where to write. (default: a new folder in {DEFAULT_FOLDER})")
+define.boolean("resume", False, "Continue in --out_dir, or in the newest default folder.")
 
 SETTINGS = tuple(Config.__dataclass_fields__)
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Runs the comparison and reports."""
-    if len(argv) > 1:
-        raise ConfigError(f"unexpected argument {argv[1]!r}; settings are flags, --name=value")
     config, methods = resolve(given())
     out_dir = choose_out_dir(FLAGS.out_dir, FLAGS.resume)
     announce(config, methods, out_dir)
@@ -156,30 +152,8 @@ def announce(config: Config, methods: Sequence[Method], out_dir: Path) -> None:
     print(f"{'out_dir':18} {out_dir}", flush=True)
 
 
-def run(argv: Sequence[str]) -> None:
-    """Runs `main`; what the user can put right ends in one line instead of a traceback."""
-    try:
-        main(argv)
-    except (ConfigError, data.DataError, RunError) as error:
-        print(f"sort_numbers: {error}", file=sys.stderr)
-        sys.exit(2)
-    except (Interrupted, KeyboardInterrupt):
-        print("sort_numbers: interrupted; --resume continues", file=sys.stderr)
-        sys.exit(130)
-
-
-def parse(argv: Sequence[str]) -> list[str]:
-    """Parses flags; a wrong one ends in one line, and --help explains them all."""
-    if "--help" in argv:
-        print(f"{__doc__}\n{FLAGS.get_help()}")
-        sys.exit(0)
-    try:
-        return FLAGS(argv)
-    except flags.Error as error:
-        print(f"sort_numbers: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-
+SCRIPT = Script("sort_numbers", __doc__, FLAGS, main, (ConfigError, data.DataError, RunError))
 
 if __name__ == "__main__":
     logging.set_verbosity(logging.WARNING)  # orbax tells of each step of each checkpoint
-    run(parse(sys.argv))
+    SCRIPT.run(sys.argv)

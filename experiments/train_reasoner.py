@@ -15,7 +15,7 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,57 +39,56 @@ from arlsort.reasoner.config import (
 )
 from experiments import storage
 from experiments.checkpoints import Checkpoints
+from experiments.command_line import FlagError, Interrupted, Script, Stop, definers
 from experiments.results import git_commit, machine
-from experiments.runs import Interrupted, Stop
 
-FLAGS = flags.FlagValues()  # its own: two scripts may be imported in one process
+FLAGS = flags.FlagValues()
+define = definers(FLAGS)
 DEFAULT_FOLDER = Path("runs/train_reasoner")
 VALID_AT = 0.95  # a length counts as validated when this share of lists is in exact order
 MICRO_F1_LISTS = 32  # CLRS's own number of test samples
 
-_boolean, _enum, _float, _integer, _list, _string = (
-    functools.partial(getattr(flags, f"DEFINE_{kind}"), flag_values=FLAGS)
-    for kind in ("boolean", "enum", "float", "integer", "list", "string")
-)
 _NETWORK, _TRAINING = ReasonerConfig(), TrainingConfig()
 
-_enum("algorithm", _NETWORK.algorithm, tuple(ALGORITHMS), "The sort to learn.")
-_integer("hidden_size", _NETWORK.hidden_size, "Width of every hidden feature.")
-_integer("nb_triplet_fts", _NETWORK.nb_triplet_fts, "Triplet features.")
-_boolean("use_layer_norm", _NETWORK.use_layer_norm, "Layer norm after each step.")
-_enum("processor", _NETWORK.processor, ("factored", "clrs"), "clrs: the official one.")
-_integer("sinkhorn_steps", _NETWORK.sinkhorn_steps, "Rounds of balancing the output pointer.")
-_float("sinkhorn_temperature", _NETWORK.sinkhorn_temperature, "Divides its logits before.")
-_list("lengths", [str(n) for n in _TRAINING.lengths], "List lengths, in turn.")
-_integer("steps", _TRAINING.steps, "Optimiser steps.")
-_integer("batch_size", _TRAINING.batch_size, "Most lists in a step.")
-_integer("pairs_per_batch", _TRAINING.pairs_per_batch, "Most lists * n * n in a step.")
-_float("learning_rate", _TRAINING.learning_rate, "Peak of the cosine schedule.")
-_integer("warmup_steps", _TRAINING.warmup_steps, "Steps before it.")
-_float("grad_clip", _TRAINING.grad_clip, "Clip of the gradient's global norm.")
-_float("ema_decay", _TRAINING.ema_decay, "Decay of the averaged weights.")
-_enum("hints", _TRAINING.hints, ("perturbed", "clrs"), "What the targets are.")
-_enum("noise", _TRAINING.noise, NOISES, "Law of the unit noise (perturbed).")
-_integer("copies", _TRAINING.copies, "Perturbed copies averaged for each list.")
-_float("min_spread", _TRAINING.min_spread, "Smallest range of scores (perturbed).")
-_float("max_spread", _TRAINING.max_spread, "Largest range of scores (perturbed).")
-_float("hint_weight", _TRAINING.hint_weight, "Weight of the hint losses.")
-_enum("remat", _TRAINING.remat, REMATS, "What the backward pass computes again to save memory.")
-_enum("pair_dtype", _TRAINING.pair_dtype, PAIR_DTYPES, "Of what there is for each pair of keys.")
-_integer("pairs_per_pass", None, "Lists * n * n in one pass. (default: what suits the device)")
-_integer("seed", _TRAINING.seed, "Of parameters and data.")
-_integer("log_every", 50, "Steps between lines of metrics.jsonl.")
-_integer("save_every", 500, "Steps between checkpoints.")
-_integer("evaluation_lists", 1000, "Fresh lists for each measured length.")
-_string("out_dir", None, f"Where to write. (default: a new one in {DEFAULT_FOLDER})")
-_boolean("resume", False, "Continue the run in --out_dir.")
+define.enum("algorithm", _NETWORK.algorithm, tuple(ALGORITHMS), "The sort to learn.")
+define.integer("hidden_size", _NETWORK.hidden_size, "Width of every hidden feature.")
+define.integer("nb_triplet_fts", _NETWORK.nb_triplet_fts, "Triplet features.")
+define.boolean("use_layer_norm", _NETWORK.use_layer_norm, "Layer norm after each step.")
+define.enum("processor", _NETWORK.processor, ("factored", "clrs"), "clrs: the official one.")
+define.integer("sinkhorn_steps", _NETWORK.sinkhorn_steps, "Rounds of balancing the output pointer.")
+define.float("sinkhorn_temperature", _NETWORK.sinkhorn_temperature, "Divides its logits before.")
+define.list("lengths", [str(n) for n in _TRAINING.lengths], "List lengths, in turn.")
+define.integer("steps", _TRAINING.steps, "Optimiser steps.")
+define.integer("batch_size", _TRAINING.batch_size, "Most lists in a step.")
+define.integer("pairs_per_batch", _TRAINING.pairs_per_batch, "Most lists * n * n in a step.")
+define.float("learning_rate", _TRAINING.learning_rate, "Peak of the cosine schedule.")
+define.integer("warmup_steps", _TRAINING.warmup_steps, "Steps before it.")
+define.float("grad_clip", _TRAINING.grad_clip, "Clip of the gradient's global norm.")
+define.float("ema_decay", _TRAINING.ema_decay, "Decay of the averaged weights.")
+define.enum("hints", _TRAINING.hints, ("perturbed", "clrs"), "What the targets are.")
+define.enum("noise", _TRAINING.noise, NOISES, "Law of the unit noise (perturbed).")
+define.integer("copies", _TRAINING.copies, "Perturbed copies averaged for each list.")
+define.float("min_spread", _TRAINING.min_spread, "Smallest range of scores (perturbed).")
+define.float("max_spread", _TRAINING.max_spread, "Largest range of scores (perturbed).")
+define.float("hint_weight", _TRAINING.hint_weight, "Weight of the hint losses.")
+define.enum(
+    "remat", _TRAINING.remat, REMATS, "What the backward pass computes again to save memory."
+)
+define.enum(
+    "pair_dtype", _TRAINING.pair_dtype, PAIR_DTYPES, "Of what there is for each pair of keys."
+)
+define.integer(
+    "pairs_per_pass", None, "Lists * n * n in one pass. (default: what suits the device)"
+)
+define.integer("seed", _TRAINING.seed, "Of parameters and data.")
+define.integer("log_every", 50, "Steps between lines of metrics.jsonl.")
+define.integer("save_every", 500, "Steps between checkpoints.")
+define.integer("evaluation_lists", 1000, "Fresh lists for each measured length.")
+define.string("out_dir", None, f"Where to write. (default: a new one in {DEFAULT_FOLDER})")
+define.boolean("resume", False, "Continue the run in --out_dir.")
 
 FREE_TO_CHANGE = ("remat", "pairs_per_pass")  # of a run that is resumed: they change no number
 PERTURBED_ONLY = ("noise", "copies", "min_spread", "max_spread")
-
-
-class FlagError(Exception):
-    """A flag that is not allowed; the message is one line."""
 
 
 def configs() -> tuple[ReasonerConfig, TrainingConfig]:
@@ -270,10 +269,8 @@ def export(
     print(f"validated to n = {validated}, sharpest spread {spread:g}\n{path}")
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Trains, measures and exports."""
-    if len(argv) > 1:
-        raise FlagError(f"unexpected argument {argv[1]!r}; settings are flags, --name=value")
     network, config = configs()
     identity = {"reasoner": dataclasses.asdict(network), "training": dataclasses.asdict(config)}
     folder = choose_out_dir(identity)
@@ -286,31 +283,9 @@ def main(argv: Sequence[str]) -> None:
     export(state, network, config, folder / "reasoner.safetensors", FLAGS.evaluation_lists)
 
 
-def run(argv: Sequence[str]) -> None:
-    """Runs `main`; what the user can put right ends in one line instead of a traceback."""
-    try:
-        main(argv)
-    except (FlagError, ImportError) as error:
-        print(f"train_reasoner: {error}", file=sys.stderr)
-        sys.exit(2)
-    except (Interrupted, KeyboardInterrupt):
-        print("train_reasoner: interrupted; --resume continues", file=sys.stderr)
-        sys.exit(130)
-
-
-def parse(argv: Sequence[str]) -> list[str]:
-    """Parses flags; a wrong one ends in one line, and --help explains them all."""
-    if "--help" in argv:
-        print(f"{__doc__}\n{FLAGS.get_help()}")
-        sys.exit(0)
-    try:
-        return FLAGS(argv)
-    except flags.Error as error:
-        print(f"train_reasoner: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-
+SCRIPT = Script("train_reasoner", __doc__, FLAGS, main, (ImportError,))
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow comes with dm-clrs
     logging.set_verbosity(logging.WARNING)
-    run(parse(sys.argv))
+    SCRIPT.run(sys.argv)

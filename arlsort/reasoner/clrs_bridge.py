@@ -120,27 +120,48 @@ def batches(algorithm: str, training: TrainingConfig, start: int = 0) -> Iterato
         stop.set()
 
 
-def restore_baseline(path: pathlib.Path, algorithm: str, hidden_size: int) -> hk.Params:
-    """Parameters of a file written by ``BaselineModel.save_model``, read by CLRS itself."""
-    if not path.is_file():
-        raise FileNotFoundError(2, "no such file", str(path))
-    spec, data = feedback(algorithm, 4, 1, 0)
-    config = ReasonerConfig(algorithm, hidden_size=hidden_size)
+def baseline_model(
+    spec: Any, feedback: Any, config: ReasonerConfig, *, folder: str = "", seed: int = 0
+) -> Any:
+    """``clrs.models.BaselineModel`` with the settings that ``config`` names, initialised.
+
+    Soft hints are fed back, without teacher forcing: CLRS's defaults for the triplet-MPNN.
+
+    Args:
+      spec: what :func:`feedback` gave.
+      feedback: likewise.
+      config: the network.
+      folder: where the model saves and restores.
+      seed: of its parameters.
+    """
     model = clrs.models.BaselineModel(
         spec=spec,
-        dummy_trajectory=data,
+        dummy_trajectory=feedback,
         processor_factory=clrs.get_processor_factory(
             "triplet_mpnn",
             use_ln=config.use_layer_norm,
             nb_triplet_fts=config.nb_triplet_fts,
             nb_heads=1,
         ),
-        hidden_dim=hidden_size,
+        hidden_dim=config.hidden_size,
         encode_hints=True,
         decode_hints=True,
-        checkpoint_path=str(path.parent),
+        hint_teacher_forcing=0.0,
+        hint_repred_mode="soft",
+        grad_clip_max_norm=TrainingConfig().grad_clip,
+        checkpoint_path=folder,
     )
-    model.init(data.features, 0)  # type: ignore[arg-type]
+    model.init(feedback.features, seed)  # type: ignore[arg-type]
+    return model
+
+
+def restore_baseline(path: pathlib.Path, algorithm: str, hidden_size: int) -> hk.Params:
+    """Parameters of a file written by ``BaselineModel.save_model``, read by CLRS itself."""
+    if not path.is_file():
+        raise FileNotFoundError(2, "no such file", str(path))
+    config = ReasonerConfig(algorithm, hidden_size=hidden_size)
+    spec, data = feedback(algorithm, 4, 1, 0)
+    model = baseline_model(spec, data, config, folder=str(path.parent))
     expected = jax.tree.map(jnp.shape, dict(model.params))
     model.params = {}  # CLRS merges what it reads into what is there
     model.restore_model(path.name)

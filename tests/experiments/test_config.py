@@ -40,7 +40,7 @@ CHANGES = {
 @kept(sort_numbers.FLAGS)
 def settings(*arguments: str):
     """Parses a command line and gives everything that follows from it."""
-    sort_numbers.parse(["sort_numbers.py", *arguments])
+    sort_numbers.SCRIPT.parse(["sort_numbers.py", *arguments])
     config, methods = resolve(sort_numbers.given())
     return {
         **dataclasses.asdict(config),
@@ -187,7 +187,7 @@ NONSENSE = [
 def test_nonsense_is_refused_in_one_line(argument, capsys):
     arguments = [argument] if "operators" in argument else ["--operators=odd_even", argument]
     with kept(sort_numbers.FLAGS), pytest.raises(SystemExit) as ended:
-        sort_numbers.run(sort_numbers.parse(["sort_numbers.py", *arguments]))
+        sort_numbers.SCRIPT.run(["sort_numbers.py", *arguments])
     captured = capsys.readouterr()
     assert ended.value.code == 2
     assert captured.err.count("\n") == 1

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from experiments import data, runs, storage, supervision
+from experiments.command_line import Interrupted, Stop
 from experiments.config import ConfigError, resolve
-from experiments.runs import Interrupted, Run, RunError, Stop
+from experiments.runs import Run, RunError
 
 TINY = {
     "operators": ["odd_even"],

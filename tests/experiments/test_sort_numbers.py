@@ -27,7 +27,7 @@ TINY = (
 
 @kept(sort_numbers.FLAGS)
 def run(*arguments: str) -> None:
-    sort_numbers.run(sort_numbers.parse(["sort_numbers.py", *TINY, *arguments]))
+    sort_numbers.SCRIPT.run(["sort_numbers.py", *TINY, *arguments])
 
 
 def test_all_files_are_written_and_the_table_printed(tmp_path, capsys):

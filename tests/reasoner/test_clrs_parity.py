@@ -10,8 +10,8 @@ import pytest
 
 from arlsort.reasoner import checkpoint, clrs_bridge, losses, network, training
 from arlsort.reasoner.config import ALGORITHMS, ReasonerConfig, TrainingConfig
-from tests.reasoner.clrs_data import HIDDEN, baseline_model
 
+HIDDEN = 16
 TOLERANCE = 1e-5
 
 
@@ -24,8 +24,8 @@ def _rank_promotion():
 @pytest.fixture(scope="module", params=sorted(ALGORITHMS))
 def case(request):
     spec, feedback = clrs_bridge.feedback(request.param, n=4, batch_size=4, seed=0)
-    model = baseline_model(spec, feedback)
-    return ReasonerConfig(request.param, hidden_size=HIDDEN), model, feedback
+    config = ReasonerConfig(request.param, hidden_size=HIDDEN)
+    return config, clrs_bridge.baseline_model(spec, feedback, config, seed=1), feedback
 
 
 def _start(batch):
@@ -128,7 +128,7 @@ def test_saved_baseline_model_loads(case, tmp_path):
     if config.algorithm != "insertion_sort":
         pytest.skip("one algorithm suffices: the file's layout does not depend on it")
     spec, _ = clrs_bridge.feedback(config.algorithm, n=4, batch_size=4, seed=0)
-    model = baseline_model(spec, feedback, tmp_path, seed=3)
+    model = clrs_bridge.baseline_model(spec, feedback, config, folder=str(tmp_path), seed=3)
     model.save_model("baseline")
     loaded = checkpoint.load_clrs(tmp_path / "baseline", config.algorithm, HIDDEN)
     jax.tree.map(np.testing.assert_array_equal, loaded, dict(model.params))

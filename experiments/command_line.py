@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How every script meets its user: flags, errors of one line, and Ctrl-C."""
+
+import contextlib
+import dataclasses
+import functools
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from absl import flags
+from tqdm import tqdm
+
+KINDS = ("boolean", "enum", "float", "integer", "list", "multi_string", "string")
+
+
+class FlagError(Exception):
+    """A flag that is not allowed; the message is one line."""
+
+
+class Interrupted(Exception):
+    """The script was asked to stop, and what it did has been saved."""
+
+
+def definers(values: flags.FlagValues) -> SimpleNamespace:
+    """Absl's `DEFINE_*` functions, named after their kinds, that define flags in `values`.
+
+    Each script has flags of its own, since several may be imported in one process, and dm-clrs
+    defines global ones of the same names.
+    """
+    return SimpleNamespace(
+        **{
+            kind: functools.partial(getattr(flags, f"DEFINE_{kind}"), flag_values=values)
+            for kind in KINDS
+        }
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Script:
+    """A script as it is run.
+
+    Attributes:
+      name: What its errors begin with.
+      about: What --help begins with.
+      flags: Its flags.
+      main: Does the work, with the flags read.
+      errors: What the user can put right; each ends in one line instead of a traceback.
+    """
+
+    name: str
+    about: str | None
+    flags: flags.FlagValues
+    main: Callable[[], None]
+    errors: tuple[type[Exception], ...] = ()
+
+    def parse(self, argv: Sequence[str]) -> None:
+        """Reads the flags; a wrong one ends in one line, and --help explains them all."""
+        if "--help" in argv:
+            print(f"{self.about}\n{self.flags.get_help()}")
+            sys.exit(0)
+        try:
+            rest = self.flags(argv)[1:]
+        except flags.Error as error:
+            self._end(error)
+        if rest:
+            self._end(f"unexpected argument {rest[0]!r}; settings are flags, --name=value")
+
+    def run(self, argv: Sequence[str]) -> None:
+        """Reads the flags and does the work."""
+        self.parse(argv)
+        try:
+            self.main()
+        except FlagError as error:
+            self._end(error)
+        except self.errors as error:
+            self._end(error)
+        except (Interrupted, KeyboardInterrupt):
+            print(f"{self.name}: interrupted; --resume continues", file=sys.stderr)
+            sys.exit(130)
+
+    def _end(self, error: object) -> None:
+        print(f"{self.name}: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+class Stop:
+    """Turns the first Ctrl-C or SIGTERM into a flag; a second one ends the process as usual."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def request(self, signum: int, frame: Any) -> None:
+        """Handles a signal."""
+        self.requested = True
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        tqdm.write("stopping after this dispatch; once more to end at once")
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator["Stop"]:
+        """Listens while a block runs."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.request) for number in numbers}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
