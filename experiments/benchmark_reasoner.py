@@ -91,7 +91,7 @@ def reasoner_case(
             batch.keys,
             batch.pos,
             lengths=batch.lengths if config.spec.varying_length else None,
-            num_hints=batch.pointers.shape[0],
+            num_hints=batch.hints["pred_h"].shape[0],
         )
 
     def our_step() -> jax.Array:

@@ -44,7 +44,8 @@ class LearnedSort(base.Operator):
     at scores beyond 1e30, and at infinities, overflow; the values and weights themselves do not.
 
     Attributes:
-      algorithm: `"insertion_sort"`, `"bubble_sort"` or `"quicksort"`.
+      algorithm: `"insertion_sort"`, `"bubble_sort"` or `"quicksort"`; with a checkpoint of your own
+        also `"heapsort"`.
       temperature: Standard deviation of the noise; >= 0.
       normalize: Whether to map each list to range 1 first.
       allow_extrapolation: Whether to accept lists longer than the checkpoint was validated for.
@@ -80,7 +81,9 @@ class LearnedSort(base.Operator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        base.check_choice("algorithm", self.algorithm, tuple(ALGORITHMS))
+        own = self.checkpoint is not None
+        allowed = tuple(ALGORITHMS) if own else checkpoints.SHIPPED
+        base.check_choice("algorithm", self.algorithm, allowed)
         base.check_choice("readout", self.readout, READOUTS)
         base.check_number("temperature", self.temperature, "a finite number >= 0", 0.0, jnp.inf)
         for name in ("normalize", "allow_extrapolation"):

@@ -13,7 +13,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import haiku as hk
 import numpy as np
@@ -23,6 +23,7 @@ import safetensors.numpy
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig, algorithm_spec, from_dict
 
 WEIGHTS = pathlib.Path(__file__).parent / "weights"
+SHIPPED: Final = ("insertion_sort", "bubble_sort", "quicksort")  # with one checkpoint each
 
 _SEPARATOR = "::"  # between module and parameter name; Haiku's module names contain "/"
 

@@ -48,7 +48,7 @@ def to_batch(feedback: Any, num_hints: int | None = None) -> Batch:
     """Converts a batch of CLRS's samplers, after ``clrs.process_permutations(..., True)``.
 
     Args:
-      feedback: ``clrs.Feedback`` of insertion sort, bubble sort or quicksort.
+      feedback: ``clrs.Feedback`` of a sort.
       num_hints: pad the hints to this many states, so that batches share a shape.
 
     Raises:
@@ -68,13 +68,16 @@ def to_batch(feedback: Any, num_hints: int | None = None) -> Batch:
         missing = max(0, (num_hints or 0) - probe.data.shape[0])
         return np.pad(probe.data, [(0, missing)] + [(0, 0)] * (probe.data.ndim - 1))
 
-    hints = {probe.name: padded(probe) for probe in feedback.features.hints}
-    pointers = jax.nn.one_hot(hints.pop("pred_h").astype(np.int32), inputs["key"].shape[-1])
+    def weights(probe: Any) -> jax.Array:
+        data = padded(probe)
+        if probe.type_ == clrs.Type.POINTER:
+            return jax.nn.one_hot(data.astype(np.int32), inputs["key"].shape[-1])
+        return jnp.asarray(data, jnp.float32)
+
     return Batch(
         keys=inputs["key"],
         pos=inputs["pos"],
-        pointers=pointers,
-        masks={name: jnp.asarray(mask, jnp.float32) for name, mask in hints.items()},
+        hints={probe.name: weights(probe) for probe in feedback.features.hints},
         pred=outputs["pred"],
         pred_mask=outputs["pred_mask"],
         lengths=jnp.asarray(feedback.features.lengths, jnp.int32),

@@ -6,7 +6,7 @@ Every number that shapes a forward pass or a training run is a field here, with 
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import jax
@@ -16,6 +16,11 @@ REMATS: Final = ("none", "elementwise", "all")
 PAIR_DTYPES: Final = ("float32", "bfloat16")
 CPU_PAIRS_PER_PASS: Final = 2048  # docs/speed.md has the measurement
 
+# The types of hints that sorts have, by CLRS's names.
+POINTER: Final = "pointer"  # each element points to one element
+MASK_ONE: Final = "mask_one"  # one element is marked
+CATEGORICAL: Final = "categorical"  # the run as a whole is in one of a few states
+
 
 @dataclasses.dataclass(frozen=True)
 class AlgorithmSpec:
@@ -23,32 +28,69 @@ class AlgorithmSpec:
 
     Attributes:
       name: CLRS's name of the algorithm.
-      mask_hints: names of the hints of type MASK_ONE over nodes (one node is marked). Every sort
-        also has ``pred_h``, a POINTER from each element to its predecessor.
+      pointers: names of the hints of type POINTER. Every sort has ``pred_h``, from each element to
+        its predecessor; heapsort also ``parent``, to its parent in the heap.
+      masks: names of the hints of type MASK_ONE over nodes.
+      categories: names of the hints of type CATEGORICAL over the graph, with their numbers of
+        states.
+      num_hints: number of recorded states for n keys, or the most that can occur.
       varying_length: whether the number of states depends on the keys, not on n alone.
     """
 
     name: str
-    mask_hints: tuple[str, ...]
+    pointers: tuple[str, ...]
+    masks: tuple[str, ...]
+    num_hints: Callable[[int], int]
+    categories: tuple[tuple[str, int], ...] = ()
     varying_length: bool = False
 
-    def num_hints(self, n: int) -> int:
-        """Number of recorded states for ``n`` keys; for quicksort the most that can occur.
+    @property
+    def hints(self) -> dict[str, str]:
+        """The type of each hint."""
+        return {
+            **dict.fromkeys(self.pointers, POINTER),
+            **dict.fromkeys(self.masks, MASK_ONE),
+            **{name: CATEGORICAL for name, _ in self.categories},
+        }
 
-        Insertion sort records its outer loop only (n states), bubble sort every comparison
-        (n(n-1)/2 + 1), quicksort every comparison and every pivot swap (at most n(n+1)/2 - 1).
-        """
-        if self.name == "insertion_sort":
-            return max(n, 1)
-        if self.name == "bubble_sort":
-            return n * (n - 1) // 2 + 1
-        return max(n * (n + 1) // 2 - 1, 1)
+    def choices(self, hint: str, n: int) -> int:
+        """Number of things that ``hint`` chooses from in a list of ``n``."""
+        return dict(self.categories).get(hint, n)
+
+
+def _heapsort_states(n: int) -> int:
+    """One at first, one for each node on a way down, one for each exchange of the largest.
+
+    The way down from node i of a heap of m is at most floor(log2(m / (i + 1))) levels long.
+    """
+    building = sum((n // (i + 1)).bit_length() for i in range(n))
+    return 1 + building + sum(1 + m.bit_length() for m in range(1, n))
 
 
 ALGORITHMS: Final[Mapping[str, AlgorithmSpec]] = {
-    "insertion_sort": AlgorithmSpec("insertion_sort", ("i", "j")),
-    "bubble_sort": AlgorithmSpec("bubble_sort", ("i", "j")),
-    "quicksort": AlgorithmSpec("quicksort", ("p", "r", "i", "j"), varying_length=True),
+    spec.name: spec
+    for spec in (
+        # Its outer loop only.
+        AlgorithmSpec("insertion_sort", ("pred_h",), ("i", "j"), lambda n: max(n, 1)),
+        # Every comparison.
+        AlgorithmSpec("bubble_sort", ("pred_h",), ("i", "j"), lambda n: n * (n - 1) // 2 + 1),
+        # Every comparison and every exchange of a pivot.
+        AlgorithmSpec(
+            "quicksort",
+            ("pred_h",),
+            ("p", "r", "i", "j"),
+            lambda n: max(n * (n + 1) // 2 - 1, 1),
+            varying_length=True,
+        ),
+        AlgorithmSpec(
+            "heapsort",
+            ("pred_h", "parent"),
+            ("i", "j", "largest", "heap_size"),
+            _heapsort_states,
+            categories=(("phase", 3),),
+            varying_length=True,
+        ),
+    )
 }
 
 

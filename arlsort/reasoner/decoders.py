@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CLRS's decoders for the probes of a sort: masks, pointers and the permutation pointer."""
+"""CLRS's decoders for the probes of a sort: masks, pointers, states, the permutation pointer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from arlsort.reasoner.encoders import Affine, EdgeFeatures, NodeFeatures
-from arlsort.reasoner.processor import on_rows
+from arlsort.reasoner.config import AlgorithmSpec
+from arlsort.reasoner.encoders import Affine, EdgeFeatures, Features
+from arlsort.reasoner.processor import max_over_senders, on_rows
 
 Array = jax.Array
 
@@ -45,7 +46,7 @@ class PointerDecoder:
         name = f"algo_0_{name}_dec_linear"
         self._size = hidden_size
         linears = [Affine(hidden_size, name=name) for _ in range(3)]  # in CLRS's order
-        self.source, self.target = (linear.weights(3 * hidden_size) for linear in linears[:2])
+        self.ends = [linear.weights(3 * hidden_size) for linear in linears[:2]]  # A and B
         self._edge = linears[2].weights(2 * hidden_size)
         self._score = Affine(1, name=name).weights(hidden_size)
 
@@ -67,6 +68,41 @@ class PointerDecoder:
         return jnp.swapaxes(scores.astype(work), 1, 2) + offset[None, None]
 
 
+class Step(NamedTuple):
+    """What the decoders see of one step of the processor.
+
+    Attributes:
+      features: of the input.
+      hidden: ``[b, n, h]`` the state before.
+      new_hidden: ``[b, n, h]`` the state after.
+      new_edges: ``[b, n, n, h]`` the processor's edges.
+    """
+
+    features: Features
+    hidden: Array
+    new_hidden: Array
+    new_edges: Array
+
+
+class StateDecoder:
+    """Logits ``[b, states]`` of a state of the whole run: A max_j f_j + B g + c."""
+
+    def __init__(self, name: str, hidden_size: int, states: int):
+        name = f"algo_0_{name}_dec_linear"
+        linears = [Affine(states, name=name) for _ in range(2)]  # in CLRS's order
+        self._nodes = linears[0].weights(3 * hidden_size)
+        self._graph = linears[1].weights(hidden_size)
+
+    def __call__(self, step: Step) -> Array:
+        """Takes the features of nodes and graph."""
+        nodes, _, graph = step.features
+        parts = [nodes.dense(), step.hidden, step.new_hidden]
+        largest = jnp.concatenate([max_over_senders(part) for part in parts], axis=-1)  # [b, 3h]
+        (w, b), (w_graph, b_graph) = self._nodes, self._graph
+        logits = largest @ w + (b + b_graph)[None]
+        return logits if graph is None else logits + graph @ w_graph
+
+
 class Decoders:
     """The decoders of one algorithm, with CLRS's parameter names.
 
@@ -74,57 +110,52 @@ class Decoders:
     linear in them is one product for all decoders.
     """
 
-    def __init__(self, hidden_size: int, mask_hints: Sequence[str]):
+    def __init__(self, hidden_size: int, spec: AlgorithmSpec):
         self._size = hidden_size
         self._pred = PointerDecoder("pred", hidden_size)
         self._pred_mask = self._mask("pred_mask")
-        self._pointers = PointerDecoder("pred_h", hidden_size)
-        self._masks = {name: self._mask(name) for name in mask_hints}
+        self._pointers = {name: PointerDecoder(name, hidden_size) for name in spec.pointers}
+        self._masks = {name: self._mask(name) for name in spec.masks}
+        self._states = {
+            name: StateDecoder(name, hidden_size, states) for name, states in spec.categories
+        }
 
-    def hints(self, step: "Step") -> tuple[Array, dict[str, Array]]:
-        """Logits of the next pointer hint ``[b, n, n]`` and mask hints ``[b, n]``."""
-        pointers, masks = self._decode(self._pointers, list(self._masks.values()), step)
-        return pointers, dict(zip(self._masks, masks, strict=True))
+    def hints(self, step: Step) -> dict[str, Array]:
+        """Logits of the next hints, ``[b, ..., choices]``."""
+        logits = self._decode(self._pointers, self._masks, step)
+        return {**logits, **{name: decoder(step) for name, decoder in self._states.items()}}
 
-    def outputs(self, step: "Step") -> tuple[Array, Array]:
+    def outputs(self, step: Step) -> tuple[Array, Array]:
         """Logits of the output pointer ``[b, n, n]``, before Sinkhorn, and mask ``[b, n]``."""
-        pointers, (mask,) = self._decode(self._pred, [self._pred_mask], step)
-        return pointers, mask
+        logits = self._decode({"pred": self._pred}, {"pred_mask": self._pred_mask}, step)
+        return logits["pred"], logits["pred_mask"]
 
     def _mask(self, name: str) -> tuple[Array, Array]:
         return Affine(1, name=f"algo_0_{name}_dec_linear").weights(3 * self._size)
 
     def _decode(
-        self, pointer: PointerDecoder, masks: list[tuple[Array, Array]], step: "Step"
-    ) -> tuple[Array, list[Array]]:
+        self,
+        pointers: Mapping[str, PointerDecoder],
+        masks: Mapping[str, tuple[Array, Array]],
+        step: Step,
+    ) -> dict[str, Array]:
         size = self._size
-        weights = (pointer.source, pointer.target, *masks)
-        w = jnp.concatenate([w for w, _ in weights], axis=1)  # [3h, 2h + masks]
+        ends = [weights for decoder in pointers.values() for weights in decoder.ends]
+        weights = [*ends, *masks.values()]
+        w = jnp.concatenate([w for w, _ in weights], axis=1)  # [3h, 2h for each pointer + masks]
         b = jnp.concatenate([b for _, b in weights])
         states = jnp.concatenate([step.hidden, step.new_hidden], axis=-1)
         decoded = on_rows(lambda rows: rows @ w[size:], states)
-        decoded = decoded + step.nodes.linear(w[:size]) + b[None, None]
-        source, target, marks = jnp.split(decoded, [size, 2 * size], axis=-1)
-        pointers = pointer(source, target, step.edges, step.new_edges)
-        return pointers, [marks[..., i] for i in range(len(masks))]
-
-
-class Step(NamedTuple):
-    """What the decoders see of one step of the processor.
-
-    Attributes:
-      nodes: node features of the input.
-      edges: edge features of the input.
-      hidden: ``[b, n, h]`` the state before.
-      new_hidden: ``[b, n, h]`` the state after.
-      new_edges: ``[b, n, n, h]`` the processor's edges.
-    """
-
-    nodes: NodeFeatures
-    edges: EdgeFeatures
-    hidden: Array
-    new_hidden: Array
-    new_edges: Array
+        decoded = decoded + step.features.nodes.linear(w[:size]) + b[None, None]
+        *nodes, marks = jnp.split(decoded, [size * (i + 1) for i in range(len(ends))], axis=-1)
+        edges, new_edges = step.features.edges, step.new_edges
+        logits = {
+            name: decoder(source, target, edges, new_edges)
+            for (name, decoder), source, target in zip(
+                pointers.items(), nodes[::2], nodes[1::2], strict=True
+            )
+        }
+        return {**logits, **{name: marks[..., i] for i, name in enumerate(masks)}}
 
 
 def gumbel_noise(shape: tuple[int, ...]) -> Array:

@@ -7,12 +7,15 @@ keep them in that form: a linear map of the features is applied to the vectors, 
 for all nodes of all lists, and costs a few multiplications a node instead of ``h * h``.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
+
+from arlsort.reasoner.config import AlgorithmSpec
 
 Array = jax.Array
 
@@ -58,50 +61,75 @@ class NodeFeatures(NamedTuple):
 
 
 class EdgeFeatures(NamedTuple):
-    """Edge features ``scalar * vector + bias``, never formed at hidden width.
+    """Edge features ``sum of scalar * vector + bias``, never formed at hidden width.
 
     Attributes:
-      scalar: ``[b, n, n]``.
-      vector: ``[h]``.
+      scalars: for each probe ``[b, n, n]``.
+      vectors: ``[k, h]``, one for each probe.
       bias: ``[h]``.
     """
 
-    scalar: Array
-    vector: Array
+    scalars: tuple[Array, ...]
+    vectors: Array
     bias: Array
 
     def linear(self, w: Array) -> "EdgeFeatures":
         """``features @ w``, in the same form."""
-        return EdgeFeatures(self.scalar, self.vector @ w, self.bias @ w)
+        return EdgeFeatures(self.scalars, self.vectors @ w, self.bias @ w)
 
     def varying(self) -> Array:
-        """The part ``scalar * vector`` that is not the same for all edges, ``[b, n, n, h]``."""
-        return self.scalar[..., None] * self.vector[None, None, None]
+        """The part that is not the same for all edges, ``[b, n, n, h]``."""
+        terms = zip(self.scalars, self.vectors, strict=True)
+        parts = [scalar[..., None] * vector[None, None, None] for scalar, vector in terms]
+        return functools.reduce(jnp.add, parts)
 
     def dense(self) -> Array:
         """The features themselves, ``[b, n, n, h]``."""
         return self.varying() + self.bias[None, None, None]
 
 
+class Features(NamedTuple):
+    """What a step of the processor sees of the inputs and hints.
+
+    Attributes:
+      nodes: of inputs and MASK_ONE hints.
+      edges: of POINTER hints.
+      graph: ``[b, h]`` of CATEGORICAL hints; None where the sort has none.
+    """
+
+    nodes: NodeFeatures
+    edges: EdgeFeatures
+    graph: Array | None
+
+
 class Encoders:
     """The encoders of one algorithm, with CLRS's parameter names."""
 
-    def __init__(self, hidden_size: int, mask_hints: Sequence[str]):
+    def __init__(self, hidden_size: int, spec: AlgorithmSpec):
+        self._spec = spec
         self._encoders = {
             name: Affine(hidden_size, name=f"algo_0_{name}_enc_linear")
-            for name in ("pos", "key", "pred_h", *mask_hints)
+            for name in ("pos", "key", *spec.hints)
         }
 
-    def nodes(self, scalars: Mapping[str, Array]) -> NodeFeatures:
-        """Sum of the encodings of ``[b, n]`` scalars."""
-        w, b = zip(*(self._encoders[name].weights(1) for name in scalars), strict=True)
-        return NodeFeatures(
-            jnp.stack(list(scalars.values()), axis=-1),
-            jnp.concatenate(w),
-            jnp.sum(jnp.stack(b), axis=0),
+    def __call__(self, keys: Array, pos: Array, hints: Mapping[str, Array]) -> Features:
+        """Encodes inputs ``[b, n]`` and hints, which are weights ``[b, ..., choices]``."""
+        spec = self._spec
+        scalars = {"pos": pos, "key": keys, **{name: hints[name] for name in spec.masks}}
+        pointers = {name: hints[name] for name in spec.pointers}
+        nodes = NodeFeatures(
+            jnp.stack(list(scalars.values()), axis=-1), *self._weights(dict.fromkeys(scalars, 1))
         )
+        edges = EdgeFeatures(tuple(pointers.values()), *self._weights(dict.fromkeys(pointers, 1)))
+        if not spec.categories:
+            return Features(nodes, edges, None)
+        states = jnp.concatenate([hints[name] for name, _ in spec.categories], axis=-1)
+        w, b = self._weights(dict(spec.categories))
+        return Features(nodes, edges, states @ w + b[None])
 
-    def edges(self, pointers: Array) -> EdgeFeatures:
-        """Encoding of the pointer hint ``[b, n, n]``."""
-        w, b = self._encoders["pred_h"].weights(1)
-        return EdgeFeatures(pointers, w[0], b)
+    def _weights(self, sizes: Mapping[str, int]) -> tuple[Array, Array]:
+        """The vectors of some probes of given sizes, ``[sum, h]``, and their one bias ``[h]``."""
+        w, b = zip(
+            *(self._encoders[name].weights(size) for name, size in sizes.items()), strict=True
+        )
+        return jnp.concatenate(w), functools.reduce(jnp.add, b)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from arlsort.reasoner.config import NOISES, TrainingConfig, algorithm_spec
-from arlsort.reasoner.traces import Trace, predecessors, trace
+from arlsort.reasoner.traces import Trace, parents, predecessors, trace
 
 Array = jax.Array
 
@@ -27,8 +27,8 @@ class Batch(NamedTuple):
     Attributes:
       keys: ``[b, n]`` the scores the network sees.
       pos: ``[b, n]`` increasing positions in [0, 1).
-      pointers: ``[T, b, n, n]`` hint ``pred_h`` as weights over predecessors.
-      masks: each MASK_ONE hint, ``[T, b, n]``.
+      hints: what each hint chooses, as weights: of a POINTER ``[T, b, n, n]``, each element's over
+        its targets; of a MASK_ONE ``[T, b, n]``; of a CATEGORICAL ``[T, b, states]``.
       pred: ``[b, n, n]`` output pointers, cyclic: the first element points to the last.
       pred_mask: ``[b, n]`` output mask of the first element.
       lengths: ``[b]`` number of recorded states.
@@ -36,8 +36,7 @@ class Batch(NamedTuple):
 
     keys: Array
     pos: Array
-    pointers: Array
-    masks: dict[str, Array]
+    hints: dict[str, Array]
     pred: Array
     pred_mask: Array
     lengths: Array
@@ -72,30 +71,39 @@ def probability_not_larger(difference: Array, noise: str) -> Array:
     raise ValueError(f"noise: got {noise!r}, allowed are {', '.join(NOISES)}")
 
 
-def initial_hints(algorithm: str, keys: Array, noise: str | None) -> tuple[Array, dict[str, Array]]:
-    """The hints before the first step, exactly: ``pred_h`` ``[b, n, n]`` and masks ``[b, n]``.
+def initial_hints(algorithm: str, keys: Array, noise: str | None) -> dict[str, Array]:
+    """The hints before the first step, exactly, as weights ``[b, ..., choices]``.
 
-    They do not depend on the keys for insertion and bubble sort. CLRS's quicksort records its
-    first state after its first comparison (first key against pivot), so its mark ``i`` is on the
-    second element with the probability that the first key is not larger; with ``noise=None`` the
-    comparison is exact.
+    They do not depend on the keys but for quicksort. CLRS's records its first state after its first
+    comparison (first key against pivot), so its mark ``i`` is on the second element with the
+    probability that the first key is not larger; with ``noise=None`` the comparison is exact.
     """
     spec = algorithm_spec(algorithm)
     b, n = keys.shape
-    one_hot = lambda index: jnp.broadcast_to(  # noqa: E731
-        jax.nn.one_hot(index, n, dtype=keys.dtype), (b, n)
-    )
-    chain = jax.nn.one_hot(predecessors(jnp.arange(n)), n, dtype=keys.dtype)
-    masks = {name: one_hot(0) for name in spec.mask_hints}
+    places = jnp.arange(n)
+
+    def weights(hint: str, choice: Array | int) -> Array:
+        one_hot = jax.nn.one_hot(choice, spec.choices(hint, n), dtype=keys.dtype)
+        return jnp.broadcast_to(one_hot, (b, *one_hot.shape))
+
+    last = max(n - 1, 0)
+    first: dict[str, Array | int] = {"pred_h": predecessors(places)}
+    if algorithm == "quicksort":
+        first |= {"p": 0, "r": last, "i": 0, "j": 0}
+    elif algorithm == "heapsort":
+        first |= {"parent": parents(places, n), **dict.fromkeys(spec.masks, last), "phase": 0}
+    else:
+        first |= dict.fromkeys(spec.masks, 0)
+    hints = {name: weights(name, choice) for name, choice in first.items()}
     if algorithm == "quicksort" and n > 1:
         difference = keys[:, -1] - keys[:, 0]
         if noise is None:
             passes = (difference >= 0).astype(keys.dtype)
         else:
             passes = probability_not_larger(difference, noise).astype(keys.dtype)
-        masks["r"] = one_hot(n - 1)
-        masks["i"] = (1 - passes)[:, None] * one_hot(0) + passes[:, None] * one_hot(1)
-    return jnp.broadcast_to(chain, (b, n, n)), masks
+        passes = passes[:, None]
+        hints["i"] = (1 - passes) * weights("i", 0) + passes * weights("i", 1)
+    return hints
 
 
 def output_pointers(order: Array) -> tuple[Array, Array]:
@@ -109,18 +117,20 @@ def output_pointers(order: Array) -> tuple[Array, Array]:
     return rows.T @ jnp.roll(rows, 1, axis=0), rows[0]
 
 
-def mean_trace(algorithm: str, copies: Array) -> tuple[Array, dict[str, Array], Array, Array]:
+def mean_trace(algorithm: str, copies: Array) -> tuple[dict[str, Array], Array, Array]:
     """Runs the sort on every row of ``copies`` ``[c, n]`` and averages the traces.
 
     Returns:
-      ``pred_h`` ``[T, n, n]``, masks ``[T, n]``, ``pred`` ``[n, n]`` and ``pred_mask`` ``[n]``.
+      The hints ``[T, ..., choices]``, ``pred`` ``[n, n]`` and ``pred_mask`` ``[n]``.
     """
-    n = copies.shape[-1]
+    spec, n = algorithm_spec(algorithm), copies.shape[-1]
 
     def weights(keys: Array) -> tuple:
         t: Trace = trace(algorithm, keys)
-        masks = {name: jax.nn.one_hot(index, n) for name, index in t.masks.items()}
-        return (jax.nn.one_hot(t.pointers, n), masks, *output_pointers(t.order))
+        hints = {
+            name: jax.nn.one_hot(choice, spec.choices(name, n)) for name, choice in t.hints.items()
+        }
+        return (hints, *output_pointers(t.order))
 
     def add(total: tuple, keys: Array) -> tuple[tuple, None]:
         return jax.tree.map(jnp.add, total, weights(keys)), None
@@ -161,16 +171,14 @@ def sample_batch(key: Array, algorithm: str, n: int, config: TrainingConfig) -> 
     k_scores, k_pos, k_noise = jax.random.split(key, 3)
     scores = sample_scores(k_scores, lists, n, config.min_spread, config.max_spread)
     noise = sample_noise(k_noise, config.noise, (lists, config.copies, n))
-    pointers, masks, pred, pred_mask = jax.vmap(lambda copies: mean_trace(algorithm, copies))(
+    hints, pred, pred_mask = jax.vmap(lambda copies: mean_trace(algorithm, copies))(
         scores[:, None, :] + noise
     )
-    time_first = lambda v: jnp.swapaxes(v, 0, 1)  # noqa: E731
     num_hints = algorithm_spec(algorithm).num_hints(n)
     return Batch(
         keys=scores,
         pos=sample_positions(k_pos, lists, n),
-        pointers=time_first(pointers),
-        masks=jax.tree.map(time_first, masks),
+        hints={name: jnp.swapaxes(hint, 0, 1) for name, hint in hints.items()},
         pred=pred,
         pred_mask=pred_mask,
         lengths=jnp.full(lists, num_hints),

@@ -31,7 +31,7 @@ def hint_losses(
 ) -> dict[str, Array]:
     """Mean cross-entropy of each hint, over the steps each list really has.
 
-    A pointer hint averages over lists, steps and elements, a mask hint over lists and steps.
+    A hint of type POINTER averages over lists, steps and elements, others over lists and steps.
 
     Args:
       batch: the targets.
@@ -39,7 +39,7 @@ def hint_losses(
       steps: recorded steps to average over, where the batch is a part of a larger one.
     """
     steps = recorded_steps(batch) if steps is None else steps
-    after = jnp.arange(prediction.pointers.shape[0])[:, None] + 1
+    after = jnp.arange(prediction.hints["pred_h"].shape[0])[:, None] + 1
     live = batch.lengths[None] > after  # [T - 1, b]
 
     def mean(loss: Array) -> Array:
@@ -47,10 +47,10 @@ def hint_losses(
         each = math.prod(loss.shape[2:])
         return jnp.sum(counted) / jnp.maximum(steps * each, 1)
 
-    losses = {"pred_h": mean(_cross_entropy(batch.pointers[1:], prediction.pointers))}
-    for name, target in batch.masks.items():
-        losses[name] = mean(_cross_entropy(target[1:], prediction.masks[name]))
-    return losses
+    return {
+        name: mean(_cross_entropy(target[1:], prediction.hints[name]))
+        for name, target in batch.hints.items()
+    }
 
 
 def output_losses(

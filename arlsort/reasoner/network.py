@@ -6,7 +6,6 @@ hints, soft hints and no teacher forcing. Outputs are decoded once, from each li
 instead of at every step.
 """
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -22,21 +21,19 @@ from arlsort.reasoner.hints import initial_hints
 from arlsort.reasoner.processor import make_processor
 
 Array = jax.Array
-Masks = dict[str, Array]
+Hints = dict[str, Array]
 
 
 class Prediction(NamedTuple):
     """What the reasoner says.
 
     Attributes:
-      pointers: ``[T - 1, b, n, n]`` logits of hint ``pred_h`` after each step.
-      masks: logits ``[T - 1, b, n]`` of each mask hint.
+      hints: logits of each hint after each step, ``[T - 1, b, ..., choices]``.
       pred: ``[b, n, n]`` log weights of each element's cyclic predecessor, after Sinkhorn.
       pred_mask: ``[b, n]`` logits of being the first element.
     """
 
-    pointers: Array
-    masks: Masks
+    hints: Hints
     pred: Array
     pred_mask: Array
 
@@ -44,8 +41,7 @@ class Prediction(NamedTuple):
 class _State(NamedTuple):
     """What a step starts from."""
 
-    pointers: Array  # soft, [b, n, n]
-    masks: Masks  # soft, [b, n]
+    hints: Hints  # soft, [b, ..., choices]
     hidden: Array  # [b, n, h]
 
 
@@ -68,7 +64,7 @@ class Reasoner(hk.Module):
         *,
         lengths: Array | None = None,
         num_hints: int | None = None,
-        start: tuple[Array, Masks] | None = None,
+        start: Hints | None = None,
         noise: str | None = None,
         output_noise: Array | None = None,
         remat: str = "none",
@@ -106,18 +102,16 @@ class Reasoner(hk.Module):
         process = make_processor(config, pair_dtype)
 
         def run(state: _State) -> Step:
-            nodes = encoders.nodes({"pos": pos, "key": keys, **state.masks})
-            edges = encoders.edges(state.pointers)
-            return Step(nodes, edges, state.hidden, *process(nodes, edges, state.hidden))
+            features = encoders(keys, pos, state.hints)
+            return Step(features, state.hidden, *process(features, state.hidden))
 
-        def advance(state: _State) -> tuple[_State, tuple[Array, Masks]]:
+        def advance(state: _State) -> tuple[_State, Hints]:
             step = run(state)
-            pointers, masks = decoders.hints(step)
-            soft = functools.partial(jax.nn.softmax, axis=-1)
-            new = _State(soft(pointers), jax.tree.map(soft, masks), step.new_hidden)
-            return new, (pointers, masks)
+            logits = decoders.hints(step)
+            soft = {name: jax.nn.softmax(hint, axis=-1) for name, hint in logits.items()}
+            return _State(soft, step.new_hidden), logits
 
-        def scan_step(carry: _Carry, i: Array) -> tuple[_Carry, tuple[Array, Masks]]:
+        def scan_step(carry: _Carry, i: Array) -> tuple[_Carry, Hints]:
             state, last = carry
             if lengths is not None:
                 running = lengths > i + 1
@@ -130,12 +124,12 @@ class Reasoner(hk.Module):
             return _Carry(state, last), hints
 
         hints = initial_hints(config.algorithm, keys, noise) if start is None else start
-        pointers, masks = jax.tree.map(lambda hint: hint.astype(dtype), hints)
-        first = _State(pointers, masks, jnp.zeros((b, n, config.hidden_size), dtype))
+        hints = {name: hint.astype(dtype) for name, hint in hints.items()}
+        first = _State(hints, jnp.zeros((b, n, config.hidden_size), dtype))
         if hk.running_init():
             advance(first)  # a loop is no place to make parameters in
         ragged = lengths is not None
-        end, (pointers, masks) = hk.scan(
+        end, logits = hk.scan(
             _rematerialised(scan_step, remat),
             _Carry(first, first if ragged else None),
             jnp.arange(steps if ragged else steps - 1),
@@ -144,19 +138,17 @@ class Reasoner(hk.Module):
         step = run(last)
         if not ragged:  # the common last step is not in the loop
             tail = decoders.hints(step)
-            pointers, masks = jax.tree.map(
-                lambda head, final: jnp.concatenate([head, final[None]]), (pointers, masks), tail
-            )
+            logits = {name: jnp.concatenate([logits[name], tail[name][None]]) for name in tail}
         pred, pred_mask = decoders.outputs(step)
         if output_noise is not None:
             pred = pred + output_noise
         pred = log_sinkhorn(pred, config.sinkhorn_steps, config.sinkhorn_temperature)
-        return Prediction(pointers, masks, pred, pred_mask)
+        return Prediction(logits, pred, pred_mask)
 
     def _construct_encoders_decoders(self) -> tuple[Encoders, Decoders]:
         # Haiku puts the method's name into the parameters' names, so this name is CLRS's.
-        size, mask_hints = self._config.hidden_size, self._config.spec.mask_hints
-        return Encoders(size, mask_hints), Decoders(size, mask_hints)
+        size, spec = self._config.hidden_size, self._config.spec
+        return Encoders(size, spec), Decoders(size, spec)
 
 
 def transform(config: ReasonerConfig) -> hk.Transformed:

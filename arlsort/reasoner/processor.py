@@ -6,8 +6,8 @@ messages m_ij = MLP(relu(W1 z_j + W2 z_i + We e_ij + Wg g)), new state
 LN(relu(O1 z_j + O2 max_i m_ij)), and triplet edges
 t_jk = relu(O3 max_i(T1 z_i + T2 z_j + T3 z_k + E1 e_ij + E2 e_ik + E3 e_jk + Tg g)).
 
-Here g = 0 for every sort; x and e are factored (:mod:`arlsort.reasoner.encoders`), so their maps
-cost next to nothing; everything that is linear in h is one product; and the terms of t_jk that do
+x and e are factored (:mod:`arlsort.reasoner.encoders`), so their maps cost next to nothing; g is 0
+but for heapsort; everything that is linear in h is one product; and the terms of t_jk that do
 not depend on i leave the maximum. Of products on pairs of nodes only the two layers of the MLP are
 left, and the narrow O3.
 
@@ -23,13 +23,13 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from arlsort.reasoner.config import ReasonerConfig
-from arlsort.reasoner.encoders import Affine, EdgeFeatures, NodeFeatures
+from arlsort.reasoner.encoders import Affine, Features
 
 Array = jax.Array
 
-Processor = Callable[[NodeFeatures, EdgeFeatures, Array], tuple[Array, Array]]
-"""One message-passing step: of node features, edge features and the hidden state ``[b, n, h]``, the
-new hidden state ``[b, n, h]`` and edges ``[b, n, n, h]``."""
+Processor = Callable[[Features, Array], tuple[Array, Array]]
+"""One message-passing step: of features and the hidden state ``[b, n, h]``, the new hidden state
+``[b, n, h]`` and edges ``[b, n, n, h]``."""
 
 
 def on_rows(function: Callable[[Array], Array], x: Array) -> Array:
@@ -96,8 +96,8 @@ class TripletMPNN(hk.Module):
     def __call__(self) -> Processor:
         size, triplet = self._config.hidden_size, self._config.nb_triplet_fts
         # Built in CLRS's order, so that Haiku gives the parameters CLRS's names.
-        m_1, m_2, m_e, m_g, o_1, o_2 = (Affine(size, name="linear") for _ in range(6))
-        t_1, t_2, t_3, e_1, e_2, e_3, t_g = (Affine(triplet, name="linear") for _ in range(7))
+        m_1, m_2, m_e, g_1, o_1, o_2 = (Affine(size, name="linear") for _ in range(6))
+        t_1, t_2, t_3, e_1, e_2, e_3, g_2 = (Affine(triplet, name="linear") for _ in range(7))
         o_3 = Affine(size, name="linear")
         layers = [linear.weights(size) for linear in _MLP(size).layers]
         norm: Callable[[Array], Array] = lambda x: x  # noqa: E731
@@ -109,18 +109,21 @@ class TripletMPNN(hk.Module):
         b_state = jnp.concatenate([b for _, b in by_state])
         ends = [size, 2 * size, 3 * size, 3 * size + triplet, 3 * size + 2 * triplet]
         w_me, b_me = m_e.weights(size)
-        b_mg, b_tg = m_g.weights(size)[1], t_g.weights(size)[1]  # all that g = 0 leaves of them
+        by_graph = [linear.weights(size) for linear in (g_1, g_2)]
         (w_e1, b_e1), (w_e2, b_e2), (w_e3, b_e3) = (e.weights(size) for e in (e_1, e_2, e_3))
         (w_o2, b_o2), (w_o3, b_o3) = o_2.weights(size), o_3.weights(triplet)
         dtype = self._dtype
 
-        def process(nodes: NodeFeatures, edges: EdgeFeatures, hidden: Array) -> tuple[Array, Array]:
+        def process(features: Features, hidden: Array) -> tuple[Array, Array]:
+            nodes, edges, graph = features
+            from_graph = [b[None] if graph is None else graph @ w + b[None] for w, b in by_graph]
+            m_g, t_g = from_graph  # [1 or b, h], [1 or b, triplet]
             state = on_rows(lambda rows: rows @ w_state[size:], hidden)
             state = state + nodes.linear(w_state[:size]) + b_state[None, None]
             m_j, m_i, o_j, t_i, t_j, t_k = jnp.split(state, ends, axis=-1)
 
             message_edges = edges.linear(w_me)
-            m_i = m_i + (message_edges.bias + b_me + b_mg)[None, None]
+            m_i = m_i + ((message_edges.bias + b_me)[None] + m_g)[:, None]
             messages = m_j.astype(dtype)[:, None] + m_i.astype(dtype)[:, :, None]
             messages = jax.nn.relu(messages + message_edges.varying().astype(dtype))
 
@@ -137,8 +140,9 @@ class TripletMPNN(hk.Module):
             from_ij, from_ik, from_jk = (edges.linear(w) for w in (w_e1, w_e2, w_e3))
             ij, ik = t_i[:, :, None] + from_ij.varying(), from_ik.varying()
             triplets = max_over_senders(ij[:, :, :, None] + ik[:, :, None])  # [b, j, k, triplet]
-            constant = from_ij.bias + from_ik.bias + from_jk.bias + b_e1 + b_e2 + b_e3 + b_tg
-            triplets += (t_j + constant[None, None])[:, :, None] + t_k[:, None]
+            constant = from_ij.bias + from_ik.bias + from_jk.bias + b_e1 + b_e2 + b_e3
+            t_j = t_j + (constant[None] + t_g)[:, None]
+            triplets += t_j[:, :, None] + t_k[:, None]
             triplets += from_jk.varying()
             new_edges = on_rows(
                 lambda rows: jax.nn.relu(rows @ w_o3.astype(dtype) + b_o3.astype(dtype)[None]),
@@ -167,12 +171,11 @@ class CLRSProcessor:
         )
         self._processor = factory(config.hidden_size)
 
-    def __call__(
-        self, nodes: NodeFeatures, edges: EdgeFeatures, hidden: Array
-    ) -> tuple[Array, Array]:
+    def __call__(self, features: Features, hidden: Array) -> tuple[Array, Array]:
+        nodes, edges, graph = features
         batch, n, size = hidden.shape
         adjacency = jnp.ones((batch, n, n), hidden.dtype)  # an MPNN sends along every edge
-        graph = jnp.zeros((batch, size), hidden.dtype)
+        graph = jnp.zeros((batch, size), hidden.dtype) if graph is None else graph
         return self._processor(
             nodes.dense(), edges.dense(), graph, adjacency, hidden, batch_size=batch, nb_nodes=n
         )

@@ -132,7 +132,7 @@ def _noise(key: Array | None, batch: Batch, training: TrainingConfig) -> Array |
     """CLRS's noise on the output pointers, where the batch is CLRS's and there is a key."""
     if training.hints != "clrs" or key is None:
         return None
-    steps = max(1, batch.pointers.shape[0] - 1)
+    steps = max(1, batch.hints["pred_h"].shape[0] - 1)
     return network.clrs_output_noise(key, batch.lengths, steps, batch.keys.shape[1])
 
 
@@ -147,9 +147,8 @@ def _cut(part: _Part, start: int, stop: int, size: int) -> _Part:
         return jnp.moveaxis(parts, 1, 0)
 
     batch = part.batch
-    timed = {"pointers": batch.pointers, "masks": batch.masks}
-    untimed = {name: leaf for name, leaf in batch._asdict().items() if name not in timed}
-    parts = Batch(**jax.tree.map(by_list, untimed), **jax.tree.map(by_step, timed))
+    untimed = {name: by_list(leaf) for name, leaf in batch._asdict().items() if name != "hints"}
+    parts = Batch(hints=jax.tree.map(by_step, batch.hints), **untimed)
     return _Part(parts, None if part.noise is None else by_list(part.noise))
 
 
@@ -164,17 +163,16 @@ def _loss_of_part(
     clean = training.hints == "clrs"
     # Also where the hints of an algorithm of fixed length are padded, as clrs_bridge.to_batch may.
     states = config.spec.num_hints(batch.keys.shape[1])
-    ragged = clean and (config.spec.varying_length or batch.pointers.shape[0] != states)
+    num_hints = batch.hints["pred_h"].shape[0]
+    ragged = clean and (config.spec.varying_length or num_hints != states)
     prediction = network.transform(config).apply(
         params,
         None,
         batch.keys,
         batch.pos,
         lengths=batch.lengths if ragged else None,
-        num_hints=batch.pointers.shape[0],
-        start=(batch.pointers[0], {name: m[0] for name, m in batch.masks.items()})
-        if clean
-        else None,
+        num_hints=num_hints,
+        start={name: hint[0] for name, hint in batch.hints.items()} if clean else None,
         noise=None if clean else training.noise,
         output_noise=part.noise,
         remat=training.remat,

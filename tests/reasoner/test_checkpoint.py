@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from arlsort.reasoner import checkpoint, training
-from arlsort.reasoner.config import ALGORITHMS, ReasonerConfig, TrainingConfig
+from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 
 CONFIG = ReasonerConfig(hidden_size=8)
 TRAINING = TrainingConfig(lengths=(2, 3))
@@ -70,7 +70,7 @@ def test_missing_or_broken_files_are_named(saved, tmp_path):
         checkpoint.load(path)
 
 
-@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+@pytest.mark.parametrize("algorithm", checkpoint.SHIPPED)
 def test_shipped_checkpoints_are_whole_small_and_described(algorithm):
     model = checkpoint.shipped(algorithm)
     path = checkpoint.WEIGHTS / f"{algorithm}.safetensors"
@@ -90,3 +90,9 @@ def test_shipped_weights_sort_without_tensorflow():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_every_shipped_checkpoint_is_named():
+    assert {path.stem for path in checkpoint.WEIGHTS.glob("*.safetensors")} == set(
+        checkpoint.SHIPPED
+    )

@@ -17,13 +17,12 @@ FIVE_SIGMA = 5 * 0.5 / SAMPLES**0.5
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
 def test_mean_trace_is_the_mean_of_the_traces(algorithm):
     copies = jax.random.normal(jax.random.key(0), (5, 4))
-    pointers, masks, pred, pred_mask = hints.mean_trace(algorithm, copies)
+    means, pred, pred_mask = hints.mean_trace(algorithm, copies)
     singles = [trace(algorithm, keys) for keys in copies]
-    expected = np.mean([np.eye(4)[t.pointers] for t in singles], axis=0)
-    np.testing.assert_allclose(pointers, expected, atol=1e-6)
-    for name, mask in masks.items():
-        expected = np.mean([np.eye(4)[t.masks[name]] for t in singles], axis=0)
-        np.testing.assert_allclose(mask, expected, atol=1e-6)
+    for name, mean in means.items():
+        one_hot = np.eye(ALGORITHMS[algorithm].choices(name, 4))
+        expected = np.mean([one_hot[t.hints[name]] for t in singles], axis=0)
+        np.testing.assert_allclose(mean, expected, atol=1e-6, err_msg=name)
     first = np.mean([np.eye(4)[t.order[0]] for t in singles], axis=0)
     np.testing.assert_allclose(pred_mask, first, atol=1e-6)
     np.testing.assert_allclose(pred.sum(0), np.ones(4), atol=1e-6)
@@ -50,22 +49,21 @@ def test_comparison_probability_has_finite_gradients(noise):
 def test_initial_hints_are_the_expected_first_state(algorithm):
     keys = jnp.array([0.3, -0.2, 0.9, 0.6])
     copies = keys[None] + jax.random.normal(jax.random.key(2), (4000, 4))
-    pointers, masks, _, _ = jax.jit(lambda c: hints.mean_trace(algorithm, c))(copies)
-    first, marks = hints.initial_hints(algorithm, keys[None], "gaussian")
+    means, _, _ = jax.jit(lambda c: hints.mean_trace(algorithm, c))(copies)
+    first = hints.initial_hints(algorithm, keys[None], "gaussian")
+    assert set(first) == set(means) == set(ALGORITHMS[algorithm].hints)
     tolerance = 5 * 0.5 / 4000**0.5
-    np.testing.assert_allclose(first[0], pointers[0], atol=tolerance)
-    for name, mark in marks.items():
-        np.testing.assert_allclose(mark[0], masks[name][0], atol=tolerance, err_msg=name)
+    for name, hint in first.items():
+        np.testing.assert_allclose(hint[0], means[name][0], atol=tolerance, err_msg=name)
 
 
 def test_unperturbed_initial_hints_are_exact():
     keys = jnp.array([[0.3, 0.1, 0.2], [0.1, 0.2, 0.3]])
-    pointers, masks = hints.initial_hints("quicksort", keys, None)
+    first = hints.initial_hints("quicksort", keys, None)
     for row in range(2):
         t = trace("quicksort", keys[row])
-        np.testing.assert_array_equal(pointers[row].argmax(-1), t.pointers[0])
-        for name, mark in masks.items():
-            assert mark[row].argmax() == t.masks[name][0]
+        for name, hint in first.items():
+            np.testing.assert_array_equal(hint[row].argmax(-1), t.hints[name][0], err_msg=name)
 
 
 def test_batches_span_the_spreads_and_mix_positions():
