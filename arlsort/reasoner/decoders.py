@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """CLRS's decoders for the probes of a sort: masks, pointers, states, the permutation pointer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import haiku as hk
@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from arlsort.reasoner.config import AlgorithmSpec
-from arlsort.reasoner.encoders import Affine, EdgeFeatures, Features
-from arlsort.reasoner.processor import max_over_senders, on_rows
+from arlsort.reasoner.encoders import Affine, Encoders, Scalars, matmul_keys
+from arlsort.reasoner.processor import max_over_senders, of_scalars_and_state, on_rows
 
 Array = jax.Array
 
@@ -42,23 +42,23 @@ class PointerDecoder:
     processor's edges.
     """
 
-    def __init__(self, name: str, hidden_size: int):
+    def __init__(self, name: str, hidden_size: int, encoders: Encoders):
         name = f"algo_0_{name}_dec_linear"
-        self._size = hidden_size
         linears = [Affine(hidden_size, name=name) for _ in range(3)]  # in CLRS's order
         self.ends = [linear.weights(3 * hidden_size) for linear in linears[:2]]  # A and B
-        self._edge = linears[2].weights(2 * hidden_size)
+        w, b = linears[2].weights(2 * hidden_size)
+        self._known, self._new = encoders.edges.mapped(w[:hidden_size], b), w[hidden_size:]
         self._score = Affine(1, name=name).weights(hidden_size)
 
     def __call__(
-        self, source: Array, target: Array, edges: EdgeFeatures, new_edges: Array
+        self, source: Array, target: Array, pointers: Sequence[Array], new_edges: Array
     ) -> Array:
         """Takes A f and B f, both ``[b, n, h]``, and the edges; new ones at their own dtype."""
-        (w, b), dtype, work = self._edge, new_edges.dtype, source.dtype
-        known = edges.linear(w[: self._size])
-        target = target + (known.bias + b)[None, None]
-        edge = on_rows(lambda rows: rows @ w[self._size :].astype(dtype), new_edges)
-        edge = edge + known.varying().astype(dtype) + target.astype(dtype)[:, :, None]
+        dtype, work = new_edges.dtype, source.dtype
+        target = target + self._known.bias[None, None]
+        edge = on_rows(lambda rows: rows @ self._new.astype(dtype), new_edges)
+        edge = edge + self._known.varying(pointers).astype(dtype)
+        edge = edge + target.astype(dtype)[:, :, None]
         source = jnp.broadcast_to(source.astype(dtype)[:, None], edge.shape)
         # The maximum, [b, i, j, h]; jnp.maximum differentiates by comparing with its own result,
         # which can fail as at `max_over_senders`.
@@ -72,13 +72,13 @@ class Step(NamedTuple):
     """What the decoders see of one step of the processor.
 
     Attributes:
-      features: of the input.
+      scalars: of the input.
       hidden: ``[b, n, h]`` the state before.
       new_hidden: ``[b, n, h]`` the state after.
       new_edges: ``[b, n, n, h]`` the processor's edges.
     """
 
-    features: Features
+    scalars: Scalars
     hidden: Array
     new_hidden: Array
     new_edges: Array
@@ -87,75 +87,78 @@ class Step(NamedTuple):
 class StateDecoder:
     """Logits ``[b, states]`` of a state of the whole run: A max_j f_j + B g + c."""
 
-    def __init__(self, name: str, hidden_size: int, states: int):
+    def __init__(self, name: str, hidden_size: int, states: int, encoders: Encoders):
         name = f"algo_0_{name}_dec_linear"
         linears = [Affine(states, name=name) for _ in range(2)]  # in CLRS's order
         self._nodes = linears[0].weights(3 * hidden_size)
-        self._graph = linears[1].weights(hidden_size)
+        self._graph = encoders.graph.mapped(*linears[1].weights(hidden_size))
+        self._encoders = encoders
 
     def __call__(self, step: Step) -> Array:
         """Takes the features of nodes and graph."""
-        nodes, _, graph = step.features
-        parts = [nodes.dense(), step.hidden, step.new_hidden]
-        largest = jnp.concatenate([max_over_senders(part) for part in parts], axis=-1)  # [b, 3h]
-        (w, b), (w_graph, b_graph) = self._nodes, self._graph
-        logits = largest @ w + (b + b_graph)[None]
-        return logits if graph is None else logits + graph @ w_graph
+        nodes = self._encoders.nodes.combine(step.scalars.nodes)
+        parts = [max_over_senders(part) for part in (nodes, step.hidden, step.new_hidden)]
+        w, b = self._nodes
+        return (
+            jnp.concatenate(parts, axis=-1) @ w + b[None] + self._graph.combine(step.scalars.graph)
+        )
 
 
 class Decoders:
     """The decoders of one algorithm, with CLRS's parameter names.
 
-    Node features are f = [x, h, h'], of the processor's input, old and new hidden state; what is
-    linear in them is one product for all decoders.
+    Node features are f = [x, h, h'], of the processor's input, old and new hidden state.
     """
 
-    def __init__(self, hidden_size: int, spec: AlgorithmSpec):
-        self._size = hidden_size
-        self._pred = PointerDecoder("pred", hidden_size)
-        self._pred_mask = self._mask("pred_mask")
-        self._pointers = {name: PointerDecoder(name, hidden_size) for name in spec.pointers}
-        self._masks = {name: self._mask(name) for name in spec.masks}
+    def __init__(self, hidden_size: int, spec: AlgorithmSpec, encoders: Encoders):
+        def mask(name: str) -> tuple[Array, Array]:
+            return Affine(1, name=f"algo_0_{name}_dec_linear").weights(3 * hidden_size)
+
+        pointers = {name: PointerDecoder(name, hidden_size, encoders) for name in spec.pointers}
+        self._hints = _NodeDecoders(encoders, pointers, {name: mask(name) for name in spec.masks})
+        pred = PointerDecoder("pred", hidden_size, encoders)
+        self._outputs = _NodeDecoders(encoders, {"pred": pred}, {"pred_mask": mask("pred_mask")})
         self._states = {
-            name: StateDecoder(name, hidden_size, states) for name, states in spec.categories
+            name: StateDecoder(name, hidden_size, states, encoders)
+            for name, states in spec.categories
         }
 
     def hints(self, step: Step) -> dict[str, Array]:
         """Logits of the next hints, ``[b, ..., choices]``."""
-        logits = self._decode(self._pointers, self._masks, step)
-        return {**logits, **{name: decoder(step) for name, decoder in self._states.items()}}
+        states = {name: decoder(step) for name, decoder in self._states.items()}
+        return {**self._hints(step), **states}
 
     def outputs(self, step: Step) -> tuple[Array, Array]:
         """Logits of the output pointer ``[b, n, n]``, before Sinkhorn, and mask ``[b, n]``."""
-        logits = self._decode({"pred": self._pred}, {"pred_mask": self._pred_mask}, step)
+        logits = self._outputs(step)
         return logits["pred"], logits["pred_mask"]
 
-    def _mask(self, name: str) -> tuple[Array, Array]:
-        return Affine(1, name=f"algo_0_{name}_dec_linear").weights(3 * self._size)
 
-    def _decode(
+class _NodeDecoders:
+    """Pointers and masks that are decoded together: what is linear in f is one product."""
+
+    def __init__(
         self,
+        encoders: Encoders,
         pointers: Mapping[str, PointerDecoder],
         masks: Mapping[str, tuple[Array, Array]],
-        step: Step,
-    ) -> dict[str, Array]:
-        size = self._size
-        ends = [weights for decoder in pointers.values() for weights in decoder.ends]
-        weights = [*ends, *masks.values()]
-        w = jnp.concatenate([w for w, _ in weights], axis=1)  # [3h, 2h for each pointer + masks]
-        b = jnp.concatenate([b for _, b in weights])
-        states = jnp.concatenate([step.hidden, step.new_hidden], axis=-1)
-        decoded = on_rows(lambda rows: rows @ w[size:], states)
-        decoded = decoded + step.features.nodes.linear(w[:size]) + b[None, None]
-        *nodes, marks = jnp.split(decoded, [size * (i + 1) for i in range(len(ends))], axis=-1)
-        edges, new_edges = step.features.edges, step.new_edges
+    ):
+        self._pointers, self._masks = pointers, tuple(masks)
+        ends = [end for decoder in pointers.values() for end in decoder.ends]
+        self._w, self._b = of_scalars_and_state(encoders.nodes, [*ends, *masks.values()])
+        self._ends = [end[1].shape[0] * (i + 1) for i, end in enumerate(ends)]
+
+    def __call__(self, step: Step) -> dict[str, Array]:
+        rows = jnp.concatenate([step.scalars.nodes, step.hidden, step.new_hidden], axis=-1)
+        decoded = on_rows(lambda rows: matmul_keys(rows, self._w), rows) + self._b[None, None]
+        *nodes, marks = jnp.split(decoded, self._ends, axis=-1)
         logits = {
-            name: decoder(source, target, edges, new_edges)
+            name: decoder(source, target, step.scalars.edges, step.new_edges)
             for (name, decoder), source, target in zip(
-                pointers.items(), nodes[::2], nodes[1::2], strict=True
+                self._pointers.items(), nodes[::2], nodes[1::2], strict=True
             )
         }
-        return {**logits, **{name: marks[..., i] for i, name in enumerate(masks)}}
+        return {**logits, **{name: marks[..., i] for i, name in enumerate(self._masks)}}
 
 
 def gumbel_noise(shape: tuple[int, ...]) -> Array:

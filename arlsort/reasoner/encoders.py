@@ -2,13 +2,12 @@
 """CLRS's encoders for the probes of a sort: each probe's scalar times a learned vector.
 
 Every probe of a sort is one scalar for each node or edge, so features of hidden width are an outer
-combination of a few scalars with fixed vectors. :class:`NodeFeatures` and :class:`EdgeFeatures`
-keep them in that form: a linear map of the features is applied to the vectors, which are the same
-for all nodes of all lists, and costs a few multiplications a node instead of ``h * h``.
+combination of a few scalars with fixed vectors, a :class:`Basis`. They are kept in that form: a
+linear map of the features is applied to the vectors, once for all steps, nodes and lists.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import haiku as hk
@@ -32,104 +31,91 @@ class Affine(hk.Linear):
         return w, b
 
 
-class NodeFeatures(NamedTuple):
-    """Node features ``scalars @ vectors + bias``.
+class Basis(NamedTuple):
+    """What the scalars of some probes stand for: features ``scalars @ vectors + bias``.
 
     Attributes:
-      scalars: ``[b, n, k]``, one for each probe.
-      vectors: ``[k, h]``.
-      bias: ``[h]``.
-    """
-
-    scalars: Array
-    vectors: Array
-    bias: Array
-
-    def linear(self, w: Array) -> Array:
-        """``features @ w``, ``[b, n, out]``."""
-        bias = self.bias @ w
-        return self._combine(self.vectors @ w) + bias[None, None]
-
-    def dense(self) -> Array:
-        """The features themselves, ``[b, n, h]``."""
-        return self._combine(self.vectors) + self.bias[None, None]
-
-    def _combine(self, vectors: Array) -> Array:
-        # In full precision also where products are short by default: keys are up to thousands, and
-        # what tells two of them apart is of the size of one.
-        return jnp.matmul(self.scalars, vectors, precision=jax.lax.Precision.HIGHEST)
-
-
-class EdgeFeatures(NamedTuple):
-    """Edge features ``sum of scalar * vector + bias``, never formed at hidden width.
-
-    Attributes:
-      scalars: for each probe ``[b, n, n]``.
       vectors: ``[k, h]``, one for each probe.
       bias: ``[h]``.
     """
 
-    scalars: tuple[Array, ...]
     vectors: Array
     bias: Array
 
-    def linear(self, w: Array) -> "EdgeFeatures":
-        """``features @ w``, in the same form."""
-        return EdgeFeatures(self.scalars, self.vectors @ w, self.bias @ w)
+    def mapped(self, w: Array, b: Array | float = 0.0) -> "Basis":
+        """The basis of ``features @ w + b``."""
+        return Basis(self.vectors @ w, self.bias @ w + b)
 
-    def varying(self) -> Array:
-        """The part that is not the same for all edges, ``[b, n, n, h]``."""
-        terms = zip(self.scalars, self.vectors, strict=True)
-        parts = [scalar[..., None] * vector[None, None, None] for scalar, vector in terms]
+    def combine(self, scalars: Array) -> Array:
+        """The features of ``[..., k]`` scalars, ``[..., h]``."""
+        return matmul_keys(scalars, self.vectors) + lift(self.bias, scalars.ndim)
+
+    def varying(self, scalars: Sequence[Array]) -> Array:
+        """The features less the bias, ``[..., h]``, of k arrays ``[...]`` of scalars."""
+        terms = zip(scalars, self.vectors, strict=True)
+        parts = [scalar[..., None] * lift(vector, scalar.ndim + 1) for scalar, vector in terms]
         return functools.reduce(jnp.add, parts)
 
-    def dense(self) -> Array:
-        """The features themselves, ``[b, n, n, h]``."""
-        return self.varying() + self.bias[None, None, None]
 
-
-class Features(NamedTuple):
-    """What a step of the processor sees of the inputs and hints.
+class Scalars(NamedTuple):
+    """Inputs and hints as a step of the processor sees them.
 
     Attributes:
-      nodes: of inputs and MASK_ONE hints.
-      edges: of POINTER hints.
-      graph: ``[b, h]`` of CATEGORICAL hints; None where the sort has none.
+      nodes: ``[b, n, k]`` of inputs and MASK_ONE hints.
+      edges: for each POINTER hint ``[b, n, n]``.
+      graph: ``[b, k]`` of CATEGORICAL hints, of which most sorts have none: k = 0.
     """
 
-    nodes: NodeFeatures
-    edges: EdgeFeatures
-    graph: Array | None
+    nodes: Array
+    edges: tuple[Array, ...]
+    graph: Array
+
+
+def lift(vector: Array, ndim: int) -> Array:
+    """A vector with axes of size one before it."""
+    return vector.reshape((1,) * (ndim - 1) + vector.shape)
+
+
+def matmul_keys(rows: Array, w: Array) -> Array:
+    """``rows @ w`` in full precision also where products are short by default.
+
+    For rows that hold keys: those are up to thousands, and what tells two of them apart is of the
+    size of one.
+    """
+    return jnp.matmul(rows, w, precision=jax.lax.Precision.HIGHEST)
 
 
 class Encoders:
-    """The encoders of one algorithm, with CLRS's parameter names."""
+    """The encoders of one algorithm, with CLRS's parameter names.
+
+    Attributes:
+      nodes: basis of node features.
+      edges: basis of edge features.
+      graph: basis of graph features.
+    """
 
     def __init__(self, hidden_size: int, spec: AlgorithmSpec):
+        def basis(sizes: Mapping[str, int]) -> Basis:
+            linears = [
+                Affine(hidden_size, name=f"algo_0_{name}_enc_linear").weights(size)
+                for name, size in sizes.items()
+            ]
+            vectors = [w for w, _ in linears]
+            bias = sum((b for _, b in linears), jnp.zeros(hidden_size))
+            return Basis(jnp.concatenate([jnp.zeros((0, hidden_size)), *vectors]), bias)
+
         self._spec = spec
-        self._encoders = {
-            name: Affine(hidden_size, name=f"algo_0_{name}_enc_linear")
-            for name in ("pos", "key", *spec.hints)
-        }
+        self.nodes = basis(dict.fromkeys(("pos", "key", *spec.masks), 1))
+        self.edges = basis(dict.fromkeys(spec.pointers, 1))
+        self.graph = basis(dict(spec.categories))
 
-    def __call__(self, keys: Array, pos: Array, hints: Mapping[str, Array]) -> Features:
-        """Encodes inputs ``[b, n]`` and hints, which are weights ``[b, ..., choices]``."""
+    def scalars(self, keys: Array, pos: Array, hints: Mapping[str, Array]) -> Scalars:
+        """Sorts inputs ``[b, n]`` and hints, which are weights ``[b, ..., choices]``, by place."""
         spec = self._spec
-        scalars = {"pos": pos, "key": keys, **{name: hints[name] for name in spec.masks}}
-        pointers = {name: hints[name] for name in spec.pointers}
-        nodes = NodeFeatures(
-            jnp.stack(list(scalars.values()), axis=-1), *self._weights(dict.fromkeys(scalars, 1))
+        nodes = jnp.stack([pos, keys, *(hints[name] for name in spec.masks)], axis=-1)
+        states = [hints[name] for name, _ in spec.categories]
+        return Scalars(
+            nodes,
+            tuple(hints[name] for name in spec.pointers),
+            jnp.concatenate([nodes[:, 0, :0], *states], axis=-1),
         )
-        edges = EdgeFeatures(tuple(pointers.values()), *self._weights(dict.fromkeys(pointers, 1)))
-        if not spec.categories:
-            return Features(nodes, edges, None)
-        states = jnp.concatenate([hints[name] for name, _ in spec.categories], axis=-1)
-        w, b = self._weights(dict(spec.categories))
-        return Features(nodes, edges, states @ w + b[None])
-
-    def _weights(self, sizes: Mapping[str, int]) -> tuple[Array, Array]:
-        """The vectors of some probes of given sizes, ``[sum, h]``, and their one bias ``[h]``."""
-        w, b = zip(
-            *(self._encoders[name].weights(size) for name, size in sizes.items()), strict=True
-        )
-        return jnp.concatenate(w), functools.reduce(jnp.add, b)

@@ -99,11 +99,11 @@ class Reasoner(hk.Module):
         num_hints = config.spec.num_hints(n) if num_hints is None else num_hints
         steps = max(1, num_hints - 1)
         encoders, decoders = self._construct_encoders_decoders()
-        process = make_processor(config, pair_dtype)
+        process = make_processor(config, encoders, pair_dtype)
 
         def run(state: _State) -> Step:
-            features = encoders(keys, pos, state.hints)
-            return Step(features, state.hidden, *process(features, state.hidden))
+            scalars = encoders.scalars(keys, pos, state.hints)
+            return Step(scalars, state.hidden, *process(scalars, state.hidden))
 
         def advance(state: _State) -> tuple[_State, Hints]:
             step = run(state)
@@ -148,7 +148,8 @@ class Reasoner(hk.Module):
     def _construct_encoders_decoders(self) -> tuple[Encoders, Decoders]:
         # Haiku puts the method's name into the parameters' names, so this name is CLRS's.
         size, spec = self._config.hidden_size, self._config.spec
-        return Encoders(size, spec), Decoders(size, spec)
+        encoders = Encoders(size, spec)
+        return encoders, Decoders(size, spec, encoders)
 
 
 def transform(config: ReasonerConfig) -> hk.Transformed:

@@ -14,7 +14,7 @@ left, and the narrow O3.
 Reference: Ibarz et al., *A Generalist Neural Algorithmic Learner*, LoG 2022.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import haiku as hk
@@ -23,12 +23,12 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from arlsort.reasoner.config import ReasonerConfig
-from arlsort.reasoner.encoders import Affine, Features
+from arlsort.reasoner.encoders import Affine, Basis, Encoders, Scalars, matmul_keys
 
 Array = jax.Array
 
-Processor = Callable[[Features, Array], tuple[Array, Array]]
-"""One message-passing step: of features and the hidden state ``[b, n, h]``, the new hidden state
+Processor = Callable[[Scalars, Array], tuple[Array, Array]]
+"""One message-passing step: of scalars and the hidden state ``[b, n, h]``, the new hidden state
 ``[b, n, h]`` and edges ``[b, n, n, h]``."""
 
 
@@ -86,11 +86,13 @@ class TripletMPNN(hk.Module):
     def __init__(
         self,
         config: ReasonerConfig,
+        encoders: Encoders,
         pair_dtype: DTypeLike,
         name: str = "mpnn_aggr_clrs_processor",
     ):
         super().__init__(name=name)
         self._config = config
+        self._encoders = encoders
         self._dtype = pair_dtype
 
     def __call__(self) -> Processor:
@@ -104,28 +106,29 @@ class TripletMPNN(hk.Module):
         if self._config.use_layer_norm:
             norm = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True)
 
+        # All that is linear in the state, as one product: [scalars, h] @ w + b.
         by_state = [linear.weights(2 * size) for linear in (m_1, m_2, o_1, t_1, t_2, t_3)]
-        w_state = jnp.concatenate([w for w, _ in by_state], axis=1)  # [2h, 3h + 3t]
-        b_state = jnp.concatenate([b for _, b in by_state])
+        w_state, b_state = of_scalars_and_state(self._encoders.nodes, by_state)
         ends = [size, 2 * size, 3 * size, 3 * size + triplet, 3 * size + 2 * triplet]
-        w_me, b_me = m_e.weights(size)
-        by_graph = [linear.weights(size) for linear in (g_1, g_2)]
-        (w_e1, b_e1), (w_e2, b_e2), (w_e3, b_e3) = (e.weights(size) for e in (e_1, e_2, e_3))
+        message_edges = self._encoders.edges.mapped(*m_e.weights(size))
+        ij_edges, ik_edges, jk_edges = (
+            self._encoders.edges.mapped(*linear.weights(size)) for linear in (e_1, e_2, e_3)
+        )
+        triplet_bias = ij_edges.bias + ik_edges.bias + jk_edges.bias
+        by_graph = [self._encoders.graph.mapped(*linear.weights(size)) for linear in (g_1, g_2)]
         (w_o2, b_o2), (w_o3, b_o3) = o_2.weights(size), o_3.weights(triplet)
         dtype = self._dtype
 
-        def process(features: Features, hidden: Array) -> tuple[Array, Array]:
-            nodes, edges, graph = features
-            from_graph = [b[None] if graph is None else graph @ w + b[None] for w, b in by_graph]
-            m_g, t_g = from_graph  # [1 or b, h], [1 or b, triplet]
-            state = on_rows(lambda rows: rows @ w_state[size:], hidden)
-            state = state + nodes.linear(w_state[:size]) + b_state[None, None]
+        def process(scalars: Scalars, hidden: Array) -> tuple[Array, Array]:
+            rows = jnp.concatenate([scalars.nodes, hidden], axis=-1)
+            state = on_rows(lambda rows: matmul_keys(rows, w_state), rows) + b_state[None, None]
             m_j, m_i, o_j, t_i, t_j, t_k = jnp.split(state, ends, axis=-1)
+            m_g, t_g = (basis.combine(scalars.graph) for basis in by_graph)  # [b, h], [b, triplet]
 
-            message_edges = edges.linear(w_me)
-            m_i = m_i + ((message_edges.bias + b_me)[None] + m_g)[:, None]
+            m_i = m_i + (message_edges.bias[None] + m_g)[:, None]
             messages = m_j.astype(dtype)[:, None] + m_i.astype(dtype)[:, :, None]
-            messages = jax.nn.relu(messages + message_edges.varying().astype(dtype))
+            varying = message_edges.varying(scalars.edges)
+            messages = jax.nn.relu(messages + varying.astype(dtype))
 
             def mlp(rows: Array) -> Array:
                 for i, (w, b) in enumerate(layers):
@@ -137,13 +140,12 @@ class TripletMPNN(hk.Module):
             sent = on_rows(lambda rows: rows @ w_o2, received) + b_o2[None, None]
             new_hidden = norm(jax.nn.relu(o_j + sent))
 
-            from_ij, from_ik, from_jk = (edges.linear(w) for w in (w_e1, w_e2, w_e3))
-            ij, ik = t_i[:, :, None] + from_ij.varying(), from_ik.varying()
+            ij = t_i[:, :, None] + ij_edges.varying(scalars.edges)
+            ik = ik_edges.varying(scalars.edges)
             triplets = max_over_senders(ij[:, :, :, None] + ik[:, :, None])  # [b, j, k, triplet]
-            constant = from_ij.bias + from_ik.bias + from_jk.bias + b_e1 + b_e2 + b_e3
-            t_j = t_j + (constant[None] + t_g)[:, None]
+            t_j = t_j + (triplet_bias[None] + t_g)[:, None]
             triplets += t_j[:, :, None] + t_k[:, None]
-            triplets += from_jk.varying()
+            triplets += jk_edges.varying(scalars.edges)
             new_edges = on_rows(
                 lambda rows: jax.nn.relu(rows @ w_o3.astype(dtype) + b_o3.astype(dtype)[None]),
                 triplets.astype(dtype),
@@ -153,10 +155,29 @@ class TripletMPNN(hk.Module):
         return process
 
 
+def of_scalars_and_state(
+    nodes: Basis, linears: Sequence[tuple[Array, Array]]
+) -> tuple[Array, Array]:
+    """Weights that map ``[scalars, states]`` as ``linears`` map ``[features, states]``.
+
+    Args:
+      nodes: basis of the node features.
+      linears: weights ``[h + states, out]`` and biases ``[out]``.
+
+    Returns:
+      ``[k + states, sum of out]`` and ``[sum of out]``.
+    """
+    size = nodes.bias.shape[0]
+    w = jnp.concatenate([w for w, _ in linears], axis=1)
+    b = jnp.concatenate([b for _, b in linears])
+    vectors, bias = nodes.mapped(w[:size], b)
+    return jnp.concatenate([vectors, w[size:]]), bias
+
+
 class CLRSProcessor:
     """The processor that CLRS's own factory builds, behind this library's interface."""
 
-    def __init__(self, config: ReasonerConfig):
+    def __init__(self, config: ReasonerConfig, encoders: Encoders):
         try:
             import clrs  # type: ignore[import-untyped]
         except ImportError as error:
@@ -170,24 +191,31 @@ class CLRSProcessor:
             nb_heads=1,
         )
         self._processor = factory(config.hidden_size)
+        self._encoders = encoders
 
-    def __call__(self, features: Features, hidden: Array) -> tuple[Array, Array]:
-        nodes, edges, graph = features
-        batch, n, size = hidden.shape
+    def __call__(self, scalars: Scalars, hidden: Array) -> tuple[Array, Array]:
+        nodes, edges, graph = self._encoders.nodes, self._encoders.edges, self._encoders.graph
+        batch, n, _ = hidden.shape
         adjacency = jnp.ones((batch, n, n), hidden.dtype)  # an MPNN sends along every edge
-        graph = jnp.zeros((batch, size), hidden.dtype) if graph is None else graph
         return self._processor(
-            nodes.dense(), edges.dense(), graph, adjacency, hidden, batch_size=batch, nb_nodes=n
+            nodes.combine(scalars.nodes),
+            edges.varying(scalars.edges) + edges.bias[None, None, None],
+            graph.combine(scalars.graph),
+            adjacency,
+            hidden,
+            batch_size=batch,
+            nb_nodes=n,
         )
 
 
-def make_processor(config: ReasonerConfig, pair_dtype: DTypeLike) -> Processor:
+def make_processor(config: ReasonerConfig, encoders: Encoders, pair_dtype: DTypeLike) -> Processor:
     """Builds the processor that ``config.processor`` names.
 
     Args:
       config: the reasoner.
+      encoders: what the scalars it sees stand for.
       pair_dtype: dtype of what there is one of for each pair of nodes, in the factored form.
     """
     if config.processor == "factored":
-        return TripletMPNN(config, pair_dtype)()
-    return CLRSProcessor(config)
+        return TripletMPNN(config, encoders, pair_dtype)()
+    return CLRSProcessor(config, encoders)
