@@ -14,7 +14,7 @@ import jax
 NOISES: Final = ("gaussian", "logistic", "cauchy")
 REMATS: Final = ("none", "elementwise", "all")
 PAIR_DTYPES: Final = ("float32", "bfloat16")
-CPU_PAIRS_PER_PASS: Final = 2048  # docs/speed.md has the measurement
+CPU_PAIRS_PER_PASS: Final = 1024  # docs/speed.md has the measurement
 
 # The types of hints that sorts have, by CLRS's names.
 POINTER: Final = "pointer"  # each element points to one element
@@ -176,7 +176,7 @@ class TrainingConfig:
         ``"float32"``, or ``"bfloat16"``, which halves what is kept at that width; gradients then
         err by percents.
       pairs_per_pass: lists go through the network in parts of at most this many ``lists * n * n``;
-        None takes what is fast: 2,048 on a CPU, whose cache holds it, and all elsewhere.
+        None takes what is fast: 1,024 on a CPU, whose cache holds it, and all elsewhere.
       seed: of parameters and data.
     """
 

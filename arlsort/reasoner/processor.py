@@ -14,12 +14,14 @@ left, and the narrow O3.
 Reference: Ibarz et al., *A Generalist Neural Algorithmic Learner*, LoG 2022.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
 from arlsort.reasoner.config import ReasonerConfig
@@ -44,32 +46,114 @@ def max_over_senders(x: Array) -> Array:
 
     ``jnp.max`` finds what to differentiate by asking which elements equal the maximum. XLA may
     compute the elements once for the maximum and again for the question, with other last bits,
-    and then the gradient is lost. Here the index comes out of a reduction of its own. NaN is not
-    looked for.
+    and then the gradient is lost. Here the index comes out of a reduction of its own, and is all
+    that is kept. NaN is not looked for.
     """
     return jnp.max(x, axis=1)
 
 
 @max_over_senders.defjvp
 def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (x,), (tangent,) = primals, tangents
-    chosen = _senders(x) == _first_largest(jax.lax.stop_gradient(x))[:, None]
-    return max_over_senders(x), jnp.sum(jnp.where(chosen, tangent, 0), axis=1)
+    value, index = _first_largest(*primals)
+    return value, _pick(index, *tangents)
 
 
-def _senders(x: Array) -> Array:
-    return jax.lax.broadcasted_iota(jnp.int32, x.shape, 1)
+@jax.custom_jvp
+def max_of_sums(ij: Array, ik: Array) -> Array:
+    """``max_i(ij[:, i, :, None] + ik[:, i, None])``, as :func:`max_over_senders` of the sum.
+
+    Args:
+      ij: ``[b, n, n, t]``.
+      ik: ``[b, n, n, t]``.
+
+    Returns:
+      ``[b, j, k, t]``.
+    """
+    return jnp.max(ij[:, :, :, None] + ik[:, :, None], axis=1)
 
 
-def _first_largest(x: Array) -> Array:
-    """As ``jnp.argmax(x, axis=1)``, which is slower."""
+@max_of_sums.defjvp
+def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    value, index = _first_largest_sum(*primals)
+    return value, _pick_sum(index, *tangents)
+
+
+@jax.custom_jvp
+def _first_largest(x: Array) -> tuple[Array, Array]:
+    """Maximum over axis 1 and where it is; ``jnp.argmax`` is slower."""
 
     def larger(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
         keep = (a[0] > b[0]) | ((a[0] == b[0]) & (a[1] < b[1]))
         return jnp.where(keep, a[0], b[0]), jnp.where(keep, a[1], b[1])
 
     start = (jnp.array(-jnp.inf, x.dtype), jnp.array(x.shape[1], jnp.int32))
-    return jax.lax.reduce((x, _senders(x)), start, larger, (1,))[1]
+    return jax.lax.reduce((x, _senders(x)), start, larger, (1,))
+
+
+@jax.custom_jvp
+def _first_largest_sum(ij: Array, ik: Array) -> tuple[Array, Array]:
+    """As :func:`_first_largest` of the sum in :func:`max_of_sums`.
+
+    In a loop, because XLA's reduction to a value and its index uses no vector instructions on a
+    CPU.
+    """
+    b, n, _, size = ij.shape
+
+    def larger(best: tuple[Array, Array], row: tuple[Array, Array, Array]) -> tuple[tuple, None]:
+        i, one, other = row
+        x = one[:, :, None] + other[:, None]
+        return (jnp.maximum(best[0], x), jnp.where(x > best[0], i, best[1])), None
+
+    start = (jnp.full((b, n, n, size), -jnp.inf, ij.dtype), jnp.zeros((b, n, n, size), jnp.int32))
+    rows = (jnp.arange(n, dtype=jnp.int32), jnp.moveaxis(ij, 1, 0), jnp.moveaxis(ik, 1, 0))
+    return jax.lax.scan(larger, start, rows)[0]
+
+
+@_first_largest.defjvp
+def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple, tuple]:
+    value, index = _first_largest(*primals)
+    return (value, index), (_pick(index, *tangents), _no_tangent(index))
+
+
+@_first_largest_sum.defjvp
+def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[tuple, tuple]:
+    value, index = _first_largest_sum(*primals)
+    return (value, index), (_pick_sum(index, *tangents), _no_tangent(index))
+
+
+def _no_tangent(index: Array) -> np.ndarray:
+    return np.zeros(index.shape, jax.dtypes.float0)
+
+
+def _senders(x: Array) -> Array:
+    return jax.lax.broadcasted_iota(jnp.int32, x.shape, 1)
+
+
+# Computed again in the backward pass, so that what is kept for it is the index and not where it is.
+# (The guard against common subexpressions is not needed inside a loop.)
+_recomputed = functools.partial(jax.checkpoint, prevent_cse=False)
+
+
+@_recomputed
+def _pick(index: Array, x: Array) -> Array:
+    """The elements of ``x`` ``[b, n, ...]`` at ``index`` ``[b, ...]`` of axis 1."""
+    return jnp.sum(jnp.where(_senders(x) == index[:, None], x, 0), axis=1)
+
+
+@_recomputed
+def _pick_sum(index: Array, ij: Array, ik: Array) -> Array:
+    """The elements of ``ij[:, :, :, None] + ik[:, :, None]`` at ``index`` of axis 1."""
+
+    def add(total: Array, row: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        i, one, other = row
+        return total + jnp.where(index == i, one[:, :, None] + other[:, None], 0), None
+
+    rows = (
+        jnp.arange(ij.shape[1], dtype=jnp.int32),
+        jnp.moveaxis(ij, 1, 0),
+        jnp.moveaxis(ik, 1, 0),
+    )
+    return jax.lax.scan(add, jnp.zeros(index.shape, ij.dtype), rows)[0]
 
 
 class _MLP(hk.Module):
@@ -142,7 +226,7 @@ class TripletMPNN(hk.Module):
 
             ij = t_i[:, :, None] + ij_edges.varying(scalars.edges)
             ik = ik_edges.varying(scalars.edges)
-            triplets = max_over_senders(ij[:, :, :, None] + ik[:, :, None])  # [b, j, k, triplet]
+            triplets = max_of_sums(ij, ik)  # [b, j, k, triplet]
             t_j = t_j + (triplet_bias[None] + t_g)[:, None]
             triplets += t_j[:, :, None] + t_k[:, None]
             triplets += jk_edges.varying(scalars.edges)

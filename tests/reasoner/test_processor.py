@@ -13,7 +13,7 @@ from jax.test_util import check_grads
 from arlsort.reasoner import clrs_bridge, training
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from arlsort.reasoner.hints import sample_batch
-from arlsort.reasoner.processor import max_over_senders
+from arlsort.reasoner.processor import max_of_sums, max_over_senders
 
 NETWORK = ReasonerConfig(hidden_size=16)
 WHOLE = TrainingConfig(lengths=(4,), batch_size=6, copies=4, pairs_per_pass=6 * 4 * 4)
@@ -90,6 +90,26 @@ def test_maximum_is_that_of_numpy_and_so_is_its_gradient():
     )
     with jax.enable_x64(True):
         check_grads(max_over_senders, (jnp.asarray(x),), order=2, modes=("fwd", "rev"))
+
+
+def test_maximum_of_sums_is_that_of_the_sums_and_so_are_its_gradients():
+    ij, ik = np.random.default_rng(2).normal(size=(2, 2, 5, 5, 3)).astype(np.float32)
+    ij[0, 3], ik[0, 3] = ij[0, 1], ik[0, 1]  # ties
+    mix = np.random.default_rng(3).normal(size=(2, 5, 5, 3))
+
+    def loss(reduce):
+        return lambda ij, ik: jnp.sum(jnp.sin(reduce(ij, ik)) * mix)
+
+    def plain(ij, ik):
+        return max_over_senders(ij[:, :, :, None] + ik[:, :, None])
+
+    ij, ik = jnp.asarray(ij), jnp.asarray(ik)
+    np.testing.assert_array_equal(max_of_sums(ij, ik), plain(ij, ik))
+    ours, theirs = (jax.grad(loss(f), (0, 1))(ij, ik) for f in (max_of_sums, plain))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), ours, theirs)
+    with jax.enable_x64(True):
+        arguments = (jnp.float64(ij[1:]), jnp.float64(ik[1:]))  # without ties
+        check_grads(max_of_sums, arguments, order=2, modes=("fwd", "rev"))
 
 
 def test_gradient_of_a_maximum_is_complete_where_its_terms_are_computed_twice():
