@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one place that touches dm-clrs: its samplers, its model and its score.
+"""The one place that touches dm-clrs: its samplers and its model.
 
 Importing this module imports dm-clrs and with it TensorFlow; nothing that ``import arlsort`` or a
 shipped checkpoint needs does so.
 """
 
 import contextlib
-import functools
 import itertools
 import pathlib
 import queue
@@ -20,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from arlsort.reasoner import network
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig, algorithm_spec
 from arlsort.reasoner.hints import Batch
 
@@ -173,50 +171,3 @@ def restore_baseline(path: pathlib.Path, algorithm: str, hidden_size: int) -> hk
         differing = sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k))
         raise ValueError(f"its parameters do not fit, first at {differing[0]}")
     return model.params
-
-
-def micro_f1(
-    params: hk.Params,
-    config: ReasonerConfig,
-    n: int,
-    *,
-    noise: str | None,
-    spread: float,
-    num_lists: int = 32,
-    seed: int = 0,
-) -> float:
-    """CLRS's score of the output pointers on its own samples: ``clrs.evaluate``'s micro-F1.
-
-    Args:
-      params: parameters.
-      config: the reasoner.
-      n: list length.
-      noise: law of the perturbation it was trained with; None for clean keys, used as they are.
-      spread: else the keys are centred and multiplied by this.
-      num_lists: test lists.
-      seed: of CLRS's sampler.
-    """
-    _, data = feedback(config.algorithm, n, num_lists, seed, random_pos=False)
-    batch = to_batch(data)
-    keys = batch.keys
-    if noise is not None:
-        keys = (keys - jnp.mean(keys, axis=-1, keepdims=True)) * spread
-    prediction = _predict(params, keys, batch.pos, config, noise)
-    soft = {"pred": prediction.pred, "pred_mask": prediction.pred_mask}
-    hard = {
-        probe.name: clrs.DataPoint(
-            probe.name,
-            probe.location,
-            probe.type_,
-            np.asarray(jax.nn.one_hot(jnp.argmax(soft[probe.name], axis=-1), n)),
-        )
-        for probe in data.outputs
-    }
-    return float(clrs.evaluate(data.outputs, hard)["score"])
-
-
-@functools.partial(jax.jit, static_argnames=("config", "noise"))
-def _predict(
-    params: hk.Params, keys: jax.Array, pos: jax.Array, config: ReasonerConfig, noise: str | None
-) -> network.Prediction:
-    return network.transform(config).apply(params, None, keys, pos, noise=noise)

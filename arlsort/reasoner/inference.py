@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running a trained reasoner as a sort: scores in, soft pointers or a soft permutation out."""
 
-import functools
-
 import haiku as hk
 import jax
 import jax.numpy as jnp
 
 from arlsort.reasoner import network
 from arlsort.reasoner.config import ReasonerConfig
-from arlsort.reasoner.readout import MAX_POWER, permutation
 
 Array = jax.Array
 
@@ -49,31 +46,3 @@ def safe_range(x: Array) -> Array:
     """Range of each list, ``[..., 1]``; 1 where all its scores are equal."""
     span = jnp.max(x, -1, keepdims=True) - jnp.min(x, -1, keepdims=True)
     return jnp.where(span > 0, span, 1.0)
-
-
-@functools.partial(jax.jit, static_argnames=("config", "n", "noise", "num_lists"))
-def exact_order(
-    params: hk.Params,
-    key: Array,
-    config: ReasonerConfig,
-    n: int,
-    spread: float | Array,
-    noise: str | None,
-    num_lists: int = 1000,
-) -> Array:
-    """Share of fresh uniform lists whose order is right in every position, at temperature 0.
-
-    Args:
-      params: parameters.
-      key: random key of the lists.
-      config: the reasoner.
-      n: list length.
-      spread: the range each list is stretched to before the network sees it.
-      noise: law of the perturbation the reasoner was trained with; None for clean keys in [0, 1].
-      num_lists: number of lists.
-    """
-    x = jax.random.uniform(key, (num_lists, n))
-    scores = x if noise is None else unit_range(x) * spread
-    pointers = log_pointers(params, config, scores, noise)
-    order = jnp.argmax(permutation(*pointers, power=MAX_POWER), axis=-1)
-    return jnp.mean(jnp.all(order == jnp.argsort(x, axis=-1), axis=-1))
