@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state of a run on disk. A checkpoint is there in full or not at all, and has no pickle."""
+"""The state of a run on disk. A checkpoint is there in full or not at all, and has no pickle.
+
+Several processes save and restore together, each on the same folder.
+"""
 
 from pathlib import Path
 from typing import TypeVar
@@ -8,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.sharding import NamedSharding
 
 State = TypeVar("State")
 
@@ -31,10 +35,17 @@ class Checkpoints:
         step = self._manager.latest_step()
         if step is None:
             return None
-        restored = self._manager.restore(step, args=ocp.args.StandardRestore(like))
-        # Not tied to a device, as a fresh state: else everything would be compiled again.
-        return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), restored)
+        return jax.tree.map(
+            _placed, self._manager.restore(step, args=ocp.args.StandardRestore(like)), like
+        )
 
     def close(self) -> None:
         """Ends the manager's threads."""
         self._manager.close()
+
+
+def _placed(restored: jax.Array, like: jax.Array) -> jax.Array:
+    """Puts a leaf where a fresh state has it, else everything would be compiled again."""
+    if isinstance(like.sharding, NamedSharding):
+        return restored  # of several devices
+    return jnp.asarray(np.asarray(restored))  # not tied to a device

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from experiments import storage
 from experiments.config import Config, Method
@@ -25,6 +26,7 @@ def collect(
     methods: Sequence[Method],
     picture: Sequence[int],
     runs: Sequence[dict[str, Any]],
+    mesh: Mesh | None = None,
 ) -> dict[str, Any]:
     """Puts everything that a reader needs to trust the numbers beside them.
 
@@ -33,6 +35,7 @@ def collect(
       methods: What was compared.
       picture: Height, width and channels of the picture of a number.
       runs: The results of all runs.
+      mesh: The devices that shared the batches, if there were several.
 
     Returns:
       What `results.json` holds.
@@ -45,7 +48,7 @@ def collect(
         "seeds": list(range(config.seeds)),
         "picture": list(picture),
         "commit": git_commit(),
-        "machine": machine(),
+        "machine": machine(mesh),
         "summary": summarise(runs),
         "runs": list(runs),
     }
@@ -111,13 +114,14 @@ def git_commit() -> str | None:
         return None
 
 
-def machine() -> dict[str, Any]:
-    """Describes what it ran on."""
+def machine(mesh: Mesh | None = None) -> dict[str, Any]:
+    """Describes what it ran on; `devices` are those that it used."""
     packages = ("jax", "jaxlib", "dm-haiku", "optax", "numpy")
     return {
         "device": jax.devices()[0].device_kind,
         "backend": jax.default_backend(),
-        "devices": jax.device_count(),
+        "devices": 1 if mesh is None else mesh.size,
+        "processes": jax.process_count(),
         "cpus": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 from tqdm import tqdm
 
-from experiments import storage, supervision
+from experiments import devices, storage, supervision
 from experiments.checkpoints import Checkpoints
 from experiments.command_line import Interrupted, Stop
 from experiments.config import Config, ConfigError, Method
@@ -28,18 +29,25 @@ class RunError(Exception):
 
 @dataclasses.dataclass
 class Run:
-    """One operator and one seed, and the folder that holds what it leaves."""
+    """One operator and one seed, and the folder that holds what it leaves.
+
+    The devices that share its batches, if there are several, are no part of what it is: it may be
+    continued on others.
+    """
 
     config: Config
     method: Method
     seed: int
     folder: Path
+    mesh: Mesh | None = None
 
     @classmethod
-    def at(cls, config: Config, method: Method, seed: int, out_dir: Path) -> "Run":
+    def at(
+        cls, config: Config, method: Method, seed: int, out_dir: Path, mesh: Mesh | None = None
+    ) -> "Run":
         """Names the folder of a run after its operator and seed."""
         name = re.sub(r"[^\w.=,-]", "+", method.spec)
-        return cls(config, method, seed, out_dir / "runs" / name / f"seed_{seed}")
+        return cls(config, method, seed, out_dir / "runs" / name / f"seed_{seed}", mesh)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -78,7 +86,7 @@ class Run:
         """Trains to the end, from the last checkpoint if there is one, and measures.
 
         Args:
-          splits: The data, on the device.
+          splits: The data, on the devices.
           stop: Asked after each dispatch.
 
         Returns:
@@ -90,8 +98,8 @@ class Run:
         """
         self.check_identity()
         storage.write_json(self.folder / "run.json", self.identity)
-        task = Task.of(self.config, self.method.loss)
-        keys = supervision.make_keys(self.seed)
+        task = Task.of(self.config, self.method.loss, self.mesh)
+        keys = devices.replicate(supervision.make_keys(self.seed), self.mesh)
         checkpoints = Checkpoints(self.folder / "checkpoints")
         try:
             start = supervision.init(task, splits.train, keys.init)
@@ -121,6 +129,7 @@ class Run:
             initial=step,
             desc=f"{self.method.spec} seed {self.seed}",
             unit="step",
+            disable=not devices.first(),
         ) as bar:
             while step < config.steps:
                 due = min((step // config.eval_every + 1) * config.eval_every, config.steps)
@@ -136,14 +145,11 @@ class Run:
                 bar.set_postfix(loss=f"{loss / since:.3f}", EM=f"{em / since:.3f}")
                 if step == due:
                     state = self._evaluate(task, splits, keys, state, log, loss / since, em / since)
-                if (
-                    step - saved >= config.checkpoint_every
-                    or step == config.steps
-                    or stop.requested
-                ):
+                stopping = devices.agreed(stop.requested)
+                if step - saved >= config.checkpoint_every or step == config.steps or stopping:
                     checkpoints.save(step, state)
                     saved = step
-                if stop.requested:
+                if stopping:
                     raise Interrupted
         return state
 

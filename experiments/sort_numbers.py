@@ -8,23 +8,26 @@ order; the table at the end says how well the network orders pictures it has nev
   python experiments/sort_numbers.py --operators=learned,odd_even:distribution=optimal --n=9
   python experiments/sort_numbers.py --dataset=mnist --protocol=published --seeds=5
 
-An interrupted run goes on with --resume, to the numbers it would have had.
+Each batch is shared among --devices; docs/devices.md has more. An interrupted run goes on with
+--resume, to the numbers it would have had.
 """
 
+import dataclasses
 import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import jax
 from absl import flags, logging
+from jax.sharding import Mesh
 
 from arlsort.operators import registry
-from experiments import data, plots, results
+from experiments import data, devices, plots, results
 from experiments.command_line import Interrupted, Script, Stop, definers
 from experiments.config import (
     OPERATORS,
@@ -76,18 +79,28 @@ define.integer("steps_per_dispatch", None, "Steps in one program. (default: by d
 define.integer("checkpoint_every", None, _help("checkpoint_every", "Steps between saves."))
 define.string("out_dir", None, f"Where to write. (default: a new folder in {DEFAULT_FOLDER})")
 define.boolean("resume", False, "Continue in --out_dir, or in the newest default folder.")
+devices.define_flags(FLAGS)
 
 SETTINGS = tuple(Config.__dataclass_fields__)
 
 
 def main() -> None:
     """Runs the comparison and reports."""
+    devices.start(FLAGS.distributed)
     config, methods = resolve(given())
-    out_dir = choose_out_dir(FLAGS.out_dir, FLAGS.resume)
-    announce(config, methods, out_dir)
-    splits = jax.device_put(data.load(config.dataset, download=config.download))
+    mesh = devices.choose_mesh(FLAGS.devices, config.batch_size)
+    out_dir = Path(
+        devices.decide(
+            lambda: str(choose_out_dir(FLAGS.out_dir, FLAGS.resume)), dataclasses.asdict(config)
+        )
+    )
+    if devices.first():
+        announce(config, methods, mesh, out_dir)
+    splits = devices.replicate(data.load(config.dataset, download=config.download), mesh)
     runs = [
-        Run.at(config, method, seed, out_dir) for seed in range(config.seeds) for method in methods
+        Run.at(config, method, seed, out_dir, mesh)
+        for seed in range(config.seeds)
+        for method in methods
     ]
     for run in runs:
         run.check_identity()
@@ -95,18 +108,24 @@ def main() -> None:
         for run in runs:
             if run.result is not None:
                 print(f"{run.method.spec} seed {run.seed}: done before")
-            elif stop.requested:
+            elif devices.agreed(stop.requested):
                 raise Interrupted
             else:
                 run.execute(splits, stop)
-    picture = picture_shape(splits.train, config.resolution)
-    report = results.collect(config, methods, picture, [run.result or {} for run in runs])
+    if devices.first():
+        picture = picture_shape(splits.train, config.resolution)
+        found = [run.result or {} for run in runs]
+        report(results.collect(config, methods, picture, found, mesh), out_dir)
+
+
+def report(collected: dict[str, Any], out_dir: Path) -> None:
+    """Writes the files of a comparison and prints its table."""
     written = [
-        results.write(report, out_dir),
-        plots.curves(report, out_dir / "curves.png"),
-        plots.permutations(report, out_dir / "permutations.png"),
+        results.write(collected, out_dir),
+        plots.curves(collected, out_dir / "curves.png"),
+        plots.permutations(collected, out_dir / "permutations.png"),
     ]
-    print("\n" + results.table(report) + "\n")
+    print("\n" + results.table(collected) + "\n")
     print("\n".join(str(path) for path in written))
 
 
@@ -141,14 +160,14 @@ def choose_out_dir(wanted: str | None, resume: bool) -> Path:
     return folder
 
 
-def announce(config: Config, methods: Sequence[Method], out_dir: Path) -> None:
+def announce(config: Config, methods: Sequence[Method], mesh: Mesh | None, out_dir: Path) -> None:
     """Prints the resolved configuration."""
     for name in SETTINGS:
         if name not in ("operators", "loss"):
             print(f"{name:18} {getattr(config, name)}")
     for method in methods:
         print(f"{'operator':18} {method.spec}: {method.describe()}")
-    print(f"{'device':18} {jax.devices()[0].device_kind} ({jax.default_backend()})")
+    print(f"{'devices':18} {devices.describe(mesh)}")
     print(f"{'out_dir':18} {out_dir}", flush=True)
 
 

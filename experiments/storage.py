@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are either there in full or not at all."""
+"""Files that are either there in full or not at all.
+
+Of several processes the first one writes; the others, which have the same to write, do nothing.
+"""
 
 import json
 import os
@@ -8,9 +11,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from experiments import devices
+
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file under a temporary name beside it and renames it into place."""
+    if not devices.first():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -44,6 +51,8 @@ def line(record: dict[str, Any]) -> str:
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
     """Appends one record to a JSON-lines file."""
+    if not devices.first():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(line(record))

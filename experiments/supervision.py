@@ -15,8 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from jax.sharding import Mesh, PartitionSpec
 
 from arlsort.operators.base import Operator
+from experiments import devices
 from experiments.config import Config
 from experiments.data import Split
 from experiments.drawing import draw
@@ -68,6 +70,7 @@ class Task:
       learning_rate: Of Adam.
       channels: Of the two convolutions.
       resolution: Of the pictures.
+      mesh: The devices that share a batch, if there are several.
     """
 
     loss: str
@@ -76,21 +79,38 @@ class Task:
     learning_rate: float
     channels: tuple[int, ...]
     resolution: str
+    mesh: Mesh | None = None
 
     @classmethod
-    def of(cls, config: Config, loss: str) -> "Task":
+    def of(cls, config: Config, loss: str, mesh: Mesh | None = None) -> "Task":
         """Takes from the settings what the task needs."""
-        names = [field.name for field in dataclasses.fields(cls) if field.name != "loss"]
-        return cls(loss=loss, **{name: getattr(config, name) for name in names})
+        fields = {field.name for field in dataclasses.fields(cls)} - {"loss", "mesh"}
+        return cls(loss=loss, mesh=mesh, **{name: getattr(config, name) for name in fields})
 
     def draw(self, key: jax.Array, split: Split) -> tuple[jax.Array, jax.Array]:
-        """Draws a batch of pictures and numbers."""
-        return draw(key, split, self.batch_size, self.n, self.resolution)
+        """Draws a batch of pictures and numbers, the same for any number of devices."""
+        drawn = draw(key, split, self.batch_size, self.n, self.resolution)
+        return devices.shared(drawn, self.mesh)
 
     @property
     def reader(self) -> hk.Transformed:
         """The network."""
         return number_reader(self.channels)
+
+    def scores(self, params: hk.Params, pictures: jax.Array) -> jax.Array:
+        """What the network reads in pictures; each device reads its own."""
+        if self.mesh is None:
+            return self.reader.apply(params, pictures)
+        # Left to itself the compiler would gather what `convolution` cuts the batch into.
+        lists = PartitionSpec(devices.AXIS)
+        read = jax.shard_map(
+            self.reader.apply,
+            mesh=self.mesh,
+            in_specs=(PartitionSpec(), lists),
+            out_specs=lists,
+            check_vma=False,  # which knows nothing of a gradient of one's own
+        )
+        return read(params, pictures)
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
@@ -108,7 +128,7 @@ def init(task: Task, split: Split, key: jax.Array) -> TrainState:
     """Makes the state before the first step."""
     pictures, _ = task.draw(key, split)
     params = task.reader.init(key, pictures)
-    return TrainState(
+    state = TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state=task.optimizer.init(params),
@@ -117,6 +137,7 @@ def init(task: Task, split: Split, key: jax.Array) -> TrainState:
         best_em5=-jnp.ones(()),
         best_step=jnp.zeros((), jnp.int32),
     )
+    return devices.whole(state, task.mesh)
 
 
 @functools.partial(jax.jit, static_argnames=("task", "steps"))
@@ -147,17 +168,18 @@ def _step(
     noise = jax.random.fold_in(keys.sampling, state.step)
 
     def loss(params: hk.Params) -> tuple[jax.Array, jax.Array]:
-        scores = task.reader.apply(params, pictures)
+        scores = task.scores(params, pictures)
         return order_loss(task.loss, operator, scores, numbers, noise), scores
 
     (value, scores), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
     updates, opt_state = task.optimizer.update(gradient, state.opt_state, state.params)
-    return state._replace(
+    state = state._replace(
         step=state.step + 1,
         params=optax.apply_updates(state.params, updates),
         opt_state=opt_state,
         running=state.running + jnp.stack([value, accuracy(scores, numbers)["em"].mean()]),
     )
+    return devices.whole(state, task.mesh)
 
 
 def evaluate(
@@ -186,16 +208,17 @@ def evaluate(
 @functools.partial(jax.jit, static_argnames="task")
 def _measure(task: Task, params: hk.Params, split: Split, key: jax.Array) -> dict[str, jax.Array]:
     pictures, numbers = task.draw(key, split)
-    return accuracy(task.reader.apply(params, pictures), numbers)
+    return devices.whole(accuracy(task.scores(params, pictures), numbers), task.mesh)
 
 
+@jax.jit
 def keep_best(state: TrainState, em5: float) -> TrainState:
     """Closes an evaluation: keeps the parameters if EM5 improved, starts new running sums."""
     state = state._replace(running=jnp.zeros_like(state.running))
-    reached = jnp.float32(em5)
-    if reached <= state.best_em5:
-        return state
-    return state._replace(best_params=state.params, best_em5=reached, best_step=state.step)
+    reached = jnp.asarray(em5, jnp.float32)
+    better = state._replace(best_params=state.params, best_em5=reached, best_step=state.step)
+    improved = reached > state.best_em5
+    return jax.tree.map(lambda new, old: jnp.where(improved, new, old), better, state)
 
 
 @functools.partial(jax.jit, static_argnames="task")
@@ -207,8 +230,9 @@ def soft_permutation(
     Returns:
       The numbers in ascending order `[n]`, and `P[n, n]`, the identity if all is right.
     """
-    pictures, numbers = dataclasses.replace(task, batch_size=1).draw(keys.test, split)
+    one = dataclasses.replace(task, batch_size=1, mesh=None)  # a single list cannot be shared
+    pictures, numbers = one.draw(keys.test, split)
     scores = task.reader.apply(params, pictures)[0]
     order = jnp.argsort(numbers[0])
     permutation = with_key(operator, keys.sampling).permutation(scores)
-    return numbers[0, order], permutation[:, order]
+    return devices.whole((numbers[0, order], permutation[:, order]), task.mesh)

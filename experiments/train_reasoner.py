@@ -7,7 +7,8 @@
 
 The folder holds `metrics.jsonl`, the checkpoints, and at the end `reasoner.safetensors` with its
 card `reasoner.json`: `LearnedSort(checkpoint="<folder>/reasoner.safetensors")`. An interrupted run
-goes on with --resume, to the numbers it would have had.
+goes on with --resume, to the numbers it would have had. Each batch is shared among --devices;
+docs/devices.md has more.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ if __package__ in (None, ""):  # run as a file: its folder would stand for the r
 import jax
 import numpy as np
 from absl import flags, logging
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from arlsort.reasoner import checkpoint, inference, training
@@ -37,7 +39,7 @@ from arlsort.reasoner.config import (
     TrainingConfig,
     from_dict,
 )
-from experiments import storage
+from experiments import devices, storage
 from experiments.checkpoints import Checkpoints
 from experiments.command_line import FlagError, Interrupted, Script, Stop, definers
 from experiments.results import git_commit, machine
@@ -86,6 +88,7 @@ define.integer("save_every", 500, "Steps between checkpoints.")
 define.integer("evaluation_lists", 1000, "Fresh lists for each measured length.")
 define.string("out_dir", None, f"Where to write. (default: a new one in {DEFAULT_FOLDER})")
 define.boolean("resume", False, "Continue the run in --out_dir.")
+devices.define_flags(FLAGS)
 
 FREE_TO_CHANGE = ("remat", "pairs_per_pass")  # of a run that is resumed: they change no number
 PERTURBED_ONLY = ("noise", "copies", "min_spread", "max_spread")
@@ -152,39 +155,46 @@ def choose_out_dir(identity: dict[str, Any]) -> Path:
 
 
 def make_step(
-    network: ReasonerConfig, config: TrainingConfig, start: int
+    network: ReasonerConfig, config: TrainingConfig, start: int, mesh: Mesh | None
 ) -> Callable[[training.TrainingState, int], tuple[training.TrainingState, training.Metrics]]:
     """A function of state and length; with CLRS's hints it draws from its samplers' thread."""
     if config.hints == "perturbed":
-        return training.make_perturbed_step(network, config)
+        return training.make_perturbed_step(network, config, mesh)
     from arlsort.reasoner import clrs_bridge
 
     batches = clrs_bridge.batches(network.algorithm, config, start)
-    step = training.make_clrs_step(network, config)
-    return lambda state, n: step(state, next(batches))
+    step = training.make_clrs_step(network, config, mesh)
+    return lambda state, n: step(state, devices.replicate(next(batches), mesh))
 
 
 def train(
-    network: ReasonerConfig, config: TrainingConfig, folder: Path, stop: Stop
+    network: ReasonerConfig, config: TrainingConfig, folder: Path, stop: Stop, mesh: Mesh | None
 ) -> training.TrainingState:
     """Trains to the last step, from the newest checkpoint if there is one."""
     checkpoints = Checkpoints(folder / "checkpoints")
     metrics_file = folder / "metrics.jsonl"
-    state = training.init(network, config)
+    state = devices.replicate(training.init(network, config), mesh)
     state = checkpoints.restore(state) or state
     start = int(state.step)
     kept = [line for line in storage.read_lines(metrics_file) if line["step"] <= start]
     storage.write_text(metrics_file, "".join(map(storage.line, kept)))
-    step = make_step(network, config, start)
+    step = make_step(network, config, start, mesh)
     before = kept[-1]["seconds"] if kept else 0.0  # of the run that was interrupted
     began = time.perf_counter()
-    with tqdm(total=config.steps, initial=start, desc=network.algorithm, unit="step") as bar:
+    with tqdm(
+        total=config.steps,
+        initial=start,
+        desc=network.algorithm,
+        unit="step",
+        disable=not devices.first(),
+    ) as bar:
         for done in range(start, config.steps):
             n = config.lengths[done % len(config.lengths)]
             state, metrics = step(state, n)
             now = done + 1
             bar.update()
-            if now % FLAGS.log_every == 0 or now == config.steps:
+            shown = now % FLAGS.log_every == 0 or now == config.steps
+            if shown:
                 values = {name: float(value) for name, value in metrics.items()}
                 if not np.isfinite(values["loss"]):
                     raise FlagError(f"--learning_rate: training diverged at step {now}")
@@ -193,9 +203,12 @@ def train(
                 storage.append_line(
                     metrics_file, {"step": now, "n": n, "seconds": seconds, **values}
                 )
-            if now % FLAGS.save_every == 0 or now == config.steps or stop.requested:
+            # Processes wait for each other to agree, so where there are several this is seldom.
+            several = jax.process_count() > 1
+            stopping = (shown or not several) and devices.agreed(stop.requested)
+            if now % FLAGS.save_every == 0 or now == config.steps or stopping:
                 checkpoints.save(now, state)
-            if stop.requested and now < config.steps:
+            if stopping and now < config.steps:
                 checkpoints.close()
                 raise Interrupted
     checkpoints.close()
@@ -249,6 +262,7 @@ def export(
     config: TrainingConfig,
     path: Path,
     lists: int,
+    mesh: Mesh | None,
 ) -> None:
     """Measures the averaged weights and writes them with their card."""
     params = jax.device_get(state.average)
@@ -261,7 +275,7 @@ def export(
         validated_length=validated,
         sharpest_spread=spread,
         scores=scores,
-        details={"steps": int(state.step), "commit": git_commit(), "machine": machine()},
+        details={"steps": int(state.step), "commit": git_commit(), "machine": machine(mesh)},
     )
     for name in ("exact_order", "micro_f1"):
         cells = "  ".join(f"n={n}: {100 * value:.1f}" for n, value in scores[name].items())
@@ -271,16 +285,22 @@ def export(
 
 def main() -> None:
     """Trains, measures and exports."""
+    devices.start(FLAGS.distributed)
     network, config = configs()
+    mesh = devices.choose_mesh(FLAGS.devices)
     identity = {"reasoner": dataclasses.asdict(network), "training": dataclasses.asdict(config)}
-    folder = choose_out_dir(identity)
-    for fields in identity.values():
-        for name, value in fields.items():
-            print(f"{name:18} {value}")
-    print(f"{'out_dir':18} {folder}", flush=True)
+    folder = Path(devices.decide(lambda: str(choose_out_dir(identity)), identity))
+    if devices.first():
+        for fields in identity.values():
+            for name, value in fields.items():
+                print(f"{name:18} {value}")
+        print(f"{'devices':18} {devices.describe(mesh)}")
+        print(f"{'out_dir':18} {folder}", flush=True)
     with Stop().on_signals() as stop:
-        state = train(network, config, folder, stop)
-    export(state, network, config, folder / "reasoner.safetensors", FLAGS.evaluation_lists)
+        state = train(network, config, folder, stop, mesh)
+    if devices.first():
+        path = folder / "reasoner.safetensors"
+        export(state, network, config, path, FLAGS.evaluation_lists, mesh)
 
 
 SCRIPT = Script("train_reasoner", __doc__, FLAGS, main, (ImportError,))

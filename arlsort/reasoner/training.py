@@ -13,6 +13,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from arlsort.reasoner import losses, network
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
@@ -81,17 +82,50 @@ def gradients(
     batch: Batch,
     config: ReasonerConfig,
     training: TrainingConfig,
+    mesh: Mesh | None = None,
 ) -> tuple[hk.Params, Metrics]:
     """Gradient of the loss of one batch, and its metrics.
 
     The lists go through the network in parts of up to ``training.pairs_per_pass`` pairs of
     elements, whose gradients are added up: memory is that of a part, and on a CPU what it works on
-    stays in the cache. The parts' losses are shares of the whole batch's, so the sum is exact.
+    stays in the cache. With a mesh, each of its devices does so with its share of the lists. The
+    parts' losses are shares of the whole batch's, so the sum is exact.
     """
-    lists, n = batch.keys.shape
-    size = training.lists_per_pass(lists, n)
-    whole = _Whole(lists, losses.recorded_steps(batch))
+    whole = _Whole(batch.keys.shape[0], losses.recorded_steps(batch))
     part = _Part(batch, _noise(key, batch, training))
+    if mesh is None:
+        return _gradients_of_part(params, part, whole, config, training)
+    part = _padded(part, mesh.size)
+    lists = PartitionSpec(mesh.axis_names)
+    steps = PartitionSpec(None, mesh.axis_names)
+
+    def on_a_device(params: hk.Params, part: _Part, recorded: Array) -> tuple[hk.Params, Metrics]:
+        whole_ = whole._replace(steps=recorded)
+        own = _gradients_of_part(params, part, whole_, config, training)
+        return jax.lax.psum(own, mesh.axis_names)
+
+    return jax.shard_map(
+        on_a_device,
+        mesh=mesh,
+        in_specs=(
+            PartitionSpec(),
+            jax.tree.map(lambda axis: steps if axis else lists, _list_axes(part)),
+            PartitionSpec(),
+        ),
+        out_specs=PartitionSpec(),
+        check_vma=False,  # else the gradient of what all devices share is summed by itself
+    )(params, part, whole.steps)
+
+
+def _gradients_of_part(
+    params: hk.Params,
+    part: "_Part",
+    whole: "_Whole",
+    config: ReasonerConfig,
+    training: TrainingConfig,
+) -> tuple[hk.Params, Metrics]:
+    lists, n = part.batch.keys.shape
+    size = training.lists_per_pass(lists, n)
     gradient = jax.grad(_loss_of_part, has_aux=True)
     if size == lists:
         return gradient(params, part, whole, config, training)
@@ -136,20 +170,37 @@ def _noise(key: Array | None, batch: Batch, training: TrainingConfig) -> Array |
     return network.clrs_output_noise(key, batch.lengths, steps, batch.keys.shape[1])
 
 
+def _list_axes(part: _Part) -> _Part:
+    """Which axis of each leaf is that of the lists: the second where the first one is time."""
+    axes = {
+        name: jax.tree.map(lambda _, name=name: int(name == "hints"), field)
+        for name, field in part.batch._asdict().items()
+    }
+    return _Part(Batch(**axes), jax.tree.map(lambda _: 0, part.noise))
+
+
 def _cut(part: _Part, start: int, stop: int, size: int) -> _Part:
     """Cuts the lists from start to stop into parts of ``size``, on a new leading axis."""
 
-    def by_list(v: Array) -> Array:
-        return v[start:stop].reshape(-1, size, *v.shape[1:])
+    def cut(leaf: Array, axis: int) -> Array:
+        lists = jax.lax.slice_in_dim(leaf, start, stop, axis=axis)
+        parts = lists.reshape(*leaf.shape[:axis], -1, size, *leaf.shape[axis + 1 :])
+        return jnp.moveaxis(parts, axis, 0)
 
-    def by_step(v: Array) -> Array:  # [T, b, ...]
-        parts = v[:, start:stop].reshape(v.shape[0], -1, size, *v.shape[2:])
-        return jnp.moveaxis(parts, 1, 0)
+    return jax.tree.map(cut, part, _list_axes(part))
 
-    batch = part.batch
-    untimed = {name: by_list(leaf) for name, leaf in batch._asdict().items() if name != "hints"}
-    parts = Batch(hints=jax.tree.map(by_step, batch.hints), **untimed)
-    return _Part(parts, None if part.noise is None else by_list(part.noise))
+
+def _padded(part: _Part, devices: int) -> _Part:
+    """Adds lists until each device has as many.
+
+    They have no recorded state and zeros for targets, so that losses and metrics are none.
+    """
+    missing = -part.batch.keys.shape[0] % devices
+
+    def pad(leaf: Array, axis: int) -> Array:
+        return jnp.pad(leaf, [(0, missing if i == axis else 0) for i in range(leaf.ndim)])
+
+    return jax.tree.map(pad, part, _list_axes(part)) if missing else part
 
 
 def _loss_of_part(
@@ -182,6 +233,7 @@ def _loss_of_part(
     hints = losses.hint_losses(batch, prediction, whole.steps)
     total = losses.add_up(outputs) + training.hint_weight * losses.add_up(hints)
     agree = jnp.argmax(prediction.pred, -1) == jnp.argmax(batch.pred, -1)
+    agree &= batch.lengths[:, None] > 0  # not where there is no list
     surprise = jax.scipy.special.xlogy(batch.pred, batch.pred) - batch.pred * prediction.pred
     elements = whole.lists * batch.keys.shape[1]
     metrics = {
@@ -200,9 +252,10 @@ def update(
     batch: Batch,
     config: ReasonerConfig,
     training: TrainingConfig,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainingState, Metrics]:
     """One optimiser step on a given batch."""
-    grads, metrics = gradients(state.params, key, batch, config, training)
+    grads, metrics = gradients(state.params, key, batch, config, training, mesh)
     updates, opt_state = optimizer(training).update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     step = state.step + 1
@@ -217,28 +270,39 @@ def step_key(training: TrainingConfig, step: Array | int) -> Array:
     return jax.random.fold_in(jax.random.key(training.seed), step)
 
 
+def _jit(step: Callable, mesh: Mesh | None, **options: Any) -> Callable:
+    """Compiles a step; what it gives, the state and the metrics, is whole on each device."""
+    whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+    return jax.jit(step, donate_argnums=0, out_shardings=whole, **options)
+
+
 @functools.cache
 def make_perturbed_step(
-    config: ReasonerConfig, training: TrainingConfig
+    config: ReasonerConfig, training: TrainingConfig, mesh: Mesh | None = None
 ) -> Callable[[TrainingState, int], tuple[TrainingState, Metrics]]:
-    """A jitted ``step(state, n)`` that draws a batch of lists of length n and learns from it."""
+    """A jitted ``step(state, n)`` that draws a batch of lists of length n and learns from it.
 
-    @functools.partial(jax.jit, static_argnums=1, donate_argnums=0)
+    With a mesh the lists of the batch are shared among its devices: the same batch, and the same
+    numbers up to the order of summation. The state must be on all of them.
+    """
+
     def step(state: TrainingState, n: int) -> tuple[TrainingState, Metrics]:
         batch = sample_batch(step_key(training, state.step), config.algorithm, n, training)
-        return update(state, None, batch, config, training)
+        return update(state, None, batch, config, training, mesh)
 
-    return step
+    return _jit(step, mesh, static_argnums=1)
 
 
 @functools.cache
 def make_clrs_step(
-    config: ReasonerConfig, training: TrainingConfig
+    config: ReasonerConfig, training: TrainingConfig, mesh: Mesh | None = None
 ) -> Callable[[TrainingState, Batch], tuple[TrainingState, Metrics]]:
-    """A jitted ``step(state, batch)`` for batches of CLRS's samplers."""
+    """A jitted ``step(state, batch)`` for batches of CLRS's samplers.
 
-    @functools.partial(jax.jit, donate_argnums=0)
+    With a mesh the lists are shared among its devices; state and batch must be on all of them.
+    """
+
     def step(state: TrainingState, batch: Batch) -> tuple[TrainingState, Metrics]:
-        return update(state, step_key(training, state.step), batch, config, training)
+        return update(state, step_key(training, state.step), batch, config, training, mesh)
 
-    return step
+    return _jit(step, mesh)

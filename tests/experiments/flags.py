@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flags as they were, once a test has parsed its own."""
+"""The flags of a script, and how they were before a test parsed its own."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,3 +16,9 @@ def kept(values: flags.FlagValues) -> Iterator[None]:
         yield
     finally:
         flagsaver.restore_flag_values(saved, values)
+
+
+def defined(values: flags.FlagValues) -> set[str]:
+    """Names the flags that a script defines, not those of absl."""
+    modules = values.flags_by_module_dict().items()
+    return {flag.name for name, own in modules if name.startswith("experiments.") for flag in own}

@@ -9,7 +9,7 @@ from experiments import config as configuration
 from experiments import sort_numbers
 from experiments.config import Config, ConfigError, resolve, split_specs
 from experiments.runs import _OUTSIDE, Run
-from tests.experiments.flags import kept
+from tests.experiments.flags import defined, kept
 
 BASE = ("--operators=odd_even", "--dataset=mnist")
 
@@ -34,7 +34,10 @@ CHANGES = {
     "checkpoint_every": "--checkpoint_every=100",
     "out_dir": "--out_dir=elsewhere",
     "resume": "--resume",
+    "devices": "--devices=1",
+    "distributed": "--distributed=auto",
 }
+OUTSIDE = ("out_dir", "resume", "devices", "distributed")  # no part of what is computed
 
 
 @kept(sort_numbers.FLAGS)
@@ -45,18 +48,13 @@ def settings(*arguments: str):
     return {
         **dataclasses.asdict(config),
         "methods": [method.describe() for method in methods],
-        "out_dir": sort_numbers.FLAGS.out_dir,
-        "resume": sort_numbers.FLAGS.resume,
+        **{name: sort_numbers.FLAGS[name].value for name in OUTSIDE},
     }
 
 
 def test_every_flag_is_walked():
-    defined = sort_numbers.FLAGS.flags_by_module_dict()["experiments.sort_numbers"]
-    assert {flag.name for flag in defined} == set(CHANGES)
-    assert {field.name for field in dataclasses.fields(Config)} == set(CHANGES) - {
-        "out_dir",
-        "resume",
-    }
+    assert defined(sort_numbers.FLAGS) == set(CHANGES)
+    assert {field.name for field in dataclasses.fields(Config)} == set(CHANGES) - set(OUTSIDE)
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -178,6 +176,9 @@ NONSENSE = [
     "--steps_per_dispatch=51",
     "--checkpoint_every=501",
     "--download",
+    "--devices=0",
+    "--devices=many",
+    "--distributed=localhost",
     "--no_such_flag",
     "extra",
 ]

@@ -16,7 +16,7 @@ from arlsort.reasoner import checkpoint
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from experiments import storage, train_reasoner
 from experiments.command_line import Stop
-from tests.experiments.flags import kept
+from tests.experiments.flags import defined, kept
 
 TINY = (
     "--lengths=2,3",
@@ -45,7 +45,7 @@ class _StopAfter(Stop):
     """Asks to stop once a number of steps has been looked at."""
 
     def __init__(self, steps: int):
-        self._left = 2 * steps  # the loop looks twice a step
+        self._left = steps
 
     @property
     def requested(self) -> bool:
@@ -107,6 +107,8 @@ def test_a_run_leaves_a_checkpoint_that_sorts_and_resumes_to_the_same_numbers(
         (["--processor=clrs", "--pair_dtype=bfloat16"], "--pair_dtype: changes nothing with"),
         (["--pairs_per_pass=0"], "--pairs_per_pass: got 0"),
         (["--resume"], "--resume: say which --out_dir"),
+        (["--devices=0"], "--devices: received 0"),
+        (["--distributed=localhost"], "--distributed: received 'localhost'"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
@@ -137,6 +139,16 @@ def test_every_setting_is_a_flag_that_reaches_the_configuration():
                 train_reasoner.SCRIPT.parse(["train_reasoner.py", f"--{field.name}={text}"])
                 value = getattr(train_reasoner.configs()[index], field.name)
             assert value != default, field.name
+
+
+def test_the_other_flags_are_those_tested_here_and_with_the_devices():
+    settings = {
+        field.name for cls in (ReasonerConfig, TrainingConfig) for field in dataclasses.fields(cls)
+    }
+    assert defined(train_reasoner.FLAGS) - settings == {
+        *("log_every", "save_every", "evaluation_lists", "out_dir", "resume"),
+        *("devices", "distributed"),
+    }
 
 
 def test_help_explains():
