@@ -12,7 +12,6 @@ docs/devices.md has more.
 """
 
 import dataclasses
-import functools
 import os
 import sys
 import time
@@ -29,7 +28,7 @@ from absl import flags, logging
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from arlsort.reasoner import checkpoint, inference, training
+from arlsort.reasoner import checkpoint, evaluation, training
 from arlsort.reasoner.config import (
     ALGORITHMS,
     NOISES,
@@ -47,8 +46,6 @@ from experiments.results import git_commit, machine
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
 DEFAULT_FOLDER = Path("runs/train_reasoner")
-VALID_AT = 0.95  # a length counts as validated when this share of lists is in exact order
-MICRO_F1_LISTS = 32  # CLRS's own number of test samples
 
 _NETWORK, _TRAINING = ReasonerConfig(), TrainingConfig()
 
@@ -85,7 +82,7 @@ define.integer(
 define.integer("seed", _TRAINING.seed, "Of parameters and data.")
 define.integer("log_every", 50, "Steps between lines of metrics.jsonl.")
 define.integer("save_every", 500, "Steps between checkpoints.")
-define.integer("evaluation_lists", 1000, "Fresh lists for each measured length.")
+define.integer("evaluation_lists", evaluation.LISTS, "Fresh lists for each measured length.")
 define.string("out_dir", None, f"Where to write. (default: a new one in {DEFAULT_FOLDER})")
 define.boolean("resume", False, "Continue the run in --out_dir.")
 devices.define_flags(FLAGS)
@@ -189,7 +186,7 @@ def train(
         disable=not devices.first(),
     ) as bar:
         for done in range(start, config.steps):
-            n = config.lengths[done % len(config.lengths)]
+            n = config.length(done)
             state, metrics = step(state, n)
             now = done + 1
             bar.update()
@@ -215,47 +212,6 @@ def train(
     return state
 
 
-def measure(
-    params: Any, network: ReasonerConfig, config: TrainingConfig, lists: int
-) -> tuple[dict[str, Any], int, float]:
-    """Measures exact order and micro-F1 at every trained length.
-
-    The sharpest spread is the one of three, down from the widest trained on, that gets most lists
-    of the longest length right; other lists than those then measure each length.
-
-    Returns:
-      The scores, the validated length and the sharpest spread.
-    """
-    from arlsort.reasoner import clrs_bridge
-
-    noise = config.noise if config.hints == "perturbed" else None
-    lengths = sorted(set(config.lengths))
-    exact = functools.partial(
-        inference.exact_order, params, config=network, noise=noise, num_lists=lists
-    )
-    choose, report = jax.random.split(jax.random.key(config.seed + 2024))
-    spreads = [config.max_spread / 2**i for i in range(3)] if noise else [1.0]
-    chosen = {spread: float(exact(choose, n=lengths[-1], spread=spread)) for spread in spreads}
-    spread = max(spreads, key=lambda s: chosen[s])
-    order = {n: float(exact(report, n=n, spread=spread)) for n in lengths}
-    micro_f1 = {
-        n: clrs_bridge.micro_f1(
-            params, network, n, noise=noise, spread=spread, num_lists=MICRO_F1_LISTS
-        )
-        for n in lengths
-    }
-    scores = {
-        "exact_order": {str(n): value for n, value in order.items()},
-        "exact_order_lists": lists,
-        "micro_f1": {str(n): value for n, value in micro_f1.items()},
-        "micro_f1_lists": MICRO_F1_LISTS,
-        "exact_order_by_spread": {f"{s:g}": value for s, value in chosen.items()},
-    }
-    failing = [n for n in lengths if order[n] < VALID_AT]
-    good = [n for n in lengths if n < (failing[0] if failing else np.inf)]
-    return scores, max(good, default=1), spread
-
-
 def export(
     state: training.TrainingState,
     network: ReasonerConfig,
@@ -266,21 +222,22 @@ def export(
 ) -> None:
     """Measures the averaged weights and writes them with their card."""
     params = jax.device_get(state.average)
-    scores, validated, spread = measure(params, network, config, lists)
+    measured = evaluation.measure(params, network, config, lists)
     checkpoint.save(
         path,
         params,
         dataclasses.replace(network, processor="factored"),
         config,
-        validated_length=validated,
-        sharpest_spread=spread,
-        scores=scores,
         details={"steps": int(state.step), "commit": git_commit(), "machine": machine(mesh)},
+        **measured._asdict(),
     )
     for name in ("exact_order", "micro_f1"):
-        cells = "  ".join(f"n={n}: {100 * value:.1f}" for n, value in scores[name].items())
-        print(f"{name:12} {cells}")
-    print(f"validated to n = {validated}, sharpest spread {spread:g}\n{path}")
+        found = measured.scores[name]
+        print(f"{name:12} {'  '.join(f'n={n}: {100 * value:.1f}' for n, value in found.items())}")
+    print(
+        f"validated to n = {measured.validated_length}, sharpest spread "
+        f"{measured.sharpest_spread:g}\n{path}"
+    )
 
 
 def main() -> None:

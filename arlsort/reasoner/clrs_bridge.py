@@ -91,7 +91,7 @@ def batches(algorithm: str, training: TrainingConfig, start: int = 0) -> Iterato
     stop = threading.Event()
 
     def make(step: int) -> Batch:
-        n = training.lengths[step % len(training.lengths)]
+        n = training.length(step)
         seed = int(np.random.SeedSequence([training.seed, step]).generate_state(1)[0])
         _, data = feedback(algorithm, n, training.lists(n), seed)
         return to_batch(data, algorithm_spec(algorithm).num_hints(n))

@@ -234,6 +234,10 @@ class TrainingConfig:
                 "positive"
             )
 
+    def length(self, step: int) -> int:
+        """Length of the lists of a step, counted from 0."""
+        return self.lengths[step % len(self.lengths)]
+
     def lists(self, n: int) -> int:
         """Number of lists of length ``n`` in a step."""
         return max(1, min(self.batch_size, self.pairs_per_batch // (n * n)))

@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from arlsort.reasoner import training
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
+from arlsort.reasoner.gradients import gradients as batch_gradients
 from arlsort.reasoner.hints import sample_batch
 from experiments import data, devices, supervision
 from experiments.checkpoints import Checkpoints
@@ -77,7 +78,7 @@ def test_gradients_and_metrics_of_the_reasoner_are_the_same(hints, lists):
     if hints == "clrs":
         batch = batch._replace(lengths=jnp.arange(lists) % 4 + 2)  # lists of several lengths
     params = training.init(config, settings).params
-    gradients = jax.jit(training.gradients, static_argnums=(3, 4, 5))
+    gradients = jax.jit(batch_gradients, static_argnums=(3, 4, 5))
     one, eight = (
         gradients(params, jax.random.key(1), batch, config, settings, mesh)
         for mesh in (None, devices.choose_mesh(8))

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from arlsort.reasoner import checkpoint, clrs_bridge, losses, network, training
+from arlsort.reasoner import checkpoint, clrs_bridge, losses, network
 from arlsort.reasoner.config import ALGORITHMS, ReasonerConfig, TrainingConfig
+from arlsort.reasoner.gradients import loss_and_metrics
 
 HIDDEN = 16
 TOLERANCE = 1e-5
@@ -80,7 +81,7 @@ def test_training_loss_and_gradients_equal_clrs(case):
     batch, settings = clrs_bridge.to_batch(feedback), TrainingConfig(hints="clrs")
     (ours, _), grads = jax.jit(
         jax.value_and_grad(
-            lambda params: training.loss_and_metrics(params, key, batch, config, settings),
+            lambda params: loss_and_metrics(params, key, batch, config, settings),
             has_aux=True,
         )
     )(model.params)

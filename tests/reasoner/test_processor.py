@@ -12,6 +12,7 @@ from jax.test_util import check_grads
 
 from arlsort.reasoner import clrs_bridge, training
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
+from arlsort.reasoner.gradients import gradients as batch_gradients
 from arlsort.reasoner.hints import sample_batch
 from arlsort.reasoner.processor import max_of_sums, max_over_senders
 
@@ -28,7 +29,7 @@ def gradients():
     @functools.cache
     def compute(**options):
         settings = dataclasses.replace(WHOLE, **options)
-        return jax.jit(lambda p: training.gradients(p, None, batch, NETWORK, settings))(params)
+        return jax.jit(lambda p: batch_gradients(p, None, batch, NETWORK, settings))(params)
 
     return compute
 
@@ -62,7 +63,7 @@ def test_parts_and_remat_keep_the_noise_and_the_last_step_of_every_list():
     def compute(**options):
         settings = dataclasses.replace(WHOLE, hints="clrs", **options)
         key = jax.random.key(2)
-        return jax.jit(lambda p: training.gradients(p, key, batch, network, settings))(params)
+        return jax.jit(lambda p: batch_gradients(p, key, batch, network, settings))(params)
 
     whole, parts = compute(), compute(pairs_per_pass=32, remat="all")
     assert _distance(parts[0], whole[0]) < 1e-5

@@ -3,6 +3,8 @@
 
 import dataclasses
 import itertools
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from arlsort.reasoner import clrs_bridge, training
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from arlsort.reasoner.hints import sample_batch
+from tests import base_install
 
 CONFIG = ReasonerConfig(hidden_size=16)
 TRAINING = TrainingConfig(lengths=(3,), steps=150, learning_rate=5e-3, max_spread=20)
@@ -65,6 +68,32 @@ def test_clean_batches_of_clrs_train_and_repeat():
     state = training.init(network, config)
     state, metrics = training.make_clrs_step(network, config)(state, first[0])
     assert np.isfinite(metrics["loss"]) and state.step == 1
+
+
+def test_the_base_install_trains_a_reasoner_from_scratch():
+    done = subprocess.run(
+        [sys.executable, base_install.__file__], capture_output=True, text=True, check=True
+    )
+    assert "with the base install alone" in done.stdout
+
+
+def test_training_goes_on_from_a_state_and_is_watched():
+    settings = dataclasses.replace(TRAINING, steps=5)
+    losses = []
+    whole = training.train(CONFIG, settings, watch=lambda _, m: losses.append(float(m["loss"])))
+    assert len(losses) == 5 and np.isfinite(losses).all()
+
+    kept = []
+    training.train(CONFIG, settings, watch=lambda s, _: kept.append(jax.device_get(s)))
+    rest = []
+    ended = training.train(CONFIG, settings, state=kept[2], watch=lambda _, m: rest.append(m))
+    assert [float(metrics["loss"]) for metrics in rest] == losses[3:]
+    jax.tree.map(np.testing.assert_array_equal, dict(whole.average), dict(ended.average))
+
+
+def test_training_by_itself_needs_perturbed_hints():
+    with pytest.raises(ValueError, match="hints='clrs', must be 'perturbed'"):
+        training.train(CONFIG, dataclasses.replace(TRAINING, hints="clrs"))
 
 
 def test_an_error_of_the_sampler_reaches_who_asks_for_the_batch():
