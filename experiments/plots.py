@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments.growth import MEASURES, exponents, terms
+
 
 def curves(report: dict[str, Any], path: Path) -> Path:
     """Draws validation EM and EW and the training loss over steps: mean and range over seeds."""
@@ -56,6 +58,35 @@ def permutations(report: dict[str, Any], path: Path) -> Path:
     for ax in axes[:, 0]:
         ax.set_ylabel("position")
     figure.colorbar(picture, ax=axes, shrink=0.5, label="weight")
+    return _save(figure, path)
+
+
+def growth(report: dict[str, Any], path: Path) -> Path:
+    """Draws time and memory over the length of the list, with the terms of the theory beside them.
+
+    Args:
+      report: What `experiments.growth` found, by measure.
+      path: Where to write.
+    """
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    fitted = exponents(report)
+    lengths = sorted({point["n"] for points in report.values() for point in points})
+    units = {"seconds": (1, "seconds"), "bytes": (1e6, "megabytes")}
+    for axis, (of, (unit, name)) in zip(figure.subplots(1, 2), units.items(), strict=True):
+        for measure, points in report.items():
+            slope = f": n^{fitted[measure][of]:.2f}" if measure in fitted else ""
+            ns, values = [p["n"] for p in points], [p[of] / unit for p in points]
+            axis.loglog(ns, values, "o-", label=MEASURES[measure] + slope)
+        last = max((p for points in report.values() for p in points), key=lambda p: (p["n"], p[of]))
+        for label, style in zip(terms(2, of), ("k:", "k--"), strict=True):
+            curve = np.array([terms(n, of)[label] for n in lengths], float)
+            axis.loglog(
+                lengths, curve / curve[-1] * last[of] / unit, style, alpha=0.4, label=f"∝ {label}"
+            )
+        axis.set(xlabel="n", ylabel=name, xticks=lengths, xticklabels=lengths)
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
     return _save(figure, path)
 
 

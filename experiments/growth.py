@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How time and memory of the reasoner grow with the length of the list.
+
+A step of the processor costs n² h² for its products on pairs and n³ t for its triplets, with h the
+hidden size and t the triplet features, and insertion sort takes n - 1 steps: time should grow with
+an exponent from 3, where products rule, to 4, where triplets do. What the backward pass keeps grows
+likewise; a prediction keeps one step, so its memory grows with n² and n³ alone.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from arlsort.operators.learned import LearnedSort
+from arlsort.reasoner import training
+from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
+
+LONG = 5.0  # seconds of a run that is not repeated
+MEASURES = {  # of a report, and what they are called in a figure
+    "forward": "learned sort, P",
+    "backward": "learned sort, P and its gradient",
+    "training": "training step, one list",
+}
+
+
+def sorting(lengths: Sequence[int], repeats: int) -> dict[str, list[dict[str, float]]]:
+    """P of one list with the shipped weights, forward, and forward and backward."""
+    operator = LearnedSort(allow_extrapolation=True)
+    found: dict[str, list[dict[str, float]]] = {"forward": [], "backward": []}
+    for n in lengths:
+        keys = jax.random.split(jax.random.key(n))
+        x, mix = jax.random.normal(keys[0], (1, n)), jax.random.normal(keys[1], (1, n, n))
+
+        def total(x: jax.Array, mix: jax.Array = mix) -> jax.Array:
+            return jnp.sum(operator.permutation(x) * mix)
+
+        for name, function in (("forward", total), ("backward", jax.grad(total))):
+            found[name].append({"n": n, **_measured(jax.jit(function), (x,), repeats)})
+    return found
+
+
+def learning(lengths: Sequence[int], repeats: int) -> list[dict[str, float]]:
+    """A training step on one list, with the settings of the shipped checkpoints."""
+    config, found = ReasonerConfig(), []
+    for n in lengths:
+        settings = TrainingConfig(lengths=(n,), batch_size=1)
+        step = training.make_perturbed_step(config, settings)
+        state = training.init(config, settings)
+        once = jax.jit(lambda state, step=step, n=n: step(state, n))  # keeps the state
+        found.append({"n": n, **_measured(once, (state,), repeats)})
+    return found
+
+
+def _measured(function: Any, arguments: tuple, repeats: int) -> dict[str, float]:
+    """Median seconds of a compiled function, and the bytes it works in."""
+    compiled = function.lower(*arguments).compile()
+    seconds: list[float] = []
+    for i in range(repeats + 1):
+        start = time.perf_counter()
+        jax.block_until_ready(compiled(*arguments))
+        seconds.append(time.perf_counter() - start)
+        if i == 0 and seconds[0] > LONG:
+            break
+    # The first run is the one in which memory is new to the process.
+    median = statistics.median(seconds[1:] or seconds)
+    return {"seconds": median, "bytes": compiled.memory_analysis().temp_size_in_bytes}
+
+
+def exponent(points: Sequence[dict[str, float]], of: str) -> float:
+    """Least-squares slope of log of a measure over log n, on the upper half of the lengths."""
+    upper = _upper(points)
+    xs = [math.log(point["n"]) for point in upper]
+    ys = [math.log(point[of]) for point in upper]
+    x, y = statistics.fmean(xs), statistics.fmean(ys)
+    above = sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True))
+    return above / sum((a - x) ** 2 for a in xs)
+
+
+def _upper(points: Sequence[dict[str, float]]) -> Sequence[dict[str, float]]:
+    return points[len(points) // 2 :] if len(points) > 3 else points
+
+
+def exponents(report: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The fitted exponents of time and memory of each measure with two lengths or more."""
+    return {
+        name: {of: exponent(points, of) for of in ("seconds", "bytes")}
+        for name, points in report.items()
+        if len(points) > 1
+    }
+
+
+def terms(n: int, of: str) -> dict[str, float]:
+    """The two terms of the theory, for the shipped network: multiplications, or numbers kept."""
+    config = ReasonerConfig()
+    h, t = config.hidden_size, config.nb_triplet_fts
+    wide = h * h if of == "seconds" else h
+    return {"n² h² (n - 1)": n**2 * wide * (n - 1), "n³ t (n - 1)": n**3 * t * (n - 1)}
+
+
+def table(report: dict[str, Any]) -> str:
+    """The exponents, as Markdown."""
+    lines = [
+        "| what | n | time grows with | memory grows with |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, fitted in exponents(report).items():
+        upper = _upper(report[name])
+        lines.append(
+            f"| {MEASURES[name]} | {upper[0]['n']} to {upper[-1]['n']} "
+            f"| n^{fitted['seconds']:.2f} | n^{fitted['bytes']:.2f} |"
+        )
+    return "\n".join(lines)
