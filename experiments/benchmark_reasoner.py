@@ -2,12 +2,14 @@
 """Times the reasoner beside `clrs.models.BaselineModel`, and the learned sort beside its rivals.
 
   python experiments/benchmark_reasoner.py
-  python experiments/benchmark_reasoner.py --cases=insertion_sort:16 --hidden_size=64 --batch_size=8
+  python experiments/benchmark_reasoner.py --cases=insertion_sort:16 --growth= --learning=
 
 Everything runs in one process, the programs of a comparison in turn, and what is printed are
-medians and ratios. Writes what was measured to `--out`. Nothing else should run on the machine.
+medians and ratios. Writes what was measured to `--out`, and a figure of how time and memory grow
+beside it. Nothing else should run on the machine; all of it takes half an hour on two cores.
 """
 
+import dataclasses
 import os
 import statistics
 import sys
@@ -22,16 +24,20 @@ if __package__ in (None, ""):  # run as a file: its folder would stand for the r
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import optax
 from absl import flags, logging
 
 from arlsort.operators import registry
 from arlsort.operators.learned import LearnedSort
 from arlsort.reasoner import checkpoint, network, training
-from arlsort.reasoner.config import ALGORITHMS, ReasonerConfig, TrainingConfig
+from arlsort.reasoner.config import ALGORITHMS, PAIR_DTYPES, REMATS, ReasonerConfig, TrainingConfig
+from arlsort.reasoner.gradients import gradients
+from arlsort.reasoner.hints import Batch, sample_batch
 from arlsort.reasoner.traces import trace
-from experiments import storage
+from experiments import growth, plots, storage
 from experiments.command_line import FlagError, Script, definers
-from experiments.models import HIDDEN, linear, number_reader
+from experiments.models import dense_layers, number_reader
+from experiments.report import speed_table
 from experiments.results import git_commit, machine
 
 RESULT = Path("runs/benchmark_reasoner.json")
@@ -45,8 +51,13 @@ define = definers(FLAGS)
 define.list("cases", ["insertion_sort:16", "bubble_sort:8", "quicksort:8"], "algorithm:length, ...")
 define.integer("hidden_size", 128, "Width of the reasoner's features.")
 define.integer("batch_size", 32, "Lists in a step of the reasoner.")
+define.list("samplers", list(ALGORITHMS), "Algorithms whose samplers are timed.")
+define.integer("sampler_length", 16, "Length of the lists they draw.")
 define.list("learned_lengths", ["5", "15"], "Lengths at which the learned sort is timed.")
 define.integer("learned_batch", 100, "Lists the learned sort is timed with.")
+define.list("growth", [str(2**i) for i in range(2, 9)], "Lengths of the learned sort's growth.")
+define.list("learning", [str(2**i) for i in range(2, 7)], "Lengths of a training step's growth.")
+define.list("long", ["bubble_sort:64"], "algorithm:length whose training must fit in memory.")
 define.integer("repeats", 9, "Timed runs of each program.")
 define.string("out", str(RESULT), "Where to write.")
 
@@ -100,12 +111,14 @@ def reasoner_case(
         return metrics["loss"]
 
     params = jax.tree.map(jnp.copy, state.params)
+    products = products_alone(batch, hidden_size)
     seconds = in_turn(
         {
             "their_step": lambda: model.feedback(key, feedback),
             "our_step": our_step,
             "their_prediction": lambda: model.predict(key, feedback.features),
             "our_prediction": lambda: predict(params),
+            "products": products,
         },
         repeats,
     )
@@ -115,6 +128,69 @@ def reasoner_case(
         "seconds": seconds,
         "their_bytes": their_memory.temp_size_in_bytes,
         "our_bytes": our_memory.temp_size_in_bytes,
+    }
+
+
+def products_alone(batch: Batch, hidden_size: int) -> Callable[[], jax.Array]:
+    """The products on pairs that no exact prediction can do without, three a step, and no more.
+
+    What a prediction takes beyond them is the most that is left to gain.
+    """
+    steps, (lists, n) = batch.hints["pred_h"].shape[0] - 1, batch.keys.shape
+    rows = jax.random.normal(jax.random.key(0), (lists * n * n, hidden_size))
+    layers = jax.random.normal(jax.random.key(1), (3, hidden_size, hidden_size)) / hidden_size
+
+    @jax.jit
+    def run(rows: jax.Array) -> jax.Array:
+        def step(rows: jax.Array, _: None) -> tuple[jax.Array, None]:
+            for layer in layers:
+                rows = rows @ layer
+            return rows, None
+
+        return jax.lax.scan(step, rows, None, length=steps)[0]
+
+    return lambda: run(rows)
+
+
+def long_case(algorithm: str, n: int, hidden_size: int) -> dict[str, Any]:
+    """Memory of a training step on long lists, with each way of keeping less for the gradient.
+
+    The step runs once, with what keeps least.
+    """
+    config = ReasonerConfig(algorithm, hidden_size=hidden_size)
+    found: dict[str, Any] = {"algorithm": algorithm, "n": n, "hints": config.spec.num_hints(n)}
+    for remat in REMATS:
+        settings = TrainingConfig(lengths=(n,), remat=remat)
+        state = training.init(config, settings)
+        step: Any = training.make_perturbed_step(config, settings)
+        compiled = step.lower(state, n).compile()
+        found[remat] = compiled.memory_analysis().temp_size_in_bytes
+    start = time.perf_counter()
+    loss = float(compiled(state)[1]["loss"])
+    seconds = time.perf_counter() - start
+    return found | {"lists": settings.lists(n), "seconds": seconds, "loss": loss}
+
+
+def bfloat16_case(algorithm: str, n: int, hidden_size: int, batch_size: int) -> dict[str, Any]:
+    """How far a training step with pairs in bfloat16 is from one in float32, at initial weights."""
+    config = ReasonerConfig(algorithm, hidden_size=hidden_size)
+    exact = TrainingConfig(lengths=(n,), batch_size=batch_size, pairs_per_batch=batch_size * n * n)
+    batch = sample_batch(jax.random.key(1), algorithm, n, exact)
+    params = training.init(config, exact).params
+
+    def step(settings: TrainingConfig) -> tuple[hk.Params, float]:
+        found = jax.jit(lambda p: gradients(p, None, batch, config, settings))(params)
+        return found[0], float(found[1]["loss"])
+
+    (one, loss), (other, rounded) = (
+        step(dataclasses.replace(exact, pair_dtype=dtype)) for dtype in PAIR_DTYPES
+    )
+    distance = optax.global_norm(jax.tree.map(jnp.subtract, one, other)) / optax.global_norm(one)
+    return {
+        "algorithm": algorithm,
+        "n": n,
+        "loss": abs(rounded - loss) / loss,
+        "gradient": float(distance),
     }
 
 
@@ -149,11 +225,7 @@ def learned_case(n: int, batch_size: int, repeats: int) -> dict[str, Any]:
     height, width = (side // 4 for side in PICTURE[:2])
     features = jax.random.normal(keys[3], (batch_size * n, height * width * CHANNELS[1]))
 
-    def dense(x: jax.Array) -> jax.Array:
-        hidden = jax.nn.relu(linear(HIDDEN, x.shape[-1], "hidden")(x))
-        return linear(1, HIDDEN, "score")(hidden)
-
-    layers: Any = hk.without_apply_rng(hk.transform(dense))
+    layers: Any = hk.without_apply_rng(hk.transform(dense_layers))
     reader = number_reader(CHANNELS)
     dense_params = layers.init(keys[4], features)
     reader_params = reader.init(keys[4], images[:1])
@@ -177,94 +249,99 @@ def learned_case(n: int, batch_size: int, repeats: int) -> dict[str, Any]:
     return {"n": n, "seconds": seconds}
 
 
-def render(report: dict[str, Any]) -> str:
-    """The tables of a report, as Markdown."""
-    config, device = report["config"], report["machine"]
-    lines = [
-        f"Batch {config['batch_size']}, hidden {config['hidden_size']}, float32, "
-        f"{device['device']} with {device['cpus']} cores; medians of {config['repeats']} runs in "
-        "turn, as ratios to `clrs.models.BaselineModel`.",
-        "",
-        "| algorithm | n | training step | prediction | memory of a step | traces a second |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for case, sampler in zip(report["reasoner"], report["sampler"], strict=True):
-        s = case["seconds"]
-        traced = sampler["our_samples_per_second"] / sampler["their_samples_per_second"]
-        lines.append(
-            f"| {case['algorithm']} | {case['n']} "
-            f"| {s['their_step'] / s['our_step']:.1f} times as fast "
-            f"| {s['their_prediction'] / s['our_prediction']:.1f} times as fast "
-            f"| {case['our_bytes'] / case['their_bytes']:.2f} of theirs "
-            f"| {traced:,.0f} times as many |"
-        )
-    lines += [
-        "",
-        f"The learned sort with its shipped weights, P forward and backward, batch "
-        f"{config['learned_batch']}, in units of",
-        "",
-        f"| n | the CNN's dense layers | the CNN's training step | the `{RIVAL}` network |",
-        "| --- | --- | --- | --- |",
-    ]
-    for case in report["learned"]:
-        s = case["seconds"]
-        ratios = (f"{s['learned'] / s[other]:.2f}" for other in ("dense", "cnn", "rival"))
-        lines.append(f"| {case['n']} | {' | '.join(ratios)} |")
-    return "\n".join(lines)
-
-
 def settings() -> dict[str, Any]:
     """Reads and checks the flags.
 
     Raises:
       FlagError: If one is not allowed.
     """
+    longest = checkpoint.validated_length(None, LearnedSort().algorithm)
+    for name in ("hidden_size", "batch_size", "learned_batch", "repeats"):
+        _within(name, getattr(FLAGS, name), 1)
+    _within("sampler_length", FLAGS.sampler_length, 2)
+    for algorithm in FLAGS.samplers:
+        if algorithm not in ALGORITHMS:
+            allowed = ", ".join(ALGORITHMS)
+            raise FlagError(f"--samplers: received {algorithm!r}, allowed: {allowed}")
+    return {
+        "cases": _cases("cases"),
+        "hidden_size": FLAGS.hidden_size,
+        "batch_size": FLAGS.batch_size,
+        "samplers": FLAGS.samplers,
+        "sampler_length": FLAGS.sampler_length,
+        "learned_lengths": _lengths("learned_lengths", longest),
+        "learned_batch": FLAGS.learned_batch,
+        "growth": _lengths("growth"),
+        "learning": _lengths("learning"),
+        "long": _cases("long"),
+        "repeats": FLAGS.repeats,
+    }
+
+
+def _cases(flag: str) -> list[tuple[str, int]]:
     cases = []
-    for text in FLAGS.cases:
+    for text in getattr(FLAGS, flag):
         algorithm, _, n = text.partition(":")
         if algorithm not in ALGORITHMS or not n.isdigit() or int(n) < 2:
             allowed = f"algorithm:length, of {', '.join(ALGORITHMS)} and 2 or more"
-            raise FlagError(f"--cases: received {text!r}, allowed: {allowed}")
+            raise FlagError(f"--{flag}: received {text!r}, allowed: {allowed}")
         cases.append((algorithm, int(n)))
-    longest = checkpoint.validated_length(None, LearnedSort().algorithm)
-    for text in FLAGS.learned_lengths:
-        if not text.isdigit() or not 2 <= int(text) <= longest:
-            allowed = f"integers from 2 to {longest}, to which the weights are validated"
-            raise FlagError(f"--learned_lengths: received {text!r}, allowed: {allowed}")
-    for name in ("hidden_size", "batch_size", "learned_batch", "repeats"):
-        if getattr(FLAGS, name) < 1:
-            received = getattr(FLAGS, name)
-            raise FlagError(f"--{name}: received {received}, allowed: an integer >= 1")
-    return {
-        "cases": cases,
-        "hidden_size": FLAGS.hidden_size,
-        "batch_size": FLAGS.batch_size,
-        "learned_lengths": [int(text) for text in FLAGS.learned_lengths],
-        "learned_batch": FLAGS.learned_batch,
-        "repeats": FLAGS.repeats,
-    }
+    return cases
+
+
+def _lengths(flag: str, longest: int | None = None) -> list[int]:
+    for text in getattr(FLAGS, flag):
+        if not text.isdigit() or int(text) < 2 or (longest and int(text) > longest):
+            allowed = "integers of at least 2"
+            if longest:
+                allowed = f"integers from 2 to {longest}, to which the weights are validated"
+            raise FlagError(f"--{flag}: received {text!r}, allowed: {allowed}")
+    lengths = [int(text) for text in getattr(FLAGS, flag)]
+    if lengths != sorted(set(lengths)):
+        raise FlagError(f"--{flag}: received {lengths}, allowed: each length once, ascending")
+    return lengths
+
+
+def _within(flag: str, value: int, least: int) -> None:
+    if value < least:
+        raise FlagError(f"--{flag}: received {value}, allowed: an integer >= {least}")
 
 
 def main() -> None:
     """Measures, prints, writes."""
     config = settings()
     size, repeats = config["batch_size"], config["repeats"]
-    report = {
+    report: dict[str, Any] = {
         "config": config,
+        "rival": RIVAL,
         "commit": git_commit(),
         "machine": machine(),
         "reasoner": [
             reasoner_case(algorithm, n, config["hidden_size"], size, repeats)
             for algorithm, n in config["cases"]
         ],
-        "sampler": [sampler_case(algorithm, n, size, repeats) for algorithm, n in config["cases"]],
+        "bfloat16": [
+            bfloat16_case(algorithm, n, config["hidden_size"], size)
+            for algorithm, n in config["cases"]
+        ],
+        "sampler": [
+            sampler_case(algorithm, config["sampler_length"], size, repeats)
+            for algorithm in config["samplers"]
+        ],
         "learned": [
             learned_case(n, config["learned_batch"], repeats) for n in config["learned_lengths"]
         ],
+        "growth": {
+            **growth.sorting(config["growth"], repeats),
+            "training": growth.learning(config["learning"], repeats),
+        },
+        "long": [long_case(algorithm, n, config["hidden_size"]) for algorithm, n in config["long"]],
     }
-    storage.write_json(Path(FLAGS.out), report)
-    table = render(report)
-    print(f"{table}\n\n{FLAGS.out}")
+    out = Path(FLAGS.out)
+    storage.write_json(out, report)
+    print(f"{speed_table(report)}\n\n{out}")
+    if any(report["growth"].values()):
+        print(plots.growth(report["growth"], out.with_suffix(".png")))
 
 
 SCRIPT = Script("benchmark_reasoner", __doc__, FLAGS, main, (ImportError, ValueError))

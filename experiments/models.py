@@ -48,9 +48,13 @@ class NumberReader(hk.Module):
         hidden = images.reshape(-1, *images.shape[-3:])
         for features in self.channels:
             hidden = ConvPool(features)(hidden)
-        hidden = hidden.reshape(hidden.shape[0], -1)
-        hidden = jax.nn.relu(linear(HIDDEN, hidden.shape[-1], "hidden")(hidden))
-        return linear(1, HIDDEN, "score")(hidden).reshape(images.shape[:-3])
+        return dense_layers(hidden.reshape(hidden.shape[0], -1)).reshape(images.shape[:-3])
+
+
+def dense_layers(features: jax.Array) -> jax.Array:
+    """Maps features `[batch, k]` to scores `[batch, 1]`; inside a Haiku function."""
+    hidden = jax.nn.relu(linear(HIDDEN, features.shape[-1], "hidden")(features))
+    return linear(1, HIDDEN, "score")(hidden)
 
 
 def linear(features: int, fan_in: int, name: str) -> hk.Linear:

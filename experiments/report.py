@@ -3,7 +3,9 @@
 
   python experiments/report.py
 
-A comparison enters the README by copying its `results.json` to `experiments/results/`.
+A comparison enters the README by copying its `results.json` to `experiments/results/`, the speed of
+the reasoner by running `experiments/benchmark_reasoner.py` with
+`--out=experiments/results/speed/benchmark_reasoner.json`.
 """
 
 import sys
@@ -13,14 +15,15 @@ from typing import Any
 if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from experiments import storage
+from arlsort.reasoner.config import REMATS
+from experiments import growth, storage
 from experiments.config import PUBLISHED, PUBLISHED_DATASETS
 from experiments.results import METRICS, cell
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 RESULTS = ROOT / "experiments" / "results"
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+SPEED = RESULTS / "speed" / "benchmark_reasoner.json"
 
 TITLES = {
     "digits": "scikit-learn's digits",
@@ -40,11 +43,80 @@ def render(folder: Path = RESULTS) -> str:
     )
 
 
-def replace(text: str, tables: str) -> str:
-    """Puts tables between the markers in a text."""
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
-    return f"{head}{BEGIN}\n{tables}\n{END}{tail}" if tables else f"{head}{BEGIN}\n{END}{tail}"
+def replace(text: str, section: str, tables: str) -> str:
+    """Puts tables between the markers of a section of a text."""
+    begin, end = f"<!-- {section}:begin -->", f"<!-- {section}:end -->"
+    head, rest = text.split(begin)
+    _, tail = rest.split(end)
+    return f"{head}{begin}\n{tables}\n{end}{tail}" if tables else f"{head}{begin}\n{end}{tail}"
+
+
+def updated(text: str) -> str:
+    """The README with all its tables as the result files have them."""
+    text = replace(text, "results", render())
+    return replace(text, "speed", speed_table(storage.read_json(SPEED)))
+
+
+def speed_table(report: dict[str, Any]) -> str:
+    """Renders what `experiments/benchmark_reasoner.py` measured, as Markdown."""
+    config, device = report["config"], report["machine"]
+    lines = [
+        f"Batch {config['batch_size']}, hidden {config['hidden_size']}, float32, "
+        f"{device['device']} with {device['cpus']} cores; medians of {config['repeats']} runs in "
+        "turn, as ratios to `clrs.models.BaselineModel`.",
+        "",
+        "| algorithm | n | training step | memory of a step | prediction | products alone |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for case in report["reasoner"]:
+        s = case["seconds"]
+        lines.append(
+            f"| {case['algorithm']} | {case['n']} "
+            f"| {s['their_step'] / s['our_step']:.1f} times as fast "
+            f"| {case['our_bytes'] / case['their_bytes']:.2f} of theirs "
+            f"| {s['their_prediction'] / s['our_prediction']:.1f} times as fast "
+            f"| {s['their_prediction'] / s['products']:.1f} |"
+        )
+    if report["sampler"]:
+        lines += ["", "Traces a second, beside CLRS's samplers:", ""]
+        lines += ["| algorithm | n | times as many |", "| --- | --- | --- |"]
+    for case in report["sampler"]:
+        traced = case["our_samples_per_second"] / case["their_samples_per_second"]
+        lines.append(f"| {case['algorithm']} | {case['n']} | {traced:,.0f} |")
+    lines += [
+        "",
+        f"The learned sort with its shipped weights, P forward and backward, batch "
+        f"{config['learned_batch']}, in units of",
+        "",
+        f"| n | the CNN's dense layers | the CNN's training step | `{report['rival']}` |",
+        "| --- | --- | --- | --- |",
+    ]
+    for case in report["learned"]:
+        s = case["seconds"]
+        ratios = (f"{s['learned'] / s[other]:.2f}" for other in ("dense", "cnn", "rival"))
+        lines.append(f"| {case['n']} | {' | '.join(ratios)} |")
+    if any(len(points) > 1 for points in report["growth"].values()):
+        lines += [
+            "",
+            "Fitted on the longer half of the lengths:",
+            "",
+            growth.table(report["growth"]),
+        ]
+    for case in report["bfloat16"]:
+        lines += [
+            "",
+            f"With pairs in bfloat16 a step of {case['algorithm']} at n = {case['n']} errs "
+            f"by {100 * case['loss']:.2g} % in the loss and {100 * case['gradient']:.2g} % in the "
+            "gradient, of its norm.",
+        ]
+    for case in report["long"]:
+        sizes = ", ".join(f"{case[remat] / 1e9:.2f} GB with remat={remat}" for remat in REMATS)
+        lines += [
+            "",
+            f"A training step of {case['algorithm']} at n = {case['n']} ({case['hints']:,} hints, "
+            f"lists in a step: {case['lists']}) works in {sizes}.",
+        ]
+    return "\n".join(lines)
 
 
 def _table(name: str, report: dict[str, Any]) -> str:
@@ -90,4 +162,4 @@ def _plain(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(replace(README.read_text(encoding="utf-8"), render()), encoding="utf-8")
+    README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
