@@ -2,6 +2,7 @@
 """The outcome of a comparison: one JSON file, and the table read from it."""
 
 import dataclasses
+import functools
 import importlib.metadata
 import math
 import os
@@ -100,8 +101,12 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@functools.cache
 def git_commit() -> str | None:
-    """Names the commit of this checkout, with `-dirty` if files differ; None outside of git."""
+    """Names the commit of this checkout, with `-dirty` if files differ; None outside of git.
+
+    Found once, when first asked: a script that asks as it begins names the code that it runs.
+    """
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]

@@ -167,6 +167,7 @@ def announce(config: Config, methods: Sequence[Method], mesh: Mesh | None, out_d
             print(f"{name:18} {getattr(config, name)}")
     for method in methods:
         print(f"{'operator':18} {method.spec}: {method.describe()}")
+    print(f"{'commit':18} {results.git_commit()}")
     print(f"{'devices':18} {devices.describe(mesh)}")
     print(f"{'out_dir':18} {out_dir}", flush=True)
 

@@ -251,6 +251,7 @@ def main() -> None:
         for fields in identity.values():
             for name, value in fields.items():
                 print(f"{name:18} {value}")
+        print(f"{'commit':18} {git_commit()}")
         print(f"{'devices':18} {devices.describe(mesh)}")
         print(f"{'out_dir':18} {folder}", flush=True)
     with Stop().on_signals() as stop:

@@ -95,7 +95,7 @@ def test_table_of_methods_is_the_registry():
     assert table["replace"](README) == README, "run: python docs/method_table.py"
 
 
-@pytest.mark.parametrize("marker", ["methods", "results"])
+@pytest.mark.parametrize("marker", ["methods", "results", "speed"])
 def test_generated_tables_are_marked_once(marker):
     assert README.count(f"<!-- {marker}:begin -->") == 1
     assert README.count(f"<!-- {marker}:end -->") == 1

@@ -30,20 +30,9 @@ SORTING = (
 # Neither 8 nor 2 divides 11 lists.
 REASONING = (
     *("--lengths=3", "--hidden_size=4", "--steps=4", "--copies=2", "--batch_size=11"),
-    *("--log_every=1", "--save_every=2", "--sinkhorn_steps=1"),
+    *("--log_every=1", "--save_every=2", "--sinkhorn_steps=1", "--evaluation_lists=2"),
 )
-# Measuring, which is the same on one device, is left out: it imports TensorFlow.
-REASONER = """
-import sys
-from experiments import train_reasoner
-nothing = {"exact_order": {}, "micro_f1": {}}
-train_reasoner.measure = lambda *_: (nothing, 3, 1.0)
-train_reasoner.SCRIPT.run(sys.argv)
-"""
-COMMANDS = {
-    "sort_numbers": (["experiments/sort_numbers.py"], SORTING),
-    "train_reasoner": (["-c", REASONER], REASONING),
-}
+COMMANDS = {"sort_numbers": SORTING, "train_reasoner": REASONING}
 METRICS = {
     "sort_numbers": "runs/neuralsort+stochastic=true/seed_0/metrics.jsonl",
     "train_reasoner": "metrics.jsonl",
@@ -59,9 +48,11 @@ class Started:
     """A script in a process of its own."""
 
     def __init__(self, script: str, folder: Path, *arguments: str, **environment: str):
-        program, settings = COMMANDS[script]
         self._process = subprocess.Popen(
-            [sys.executable, *program, *settings, f"--out_dir={folder}", *arguments],
+            [
+                *(sys.executable, f"experiments/{script}.py"),
+                *(*COMMANDS[script], f"--out_dir={folder}", *arguments),
+            ],
             cwd=ROOT,
             env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
             | {"XLA_FLAGS": FAST}
