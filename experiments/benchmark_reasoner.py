@@ -44,7 +44,7 @@ RESULT = Path("runs/benchmark_reasoner.json")
 PICTURE = (28, 112, 1)  # of a four-digit number
 CHANNELS = (32, 64)  # of the reference network
 RIVAL = "odd_even"
-TRACED_LISTS = 1024  # in one call of the array programs
+TRACED_LISTS = 256  # in one call of the array programs
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
