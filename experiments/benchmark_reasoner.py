@@ -10,6 +10,7 @@ beside it. Nothing else should run on the machine; all of it takes half an hour 
 """
 
 import dataclasses
+import importlib.util
 import os
 import statistics
 import sys
@@ -256,6 +257,12 @@ def settings() -> dict[str, Any]:
       FlagError: If one is not allowed.
     """
     longest = checkpoint.validated_length(None, LearnedSort().algorithm)
+    out = Path(FLAGS.out)
+    if out.suffix != ".json" or out.is_dir():
+        raise FlagError(f"--out: received {FLAGS.out}, allowed: a file that ends in .json")
+    out.parent.mkdir(parents=True, exist_ok=True)  # and not after half an hour
+    if FLAGS.cases and importlib.util.find_spec("clrs") is None:
+        raise FlagError('--cases: needs dm-clrs: pip install "arlsort[clrs]"')
     for name in ("hidden_size", "batch_size", "learned_batch", "repeats"):
         _within(name, getattr(FLAGS, name), 1)
     _within("sampler_length", FLAGS.sampler_length, 2)
@@ -282,7 +289,7 @@ def _cases(flag: str) -> list[tuple[str, int]]:
     cases = []
     for text in getattr(FLAGS, flag):
         algorithm, _, n = text.partition(":")
-        if algorithm not in ALGORITHMS or not n.isdigit() or int(n) < 2:
+        if algorithm not in ALGORITHMS or not n.isdecimal() or int(n) < 2:
             allowed = f"algorithm:length, of {', '.join(ALGORITHMS)} and 2 or more"
             raise FlagError(f"--{flag}: received {text!r}, allowed: {allowed}")
         cases.append((algorithm, int(n)))
@@ -291,7 +298,7 @@ def _cases(flag: str) -> list[tuple[str, int]]:
 
 def _lengths(flag: str, longest: int | None = None) -> list[int]:
     for text in getattr(FLAGS, flag):
-        if not text.isdigit() or int(text) < 2 or (longest and int(text) > longest):
+        if not text.isdecimal() or int(text) < 2 or (longest and int(text) > longest):
             allowed = "integers of at least 2"
             if longest:
                 allowed = f"integers from 2 to {longest}, to which the weights are validated"
@@ -344,7 +351,7 @@ def main() -> None:
         print(plots.growth(report["growth"], out.with_suffix(".png")))
 
 
-SCRIPT = Script("benchmark_reasoner", __doc__, FLAGS, main, (ImportError, ValueError))
+SCRIPT = Script("benchmark_reasoner", __doc__, FLAGS, main, (ImportError, OSError, ValueError))
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow comes with dm-clrs

@@ -78,7 +78,8 @@ class Script:
         except self.errors as error:
             self._end(error)
         except (Interrupted, KeyboardInterrupt):
-            print(f"{self.name}: interrupted; --resume continues", file=sys.stderr)
+            hint = "; --resume continues" if "resume" in self.flags else ""
+            print(f"{self.name}: interrupted{hint}", file=sys.stderr)
             sys.exit(130)
 
     def _end(self, error: object) -> None:

@@ -160,6 +160,11 @@ def first() -> bool:
     return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
+def settings(values: flags.FlagValues) -> dict[str, Any]:
+    """All flags of a script but the one in which the processes differ."""
+    return {name: values[name].value for name in sorted(values) if name != "distributed"}
+
+
 def decide(find: Callable[[], str], settings: Any) -> str:
     """What the first process finds, e.g. the folder to write to, in all of them.
 

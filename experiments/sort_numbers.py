@@ -12,7 +12,6 @@ Each batch is shared among --devices; docs/devices.md has more. An interrupted r
 --resume, to the numbers it would have had.
 """
 
-import dataclasses
 import os
 import sys
 import time
@@ -91,7 +90,7 @@ def main() -> None:
     mesh = devices.choose_mesh(FLAGS.devices, config.batch_size)
     out_dir = Path(
         devices.decide(
-            lambda: str(choose_out_dir(FLAGS.out_dir, FLAGS.resume)), dataclasses.asdict(config)
+            lambda: str(choose_out_dir(FLAGS.out_dir, FLAGS.resume)), devices.settings(FLAGS)
         )
     )
     if devices.first():

@@ -12,6 +12,7 @@ docs/devices.md has more.
 """
 
 import dataclasses
+import importlib.util
 import os
 import sys
 import time
@@ -87,7 +88,8 @@ define.string("out_dir", None, f"Where to write. (default: a new one in {DEFAULT
 define.boolean("resume", False, "Continue the run in --out_dir.")
 devices.define_flags(FLAGS)
 
-FREE_TO_CHANGE = ("remat", "pairs_per_pass")  # of a run that is resumed: they change no number
+# Of a run that is resumed: but for rounding they change no number.
+FREE_TO_CHANGE = ("remat", "pairs_per_pass")
 PERTURBED_ONLY = ("noise", "copies", "min_spread", "max_spread")
 
 
@@ -111,6 +113,9 @@ def configs() -> tuple[ReasonerConfig, TrainingConfig]:
         if value < 1:
             raise FlagError(f"--{name}: received {value}, allowed: an integer >= 1")
 
+    for name in ("hints", "processor"):
+        if getattr(FLAGS, name) == "clrs" and importlib.util.find_spec("clrs") is None:
+            raise FlagError(f'--{name}: clrs needs dm-clrs: pip install "arlsort[clrs]"')
     if FLAGS.processor == "clrs" and FLAGS.pair_dtype != _TRAINING.pair_dtype:
         raise FlagError("--pair_dtype: changes nothing with --processor=clrs")
 
@@ -246,7 +251,7 @@ def main() -> None:
     network, config = configs()
     mesh = devices.choose_mesh(FLAGS.devices)
     identity = {"reasoner": dataclasses.asdict(network), "training": dataclasses.asdict(config)}
-    folder = Path(devices.decide(lambda: str(choose_out_dir(identity)), identity))
+    folder = Path(devices.decide(lambda: str(choose_out_dir(identity)), devices.settings(FLAGS)))
     if devices.first():
         for fields in identity.values():
             for name, value in fields.items():

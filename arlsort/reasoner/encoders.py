@@ -100,9 +100,9 @@ class Encoders:
                 Affine(hidden_size, name=f"algo_0_{name}_enc_linear").weights(size)
                 for name, size in sizes.items()
             ]
-            vectors = [w for w, _ in linears]
-            bias = sum((b for _, b in linears), jnp.zeros(hidden_size))
-            return Basis(jnp.concatenate([jnp.zeros((0, hidden_size)), *vectors]), bias)
+            vectors = [jnp.zeros((0, hidden_size), jnp.float32), *(w for w, _ in linears)]
+            biases = [jnp.zeros(hidden_size, jnp.float32), *(b for _, b in linears)]
+            return Basis(jnp.concatenate(vectors), functools.reduce(jnp.add, biases))
 
         self._spec = spec
         self.nodes = basis(dict.fromkeys(("pos", "key", *spec.masks), 1))

@@ -26,6 +26,7 @@ def run(*arguments):
         (["--long=heapsort"], "--long: received 'heapsort', allowed: algorithm:length"),
         (["--samplers=bogosort"], "--samplers: received 'bogosort', allowed: insertion_sort"),
         (["--sampler_length=1"], "--sampler_length: received 1, allowed: an integer >= 2"),
+        (["--out=speed.png"], "--out: received speed.png, allowed: a file that ends in .json"),
         (["--repeats=0"], "--repeats: received 0, allowed: an integer >= 1"),
     ],
 )
@@ -74,13 +75,14 @@ def test_the_table_has_ratios_of_what_was_measured():
         "| quicksort | 8 | 3.0 times as fast | 0.25 of theirs | 2.0 times as fast | 8.0 |",
         "| quicksort | 8 | 60 |",
         "| 5 | 2.00 | 0.25 | 0.50 |",
-        "| learned sort, P | 8 to 16 | n^3.00 | n^2.00 |",
+        "| learned sort, P | 8 to 16 | n^3.00 | n^3 to n^4 | n^2.00 | n^2 |",
         "errs by 0.1 % in the loss and 2 % in the gradient",
         "(2,017 hints, lists in a step: 1) works in 9.00 GB with remat=none",
     ):
         assert line in table, line
 
 
+@pytest.mark.slow
 @pytest.mark.peers
 def test_everything_is_measured_and_written(tmp_path, capsys):
     out = tmp_path / "speed.json"

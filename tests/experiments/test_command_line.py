@@ -53,12 +53,16 @@ def test_other_errors_are_not_hidden():
         script(raising(ZeroDivisionError()), (OSError,)).run(["sorter.py"])
 
 
+@pytest.mark.parametrize("resumes, said", [(True, "; --resume continues"), (False, "")])
 @pytest.mark.parametrize("error", [Interrupted(), KeyboardInterrupt()])
-def test_an_interruption_says_how_to_go_on(error, capsys):
+def test_an_interruption_says_how_to_go_on_if_it_can(error, resumes, said, capsys):
+    one = script(raising(error))
+    if resumes:
+        definers(one.flags).boolean("resume", False, "Go on.")
     with pytest.raises(SystemExit) as ended:
-        script(raising(error)).run(["sorter.py"])
+        one.run(["sorter.py"])
     assert ended.value.code == 130
-    assert capsys.readouterr().err == "sorter: interrupted; --resume continues\n"
+    assert capsys.readouterr().err == f"sorter: interrupted{said}\n"
 
 
 def test_help_begins_with_what_the_script_does(capsys):

@@ -154,3 +154,14 @@ def test_log_pointers_are_finite_in_half_precision():
 def test_bad_hyperparameters_are_named(field, value):
     with pytest.raises(ValueError, match=field):
         LearnedSort(**{field: value})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_short_floats_are_sorted_where_long_ones_are_allowed(dtype):
+    with jax.enable_x64(True):
+        x = jnp.array([0.3, 0.1, 0.2, 0.5], dtype)
+        values = LearnedSort(temperature=0.0).sort(x)
+        gradient = jax.grad(lambda x: LearnedSort().sort(x)[0])(x)
+    assert values.dtype == gradient.dtype == x.dtype
+    np.testing.assert_allclose(np.float64(values), [0.1, 0.2, 0.3, 0.5], atol=2e-2)
+    assert jnp.isfinite(gradient).all()

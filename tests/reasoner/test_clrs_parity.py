@@ -43,6 +43,20 @@ def _predict(config, params, batch):
     )
 
 
+def _predict_by_clrs(model, feedback):
+    return jax.jit(
+        lambda params: model.net_fn.apply(
+            params,
+            jax.random.PRNGKey(0),
+            [feedback.features],
+            repred=True,
+            algorithm_index=0,
+            return_hints=True,
+            return_all_outputs=False,
+        )
+    )(model.params)
+
+
 def test_parameter_tree_is_clrs(case):
     config, model, feedback = case
     batch = clrs_bridge.to_batch(feedback)
@@ -54,17 +68,7 @@ def test_parameter_tree_is_clrs(case):
 def test_predictions_equal_clrs(case):
     config, model, feedback = case
     batch = clrs_bridge.to_batch(feedback)
-    outputs, hints = jax.jit(
-        lambda params: model.net_fn.apply(
-            params,
-            jax.random.PRNGKey(0),
-            [feedback.features],
-            repred=True,
-            algorithm_index=0,
-            return_hints=True,
-            return_all_outputs=False,
-        )
-    )(model.params)
+    outputs, hints = _predict_by_clrs(model, feedback)
     ours = _predict(config, model.params, batch)
     np.testing.assert_allclose(ours.pred, outputs["pred"], atol=TOLERANCE, rtol=TOLERANCE)
     np.testing.assert_allclose(ours.pred_mask, outputs["pred_mask"], atol=TOLERANCE)
@@ -72,6 +76,17 @@ def test_predictions_equal_clrs(case):
         assert set(ours.hints) == set(hint)
         for name, logits in ours.hints.items():
             np.testing.assert_allclose(logits[step], hint[name], atol=TOLERANCE, err_msg=name)
+
+
+def test_predictions_on_long_lists_equal_clrs():
+    # Long enough for another way through the triplets' maximum.
+    spec, feedback = clrs_bridge.feedback("insertion_sort", n=17, batch_size=2, seed=0)
+    config = ReasonerConfig("insertion_sort", hidden_size=8)
+    model = clrs_bridge.baseline_model(spec, feedback, config)
+    outputs, _ = _predict_by_clrs(model, feedback)
+    ours = _predict(config, model.params, clrs_bridge.to_batch(feedback))
+    np.testing.assert_allclose(ours.pred, outputs["pred"], atol=TOLERANCE, rtol=TOLERANCE)
+    np.testing.assert_allclose(ours.pred_mask, outputs["pred_mask"], atol=TOLERANCE)
 
 
 def test_training_loss_and_gradients_equal_clrs(case):

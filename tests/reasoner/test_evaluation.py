@@ -36,6 +36,20 @@ def test_micro_f1_is_that_of_clrs(share_of_noise):
     assert (theirs == 1) == (share_of_noise < 0.5)
 
 
+def test_scores_do_not_depend_on_the_parts(monkeypatch):
+    model = checkpoint.shipped("insertion_sort")
+
+    def score():
+        evaluation.score.clear_cache()
+        arguments = (model.params, jax.random.key(0), model.config, 8, 2.0, "gaussian", 30)
+        return jax.device_get(evaluation.score(*arguments))
+
+    whole = score()
+    monkeypatch.setattr(evaluation, "_PAIRS", 7 * 64)
+    assert score() == whole
+    assert 0 <= whole["exact_order"] < whole["micro_f1"] < 1
+
+
 def test_a_good_reasoner_is_told_from_one_that_cannot_sort():
     good = checkpoint.shipped("insertion_sort")
     settings = TrainingConfig(lengths=(3, 2, 5))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The array programs record what CLRS's samplers record, element for element."""
 
+import itertools
+
 import clrs
 import jax
 import jax.numpy as jnp
@@ -53,6 +55,15 @@ def test_quicksort_has_room_for_its_worst_case():
     t = trace("quicksort", jnp.arange(float(n)))
     assert t.length == algorithm_spec("quicksort").num_hints(n)
     np.testing.assert_array_equal(t.order, np.arange(n))
+
+
+@pytest.mark.parametrize("algorithm", ["quicksort", "heapsort"])
+def test_there_is_room_for_every_order(algorithm):
+    lists = jnp.array(list(itertools.permutations(range(6))), jnp.float32)
+    traces = jax.jit(jax.vmap(lambda keys: trace(algorithm, keys)))(lists)
+    np.testing.assert_array_equal(traces.order, jnp.argsort(lists, axis=-1))
+    room = algorithm_spec(algorithm).num_hints(6)
+    assert traces.hints["pred_h"].shape[1] == room >= traces.length.max() > room - 4
 
 
 def test_output_pointers_equal_clrs():
