@@ -32,7 +32,8 @@ def test_weights_are_stochastic_and_values_within_the_range(name, x):
     if not operator.hard:
         bound = np.finfo(np.float32).max / 2**16  # what an infinity counts as
         x = np.clip(x, -bound, bound)
-        slack = ATOL * np.abs(x).max()
+        # A fifth of a score near the smallest float is taken for zero.
+        slack = ATOL * np.abs(x).max() + N * np.finfo(np.float32).tiny
     assert (x.min() - slack <= values).all()
     assert (values <= x.max() + slack).all()
 
