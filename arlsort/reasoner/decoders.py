@@ -92,11 +92,11 @@ class StateDecoder:
         linears = [Affine(states, name=name) for _ in range(2)]  # in CLRS's order
         self._nodes = linears[0].weights(3 * hidden_size)
         self._graph = encoders.graph.mapped(*linears[1].weights(hidden_size))
-        self._encoders = encoders
+        self._features = encoders.nodes
 
     def __call__(self, step: Step) -> Array:
         """Takes the features of nodes and graph."""
-        nodes = self._encoders.nodes.combine(step.scalars.nodes)
+        nodes = self._features.combine(step.scalars.nodes)
         parts = [max_over_senders(part) for part in (nodes, step.hidden, step.new_hidden)]
         w, b = self._nodes
         return (

@@ -42,7 +42,7 @@ class Basis(NamedTuple):
     vectors: Array
     bias: Array
 
-    def mapped(self, w: Array, b: Array | float = 0.0) -> "Basis":
+    def mapped(self, w: Array, b: Array) -> "Basis":
         """The basis of ``features @ w + b``."""
         return Basis(self.vectors @ w, self.bias @ w + b)
 

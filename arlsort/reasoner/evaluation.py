@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from arlsort.reasoner import inference
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from arlsort.reasoner.readout import MAX_POWER, permutation
+from arlsort.reasoner.traces import predecessors
 
 Array = jax.Array
 
@@ -53,13 +54,10 @@ def micro_f1(log_pred: Array, log_first: Array, order: Array) -> Array:
       >>> print(micro_f1(pred, jnp.array([[0.0, 0.0, 1.0]]), order))
       1.0
     """
-    n = order.shape[-1]
-    elements = jnp.broadcast_to(jnp.arange(n), order.shape)
-    before = jnp.concatenate([order[:, :1], order[:, :-1]], axis=-1)  # the first is its own
-    truth = jnp.sum(jnp.where(order[:, None] == elements[..., None], before[:, None], 0), axis=-1)
+    elements = jnp.broadcast_to(jnp.arange(order.shape[-1]), order.shape)
     first = elements == jnp.argmax(log_first, axis=-1)[:, None]
     found = jnp.where(first, elements, jnp.argmax(log_pred, axis=-1))
-    return jnp.mean(found == truth)
+    return jnp.mean(found == predecessors(order))
 
 
 @functools.partial(jax.jit, static_argnames=("config", "n", "noise", "num_lists"))
