@@ -4,6 +4,7 @@
 import contextlib
 import dataclasses
 import functools
+import importlib.util
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,19 @@ def definers(values: flags.FlagValues) -> SimpleNamespace:
             for kind in KINDS
         }
     )
+
+
+def check_at_least(values: flags.FlagValues, name: str, least: int) -> None:
+    """Refuses an integer flag below a bound, with a FlagError."""
+    value: int = getattr(values, name)
+    if value < least:
+        raise FlagError(f"--{name}: received {value}, allowed: an integer >= {least}")
+
+
+def check_clrs(flag: str) -> None:
+    """Refuses a flag that needs dm-clrs where there is none, with a FlagError."""
+    if importlib.util.find_spec("clrs") is None:
+        raise FlagError(f'--{flag}: needs dm-clrs: pip install "arlsort[clrs]"')
 
 
 @dataclasses.dataclass(frozen=True)

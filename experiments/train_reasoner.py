@@ -12,7 +12,6 @@ docs/devices.md has more.
 """
 
 import dataclasses
-import importlib.util
 import os
 import sys
 import time
@@ -41,7 +40,15 @@ from arlsort.reasoner.config import (
 )
 from experiments import devices, storage
 from experiments.checkpoints import Checkpoints
-from experiments.command_line import FlagError, Interrupted, Script, Stop, definers
+from experiments.command_line import (
+    FlagError,
+    Interrupted,
+    Script,
+    Stop,
+    check_at_least,
+    check_clrs,
+    definers,
+)
 from experiments.results import git_commit, machine
 
 FLAGS = flags.FlagValues()
@@ -109,13 +116,10 @@ def configs() -> tuple[ReasonerConfig, TrainingConfig]:
         if idle:
             raise FlagError(f"--{idle[0]}: changes nothing with --hints=clrs")
     for name in ("log_every", "save_every", "evaluation_lists"):
-        value = getattr(FLAGS, name)
-        if value < 1:
-            raise FlagError(f"--{name}: received {value}, allowed: an integer >= 1")
-
+        check_at_least(FLAGS, name, 1)
     for name in ("hints", "processor"):
-        if getattr(FLAGS, name) == "clrs" and importlib.util.find_spec("clrs") is None:
-            raise FlagError(f'--{name}: clrs needs dm-clrs: pip install "arlsort[clrs]"')
+        if FLAGS[name].value == "clrs":
+            check_clrs(f"{name}=clrs")
     if FLAGS.processor == "clrs" and FLAGS.pair_dtype != _TRAINING.pair_dtype:
         raise FlagError("--pair_dtype: changes nothing with --processor=clrs")
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The flags of a script, and how they were before a test parsed its own."""
+"""The flags of a script: as they were before a test parsed its own, and how they are refused."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import pytest
 from absl import flags
 from absl.testing import flagsaver
 
@@ -22,3 +23,13 @@ def defined(values: flags.FlagValues) -> set[str]:
     """Names the flags that a script defines, not those of absl."""
     modules = values.flags_by_module_dict().items()
     return {flag.name for name, own in modules if name.startswith("experiments.") for flag in own}
+
+
+def refusal(run: Callable[[], None], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a script says, in one line, as it ends with the code of a wrong command line."""
+    with pytest.raises(SystemExit) as ended:
+        run()
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert error.count("\n") == 1
+    return error
