@@ -18,7 +18,6 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from arlsort.operators import base, registry
-from arlsort.permutation import to_ranks
 
 
 def sort(
@@ -102,7 +101,8 @@ def rank(
     """Returns the soft rank of every score, in the score's own position.
 
     The rank is the expected 0-based position, `sum_i i P[i, j] / sum_i P[i, j]`; the division
-    matters only where columns of the permutation do not sum to one (`permutation.to_ranks`).
+    matters only where columns of the permutation do not sum to one (`permutation.to_ranks`). An
+    operator without a permutation has ranks by its own definition.
 
     Args:
       x: Scores of any shape with `axis`, floating.
@@ -115,7 +115,7 @@ def rank(
 
     Raises:
       TypeError: If an argument has the wrong type or dtype.
-      ValueError: As for `permutation`.
+      ValueError: If `axis`, `operator` or the length is not allowed.
 
     Example:
       >>> import arlsort, jax.numpy as jnp
@@ -123,7 +123,8 @@ def rank(
       [2. 0. 1.]
     """
     method, scores, axis = _prepare(x, operator, axis, descending)
-    ranks = to_ranks(_flip(method.permutation(scores), descending, -2))
+    ranks = method.rank(scores)
+    ranks = scores.shape[-1] - 1 - ranks if descending else ranks
     return jnp.moveaxis(ranks, -1, axis)
 
 

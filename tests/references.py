@@ -124,5 +124,8 @@ ORACLES: dict[str, Callable[..., np.ndarray]] = {
     "softsort": softsort,
 }
 
+# Methods without a permutation: one row of scores to (values, ranks).
+VALUE_ORACLES: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {}
+
 # The learned sort has no closed form: its oracle is CLRS's own model, in tests/reasoner.
 WITHOUT_ORACLE = {"learned"}

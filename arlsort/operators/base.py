@@ -8,15 +8,15 @@ how scores become weights.
 
 import dataclasses
 import math
-from collections.abc import Iterable
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from arlsort.permutation import apply, from_order
+from arlsort.permutation import apply, from_order, to_ranks
 
 Class = TypeVar("Class", bound=type)
 
@@ -29,16 +29,25 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 _HEADROOM_BITS = 16
 
 
-class Relaxation(NamedTuple):
-    """The result of an operator.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Relaxation:
+    """The result of an operator; `values, permutation = operator(x)` unpacks the first two.
 
     Attributes:
       values: The softly sorted scores, ascending, `[..., n]`.
       permutation: `[..., n, n]`; the weight of input `j` at ascending position `i`.
+      converged: Booleans `[...]`: whether the weights are those that the method defines, within its
+        tolerance. Always true where there is a closed form; an iteration that met its limit first
+        says False.
     """
 
     values: jax.Array
     permutation: jax.Array
+    converged: jax.Array
+
+    def __iter__(self) -> Iterator[jax.Array]:
+        return iter((self.values, self.permutation))
 
 
 def complaint(argument: str, received: Any, allowed: Any) -> str:
@@ -177,6 +186,11 @@ class Operator:
     def __post_init__(self) -> None:
         check_flag("hard", self.hard)
 
+    @property
+    def needs_key(self) -> bool:
+        """Whether it draws random numbers: its field `key` must then be set before it is called."""
+        return False
+
     def __call__(self, x: jax.Array) -> Relaxation:
         """Sorts scores softly and returns the weights with the values.
 
@@ -228,11 +242,25 @@ class Operator:
             raise ValueError(complaint("rows", f"shape {rows.shape}", allowed))
         return _sort_by(self, keys, rows)
 
+    def rank(self, x: jax.Array) -> jax.Array:
+        """Returns the soft ranks `[..., n]` of scores `[..., n]`, 0-based, at the least cost.
+
+        Raises:
+          TypeError: If `x` is not a floating array.
+          ValueError: If `x` is a scalar or longer than the operator allows, or if the operator has
+            neither weights nor ranks of its own.
+        """
+        return _rank(self, self._check(x, weights=type(self)._rank is Operator._rank))
+
     # What a subclass gives. Scores have n >= 2 and are finite float32 or float64.
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
         """Turns scores `[..., n]` into weights `[..., n, n]`."""
         raise NotImplementedError
+
+    def _solve(self, scores: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Gives weights and whether they converged `[...]`; override if they may not."""
+        return self._permutation(scores), jnp.ones(scores.shape[:-1], bool)
 
     def _apply(self, scores: jax.Array, rows: jax.Array) -> jax.Array:
         """Applies the weights of `scores` to rows `[..., n, d]`; override if P can be avoided."""
@@ -241,6 +269,10 @@ class Operator:
     def _sort(self, scores: jax.Array) -> jax.Array:
         """Gives soft values `[..., n]`; override if P can be avoided."""
         return apply(self._permutation(scores), scores)
+
+    def _rank(self, scores: jax.Array) -> jax.Array:
+        """Gives soft ranks `[..., n]`; override if P can be avoided."""
+        return to_ranks(self._permutation(scores))
 
     def _validate_length(self, n: int) -> None:
         """Raises ValueError if rows of n scores are too long; override to set a limit."""
@@ -255,6 +287,10 @@ class Operator:
                 complaint("operator", f"{type(self).__name__}, which has values only", able)
             )
         scores = check_scores(argument, x)
+        if self.needs_key and getattr(self, "key", None) is None:
+            raise ValueError(
+                complaint("key", f"None for {type(self).__name__} that samples", "a jax.random key")
+            )
         if jnp.ndim(getattr(self, "temperature", 0.0)):
             shape = jnp.shape(self.temperature)  # type: ignore[attr-defined]
             raise ValueError(
@@ -268,9 +304,14 @@ class Operator:
 def _relax(operator: Operator, x: jax.Array) -> Relaxation:
     scores = sanitise(x)
     operator = _in_dtype(operator, scores.dtype)
-    weights = _weights(operator, scores)
+    if x.shape[-1] < 2:
+        weights, converged = _weights(operator, scores), jnp.ones(x.shape[:-1], bool)
+    else:
+        weights, converged = operator._solve(scores)
     values = apply(weights, scores)
-    return Relaxation(_finish_values(operator, x, values), _finish_weights(operator, x, weights))
+    return Relaxation(
+        _finish_values(operator, x, values), _finish_weights(operator, x, weights), converged
+    )
 
 
 @jax.jit
@@ -285,6 +326,17 @@ def _sort(operator: Operator, x: jax.Array) -> jax.Array:
     scores = sanitise(x)
     operator = _in_dtype(operator, scores.dtype)
     return _finish_values(operator, x, scores if x.shape[-1] < 2 else operator._sort(scores))
+
+
+@jax.jit
+def _rank(operator: Operator, x: jax.Array) -> jax.Array:
+    scores = sanitise(x)
+    operator = _in_dtype(operator, scores.dtype)
+    ranks = jnp.zeros_like(scores) if x.shape[-1] < 2 else operator._rank(scores)
+    exact = None
+    if operator.hard:
+        exact = jnp.argsort(jnp.argsort(x, axis=-1), axis=-1).astype(x.dtype)
+    return _finish(jnp.isnan(x).any(axis=-1)[..., None], ranks, exact, x.dtype)
 
 
 @jax.jit

@@ -65,11 +65,15 @@ class NeuralSort(base.Operator):
                     base.complaint(name, "a value with stochastic=False", "stochastic=True")
                 )
 
+    @property
+    def needs_key(self) -> bool:
+        """Whether it draws random numbers."""
+        return self.stochastic
+
     def _permutation(self, scores: jax.Array) -> jax.Array:
         if not self.stochastic:
             return self._relax(scores)
-        if self.key is None:
-            raise ValueError(base.complaint("key", "None with stochastic=True", "a jax.random key"))
+        assert self.key is not None  # checked where the operator is called
         noise = jax.random.gumbel(self.key, (self.num_samples, *scores.shape), scores.dtype)
         return self._relax(scores[None] + noise).mean(axis=0)
 

@@ -36,6 +36,7 @@ class Entry:
         on four-digit numbers.
       variants: Hyperparameters as `parse` reads them, for other ways of computing that the
         conformance tests must see beside the defaults.
+      random: The same for ways of computing that draw random numbers and need a key.
     """
 
     operator: type[base.Operator]
@@ -44,6 +45,7 @@ class Entry:
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     supervision: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     variants: tuple[str, ...] = ()
+    random: tuple[str, ...] = ()
 
     def build(self, **hyperparameters: Any) -> base.Operator:
         """Makes the operator, with its defaults where nothing is given."""
@@ -95,6 +97,7 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             "softmax around the exact formula for the i-th order statistic",
             "Grover et al., ICLR 2019",
             supervision={"temperature": 5.0},  # the default of its reference experiment
+            random=("stochastic=true,num_samples=3",),
         ),
         "softsort": Entry(
             SoftSort,

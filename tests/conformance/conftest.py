@@ -20,17 +20,32 @@ BATCH = 3
 ATOL = 1e-5
 
 
-# Every row with its defaults, and with the variants it names.
-SPECS = tuple(
-    spec
-    for name in registry.names()
-    for spec in (name, *(f"{name}:{variant}" for variant in registry.REGISTRY[name].variants))
-)
+KEY = jax.random.key(0)
+
+
+def _specs(variants: str) -> list[str]:
+    """Every row with its defaults, and with the variants of one kind that it names."""
+    rows = registry.REGISTRY.items()
+    return [
+        f"{name}:{v}" if v else name for name, row in rows for v in ("", *getattr(row, variants))
+    ]
+
+
+def build(spec: str) -> Operator:
+    """An operator from a string, with a key if it needs one."""
+    operator = registry.parse(spec)
+    return dataclasses.replace(operator, key=KEY) if operator.needs_key else operator
+
+
+# With a permutation and without randomness; with values only; and random.
+SPECS = [s for s in _specs("variants") if build(s).has_permutation and not build(s).needs_key]
+VALUE_SPECS = [s for s in _specs("variants") if not build(s).has_permutation]
+RANDOM_SPECS = sorted({s for v in ("variants", "random") for s in _specs(v) if build(s).needs_key})
 
 
 @pytest.fixture(params=SPECS)
 def operator(request) -> Operator:
-    return registry.parse(request.param)
+    return build(request.param)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_a_distant_origin_costs_no_accuracy():
 
 
 def test_a_key_is_needed_for_sampling_and_only_for_that():
-    with pytest.raises(ValueError, match="key: received None with stochastic=True"):
+    with pytest.raises(ValueError, match="key: received None for NeuralSort that samples"):
         NeuralSort(stochastic=True).sort(X)
     with pytest.raises(ValueError, match="key: received a value with stochastic=False"):
         NeuralSort(key=jax.random.key(0))
