@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from arlsort.operators import base
+from arlsort.operators import base, sampling
 
 
 @base.register
 @dataclasses.dataclass(frozen=True)
-class NeuralSort(base.Operator):
+class NeuralSort(sampling.PlackettLuce):
     """A softmax around the exact formula for the i-th largest score.
 
     `P[i, :] = softmax_j(((2 i - n + 1) x[j] - sum_k |x[j] - x[k]|) / temperature)` for ascending
@@ -21,16 +21,12 @@ class NeuralSort(base.Operator):
     factor is `n + 1 - 2 i`.) Rows sum to one and peak at different inputs; columns need not sum to
     one.
 
-    With `stochastic=True` the scores are the log-weights of a Plackett-Luce distribution over
-    orders: unit Gumbel noise is added to them, in their own unit and whatever the temperature, and
-    P is the mean over `num_samples` draws. Every row of a batch has its own noise.
+    With `stochastic=True` it is the mean over orders drawn from a Plackett-Luce distribution whose
+    log-weights are the scores (`sampling.PlackettLuce`).
 
     Attributes:
       temperature: The paper's τ, in the unit of the scores; > 0.
-      stochastic: Whether to sample.
-      num_samples: The number of draws; only with `stochastic`.
-      key: A `jax.random` key; needed when sampling, and a leaf like the temperature: pass a new one
-        with `dataclasses.replace(operator, key=key)`.
+      stochastic, num_samples, key: As in `sampling.PlackettLuce`.
 
     Raises:
       ValueError: If a hyperparameter is out of range, if `key` or `num_samples` is given without
@@ -47,35 +43,10 @@ class NeuralSort(base.Operator):
     """
 
     temperature: ArrayLike = 1.0
-    stochastic: bool = dataclasses.field(default=False, metadata=base.STATIC)
-    num_samples: int = dataclasses.field(default=1, metadata=base.STATIC)
-    key: jax.Array | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         base.check_positive("temperature", self.temperature)
-        if type(self.num_samples) is not int:
-            raise TypeError(base.complaint("num_samples", repr(self.num_samples), "an int >= 1"))
-        if self.num_samples < 1:
-            raise ValueError(base.complaint("num_samples", self.num_samples, "an int >= 1"))
-        idle = {"key": self.key is not None, "num_samples": self.num_samples > 1}
-        for name, given in idle.items():
-            if given and not self.stochastic:
-                raise ValueError(
-                    base.complaint(name, "a value with stochastic=False", "stochastic=True")
-                )
-
-    @property
-    def needs_key(self) -> bool:
-        """Whether it draws random numbers."""
-        return self.stochastic
-
-    def _permutation(self, scores: jax.Array) -> jax.Array:
-        if not self.stochastic:
-            return self._relax(scores)
-        assert self.key is not None  # checked where the operator is called
-        noise = jax.random.gumbel(self.key, (self.num_samples, *scores.shape), scores.dtype)
-        return self._relax(scores[None] + noise).mean(axis=0)
 
     def _relax(self, scores: jax.Array) -> jax.Array:
         n = scores.shape[-1]

@@ -105,6 +105,7 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             "Prillo and Eisenschlos, ICML 2020",
             supervision={"temperature": 1.0},
             variants=("power=2",),
+            random=("stochastic=true,num_samples=3",),
         ),
     }
 )
@@ -127,7 +128,7 @@ def get(operator: str | base.Operator) -> base.Operator:
 
     Example:
       >>> get("softsort")
-      SoftSort(hard=False, temperature=1.0, power=1)
+      SoftSort(hard=False, stochastic=False, num_samples=1, key=None, temperature=1.0, power=1)
     """
     if isinstance(operator, base.Operator):
         return operator
@@ -152,7 +153,7 @@ def parse(spec: str, *, supervision: bool = False) -> base.Operator:
 
     Example:
       >>> parse("softsort:temperature=0.5")
-      SoftSort(hard=False, temperature=0.5, power=1)
+      SoftSort(hard=False, stochastic=False, num_samples=1, key=None, temperature=0.5, power=1)
     """
     if not isinstance(spec, str):
         raise TypeError(base.complaint("spec", repr(spec), "a string such as 'softsort:power=2'"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SoftSort: a softmax around each sorted value."""
+"""SoftSort: a softmax around each sorted value, deterministic or stochastic."""
 
 import dataclasses
 
@@ -7,24 +7,29 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from arlsort.operators import base
+from arlsort.operators import base, sampling
 
 
 @base.register
 @dataclasses.dataclass(frozen=True)
-class SoftSort(base.Operator):
+class SoftSort(sampling.PlackettLuce):
     """A softmax over the distances to each sorted value.
 
     `P[i, :] = softmax_j(-|sort(x)[i] - x[j]| ** power / temperature)`, the paper's definition in
     ascending order. Rows sum to one, columns need not. The largest weight of row i is always that
     of the input at position i, at any temperature.
 
+    With `stochastic=True` it is the mean over orders drawn from a Plackett-Luce distribution whose
+    log-weights are the scores (`sampling.PlackettLuce`).
+
     Attributes:
       temperature: The paper's τ, in the unit of the scores to the given power; > 0.
       power: 1 or 2, the paper's p.
+      stochastic, num_samples, key: As in `sampling.PlackettLuce`.
 
     Raises:
-      ValueError: If a hyperparameter is out of range.
+      ValueError: If a hyperparameter is out of range, if `key` or `num_samples` is given without
+        `stochastic`, or (when called) if `stochastic` has no key.
 
     Example:
       >>> import jax.numpy as jnp
@@ -44,6 +49,6 @@ class SoftSort(base.Operator):
         base.check_positive("temperature", self.temperature)
         base.check_choice("power", self.power, (1, 2))
 
-    def _permutation(self, scores: jax.Array) -> jax.Array:
+    def _relax(self, scores: jax.Array) -> jax.Array:
         distance = jnp.abs(jnp.sort(scores, axis=-1)[..., :, None] - scores[..., None, :])
         return base.softmax(-(distance**self.power), self.temperature)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the operators that draw random numbers share."""
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from arlsort.operators import base
+
+
+def check_num_samples(value: Any) -> None:
+    """Checks a number of draws: an int >= 1."""
+    if type(value) is not int:
+        raise TypeError(base.complaint("num_samples", repr(value), "an int >= 1"))
+    if value < 1:
+        raise ValueError(base.complaint("num_samples", value, "an int >= 1"))
+
+
+@dataclasses.dataclass(frozen=True)
+class PlackettLuce(base.Operator):
+    """A relaxation `_relax` of an order, or its mean over orders that the scores make likely.
+
+    With `stochastic=True` the scores are the log-weights of a Plackett-Luce distribution over
+    orders: the largest is drawn with probability `softmax(x)`, then the next among the rest. Unit
+    Gumbel noise added to the scores makes such an order, in their own unit and whatever the
+    temperature, and P is the mean over `num_samples` draws. Every row of a batch has its own noise.
+
+    Attributes:
+      stochastic: Whether to sample.
+      num_samples: The number of draws; only with `stochastic`.
+      key: A `jax.random` key; needed when sampling, and a leaf like the temperature: pass a new one
+        with `dataclasses.replace(operator, key=key)`.
+
+    Raises:
+      ValueError: If `key` or `num_samples` is given without `stochastic`, or (when called) if
+        `stochastic` has no key.
+    """
+
+    stochastic: bool = dataclasses.field(default=False, kw_only=True, metadata=base.STATIC)
+    num_samples: int = dataclasses.field(default=1, kw_only=True, metadata=base.STATIC)
+    key: jax.Array | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        base.check_flag("stochastic", self.stochastic)
+        check_num_samples(self.num_samples)
+        idle = {"key": self.key is not None, "num_samples": self.num_samples > 1}
+        for name, given in idle.items():
+            if given and not self.stochastic:
+                raise ValueError(
+                    base.complaint(name, "a value with stochastic=False", "stochastic=True")
+                )
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether it draws random numbers."""
+        return self.stochastic
+
+    def _permutation(self, scores: jax.Array) -> jax.Array:
+        if not self.stochastic:
+            return self._relax(scores)
+        assert self.key is not None  # checked where the operator is called
+        noise = jax.random.gumbel(self.key, (self.num_samples, *scores.shape), scores.dtype)
+        return self._relax(scores[None] + noise).mean(axis=0)
+
+    def _relax(self, scores: jax.Array) -> jax.Array:
+        """Turns scores `[..., n]` into weights `[..., n, n]`, without sampling."""
+        raise NotImplementedError
