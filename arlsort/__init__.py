@@ -15,6 +15,7 @@ from arlsort.operators.base import Operator, Relaxation
 from arlsort.operators.hard import Hard
 from arlsort.operators.learned import LearnedSort
 from arlsort.operators.neuralsort import NeuralSort
+from arlsort.operators.perturbed import Perturbed
 from arlsort.operators.registry import get, names, parse
 from arlsort.operators.softsort import SoftSort
 from arlsort.operators.sorting_network import SortingNetwork
@@ -26,6 +27,7 @@ __all__ = [
     "LearnedSort",
     "NeuralSort",
     "Operator",
+    "Perturbed",
     "Relaxation",
     "SoftSort",
     "SortingNetwork",

@@ -67,7 +67,7 @@ def order_loss(
 
 def with_key(operator: Operator, key: jax.Array) -> Operator:
     """Gives an operator that samples a key of its own; leaves others as they are."""
-    if getattr(operator, "stochastic", False):
+    if operator.needs_key:
         return dataclasses.replace(operator, key=key)  # type: ignore[call-arg]
     return operator
 

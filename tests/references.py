@@ -124,6 +124,15 @@ ORACLES: dict[str, Callable[..., np.ndarray]] = {
     "softsort": softsort,
 }
 
+
+def perturbed(x: np.ndarray, noise: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Berthet et al., NeurIPS 2020: the mean exact order under given noise `[samples, n]`."""
+    return np.mean([hard(x + temperature * z) for z in noise], axis=0)
+
+
+# Methods that always draw: one row of scores and what was drawn for it to the permutation.
+RANDOM_ORACLES: dict[str, Callable[..., np.ndarray]] = {"perturbed": perturbed}
+
 # Methods without a permutation: one row of scores to (values, ranks).
 VALUE_ORACLES: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {}
 

@@ -282,7 +282,7 @@ class Operator:
             # The registry imports this module; it is needed here only to word the error.
             from arlsort.operators import registry
 
-            able = [n for n, e in registry.REGISTRY.items() if e.operator.has_permutation]
+            able = [n for n, e in registry.REGISTRY.items() if e.build().has_permutation]
             raise ValueError(
                 complaint("operator", f"{type(self).__name__}, which has values only", able)
             )

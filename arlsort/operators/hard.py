@@ -48,3 +48,6 @@ class Hard(base.Operator):
 
     def _sort(self, scores: jax.Array) -> jax.Array:
         return jnp.sort(scores, axis=-1)
+
+    def _rank(self, scores: jax.Array) -> jax.Array:
+        return jnp.argsort(jnp.argsort(scores, axis=-1), axis=-1).astype(scores.dtype)

@@ -16,6 +16,7 @@ from arlsort.operators import base
 from arlsort.operators.hard import Hard
 from arlsort.operators.learned import LearnedSort
 from arlsort.operators.neuralsort import NeuralSort
+from arlsort.operators.perturbed import Perturbed
 from arlsort.operators.softsort import SoftSort
 from arlsort.operators.sorting_network import SortingNetwork
 
@@ -106,6 +107,13 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             supervision={"temperature": 1.0},
             variants=("power=2",),
             random=("stochastic=true,num_samples=3",),
+        ),
+        "perturbed": Entry(
+            Perturbed,
+            "the mean exact sort of noisy scores, with a score-function gradient",
+            "Berthet et al., NeurIPS 2020",
+            supervision={"temperature": 1.0},
+            random=("noise=gaussian,num_samples=7",),
         ),
     }
 )

@@ -46,7 +46,7 @@ def test_the_key_decides_and_compiles_nothing(operator, x):
 def test_weights_are_stochastic_by_every_way(operator, x):
     values, weights = operator(x)
     assert is_row_stochastic(weights, ATOL).all()
-    if type(operator).doubly_stochastic:
+    if operator.doubly_stochastic:
         assert is_doubly_stochastic(weights, ATOL).all()
     np.testing.assert_allclose(values, np.einsum("bij,bj->bi", weights, x), atol=ATOL)
     np.testing.assert_allclose(operator.permutation(x), weights, atol=ATOL)

@@ -12,7 +12,7 @@ X = np.array([[0.3, -1.2, 0.8, 0.1, 2.0], [0.5, 0.5, -0.7, 0.5, 0.0]])
 
 
 def test_every_method_has_an_oracle():
-    oracles = {**references.ORACLES, **references.VALUE_ORACLES}
+    oracles = references.ORACLES | references.VALUE_ORACLES | references.RANDOM_ORACLES
     assert set(registry.names()) - references.WITHOUT_ORACLE == set(oracles)
 
 
