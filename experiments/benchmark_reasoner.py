@@ -11,7 +11,6 @@ beside it. Nothing else should run on the machine; all of it takes ten minutes o
 
 import dataclasses
 import os
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -34,7 +33,7 @@ from arlsort.reasoner.config import ALGORITHMS, PAIR_DTYPES, REMATS, ReasonerCon
 from arlsort.reasoner.gradients import gradients
 from arlsort.reasoner.hints import Batch, sample_batch
 from arlsort.reasoner.traces import trace
-from experiments import growth, plots, storage
+from experiments import growth, plots, storage, timing
 from experiments.command_line import FlagError, Script, check_at_least, check_clrs, definers
 from experiments.models import dense_layers, number_reader
 from experiments.report import speed_table
@@ -60,19 +59,6 @@ define.list("learning", [str(2**i) for i in range(2, 7)], "Lengths of a training
 define.list("long", ["bubble_sort:64"], "algorithm:length whose training must fit in memory.")
 define.integer("repeats", 9, "Timed runs of each program.")
 define.string("out", str(RESULT), "Where to write.")
-
-
-def in_turn(programs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """Median seconds of programs that are run in turn, each once before to compile it."""
-    for program in programs.values():
-        jax.block_until_ready(program())
-    seconds: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(repeats):
-        for name, program in programs.items():
-            start = time.perf_counter()
-            jax.block_until_ready(program())
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def reasoner_case(
@@ -112,7 +98,7 @@ def reasoner_case(
 
     params = jax.tree.map(jnp.copy, state.params)
     products = products_alone(batch, hidden_size)
-    seconds = in_turn(
+    seconds = timing.medians(
         {
             "their_step": lambda: model.feedback(key, feedback),
             "our_step": our_step,
@@ -205,7 +191,7 @@ def sampler_case(algorithm: str, n: int, batch_size: int, repeats: int) -> dict[
         )
     )
     key = jax.random.key(0)
-    seconds = in_turn(
+    seconds = timing.medians(
         {"theirs": lambda: sampler.next(batch_size), "ours": lambda: draw(key)}, repeats
     )
     return {
@@ -237,7 +223,7 @@ def learned_case(n: int, batch_size: int, repeats: int) -> dict[str, Any]:
 
     by_features = jax.jit(jax.grad(lambda p, x: jnp.sum(layers.apply(p, x)), argnums=(0, 1)))
     by_images = jax.jit(jax.grad(lambda p, x: jnp.sum(reader.apply(p, x))))
-    seconds = in_turn(
+    seconds = timing.medians(
         {
             "learned": sorting("learned"),
             "rival": sorting(RIVAL),

@@ -10,7 +10,6 @@ step: memory should grow with n² and n³.
 
 import math
 import statistics
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ import jax.numpy as jnp
 from arlsort.operators.learned import LearnedSort
 from arlsort.reasoner import training
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
+from experiments import timing
 
 LONG = 5.0  # seconds of a run that is not repeated
 MEASURES = {  # of a report, and what they are called in a figure
@@ -60,16 +60,10 @@ def learning(lengths: Sequence[int], repeats: int) -> list[dict[str, float]]:
 def _measured(function: Any, arguments: tuple, repeats: int) -> dict[str, float]:
     """Median seconds of a compiled function, and the bytes it works in."""
     compiled = function.lower(*arguments).compile()
-    seconds: list[float] = []
-    for i in range(repeats + 1):
-        start = time.perf_counter()
-        jax.block_until_ready(compiled(*arguments))
-        seconds.append(time.perf_counter() - start)
-        if i == 0 and seconds[0] > LONG:
-            break
-    # The first run is the one in which memory is new to the process.
-    median = statistics.median(seconds[1:] or seconds)
-    return {"seconds": median, "bytes": compiled.memory_analysis().temp_size_in_bytes}
+    seconds = timing.medians(
+        {"it": lambda: compiled(*arguments)}, lambda first: 0 if first > LONG else repeats
+    )
+    return {"seconds": seconds["it"], "bytes": compiled.memory_analysis().temp_size_in_bytes}
 
 
 def exponent(points: Sequence[dict[str, float]], of: str) -> float:

@@ -34,13 +34,6 @@ def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
     assert message in refusal(lambda: run(*arguments), capsys)
 
 
-def test_programs_take_turns_after_one_run_each():
-    calls = []
-    seconds = benchmark.in_turn({k: lambda k=k: calls.append(k) for k in "ab"}, repeats=2)
-    assert "".join(calls) == "ababab"
-    assert set(seconds) == {"a", "b"} and min(seconds.values()) >= 0
-
-
 def test_samplers_are_measured():
     case = benchmark.sampler_case("insertion_sort", 4, 2, 1)
     assert case["our_samples_per_second"] > case["their_samples_per_second"] > 0
