@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures of a comparison, drawn from its results alone."""
 
+import itertools
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.growth import MEASURES, exponents, terms
+
+STYLES = ("o-", "s--", "^:", "v-.", "x:")  # an operator's line, and its peers'
+TITLES = {
+    ("values", "forward"): "values",
+    ("values", "backward"): "values and their gradient",
+    ("permutation", "forward"): "P",
+    ("permutation", "backward"): "P and its gradient",
+}
 
 
 def curves(report: dict[str, Any], path: Path) -> Path:
@@ -87,6 +97,42 @@ def growth(report: dict[str, Any], path: Path) -> Path:
         axis.minorticks_off()
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
+    return _save(figure, path)
+
+
+def speed(records: Sequence[dict[str, Any]], path: Path) -> Path:
+    """Draws the time of a list over n: a panel for values and P, forward and with the gradient.
+
+    A peer has the colour of the operator that it stands beside, and a line of its own kind.
+
+    Args:
+      records: What `experiments.speed` measured.
+      path: Where to write.
+    """
+    panels = list(dict.fromkeys((record["what"], record["direction"]) for record in records))
+    operators = list(dict.fromkeys(record["operator"] for record in records))
+    figure = Figure(figsize=(7 * len(panels), 7), layout="constrained")
+    labels: dict[str, Any] = {}
+    for axis, (what, direction) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
+        own = [r for r in records if (r["what"], r["direction"]) == (what, direction)]
+        for i, operator in enumerate(operators):
+            mine = [record for record in own if record["operator"] == operator]
+            lines = {operator: [(r["n"], r["batch"], r["ours"]) for r in mine]}
+            for r in mine:
+                for name, measured in r["peers"].items():
+                    label = f"{name} (beside {operator})"
+                    lines.setdefault(label, []).append((r["n"], r["batch"], measured))
+            for (label, points), style in zip(lines.items(), itertools.cycle(STYLES)):
+                seen = [(n, m["seconds"] / b) for n, b, m in points if "seconds" in m]
+                if seen:
+                    ns, values = zip(*seen, strict=True)
+                    (line,) = axis.loglog(ns, values, style, color=f"C{i % 10}", markersize=3)
+                    labels.setdefault(label, line)
+        axis.set(title=TITLES[what, direction], xlabel="n", ylabel="seconds for a list")
+        axis.grid(alpha=0.3)
+    figure.legend(labels.values(), labels, loc="outside lower center", ncols=4, fontsize=8)
     return _save(figure, path)
 
 
