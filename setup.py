@@ -63,7 +63,13 @@ TEST = [
 ]
 
 # Other implementations, to compare with. Not part of the default test run.
-PEERS = ["diffsort>=0.2.0", "torch>=2.2"]
+PEERS = [
+    "differentiable-sorting>=0.0.3",
+    "diffsort>=0.2.0",
+    "ott-jax>=0.6.0",
+    "softjax>=0.1.1; python_version >= '3.12'",
+    "torch>=2.2",
+]
 
 setup(
     name="arlsort",

@@ -54,8 +54,9 @@ def settings() -> dict[str, Any]:
     for name in ("batch_size", "repeats"):
         check_at_least(FLAGS, name, 1)
     for name in ("budget_seconds", "give_up_seconds", "max_gigabytes"):
-        if not FLAGS[name].value > 0:
-            raise FlagError(f"--{name}: received {FLAGS[name].value}, allowed: a number > 0")
+        value: float = getattr(FLAGS, name)
+        if not value > 0:
+            raise FlagError(f"--{name}: received {value}, allowed: a number > 0")
     out = Path(FLAGS.out)
     if out.suffix != ".json" or out.is_dir():
         raise FlagError(f"--out: received {FLAGS.out}, allowed: a file that ends in .json")
@@ -77,7 +78,7 @@ def settings() -> dict[str, Any]:
 
 
 def _lengths(flag: str) -> list[int]:
-    texts = FLAGS[flag].value
+    texts: list[str] = getattr(FLAGS, flag)
     lengths = [int(text) for text in texts if text.isdecimal()]
     if len(lengths) != len(texts) or lengths != sorted({n for n in lengths if n >= 2}):
         allowed = "integers of at least 2, each once, ascending"

@@ -12,14 +12,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.growth import MEASURES, exponents, terms
+from experiments.report import OPERATOR_TITLES
+from experiments.speed import YARDSTICK
 
 STYLES = ("o-", "s--", "^:", "v-.", "x:")  # an operator's line, and its peers'
-TITLES = {
-    ("values", "forward"): "values",
-    ("values", "backward"): "values and their gradient",
-    ("permutation", "forward"): "P",
-    ("permutation", "backward"): "P and its gradient",
-}
 
 
 def curves(report: dict[str, Any], path: Path) -> Path:
@@ -109,30 +105,32 @@ def speed(records: Sequence[dict[str, Any]], path: Path) -> Path:
       records: What `experiments.speed` measured.
       path: Where to write.
     """
-    panels = list(dict.fromkeys((record["what"], record["direction"]) for record in records))
     operators = list(dict.fromkeys(record["operator"] for record in records))
-    figure = Figure(figsize=(7 * len(panels), 7), layout="constrained")
+    lengths = sorted({record["n"] for record in records})
+    figure = Figure(figsize=(16, 14), layout="constrained")
     labels: dict[str, Any] = {}
-    for axis, (what, direction) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    for axis, (panel, title) in zip(
+        figure.subplots(2, 2).flat, OPERATOR_TITLES.items(), strict=True
     ):
-        own = [r for r in records if (r["what"], r["direction"]) == (what, direction)]
         for i, operator in enumerate(operators):
-            mine = [record for record in own if record["operator"] == operator]
-            lines = {operator: [(r["n"], r["batch"], r["ours"]) for r in mine]}
-            for r in mine:
-                for name, measured in r["peers"].items():
-                    label = f"{name} (beside {operator})"
-                    lines.setdefault(label, []).append((r["n"], r["batch"], measured))
+            lines: dict[str, list[tuple[int, float]]] = {}
+            for r in records:
+                if (r["operator"], r["what"], r["direction"]) == (operator, *panel):
+                    for name, measured in {operator: r["ours"], **r["peers"]}.items():
+                        label = name if name in (operator, YARDSTICK) else f"{name} ({operator})"
+                        if "seconds" in measured:
+                            point = (r["n"], measured["seconds"] / r["batch"])
+                            lines.setdefault(label, []).append(point)
             for (label, points), style in zip(lines.items(), itertools.cycle(STYLES)):
-                seen = [(n, m["seconds"] / b) for n, b, m in points if "seconds" in m]
-                if seen:
-                    ns, values = zip(*seen, strict=True)
-                    (line,) = axis.loglog(ns, values, style, color=f"C{i % 10}", markersize=3)
-                    labels.setdefault(label, line)
-        axis.set(title=TITLES[what, direction], xlabel="n", ylabel="seconds for a list")
+                ns, values = zip(*points, strict=True)
+                look = ("*", "k") if label == YARDSTICK else (style, f"C{i % 10}")
+                (line,) = axis.loglog(ns, values, look[0], color=look[1], markersize=4)
+                labels.setdefault(label, line)
+        axis.set(title=title, xlabel="n", ylabel="seconds for a list")
+        axis.set_xticks(lengths, [str(n) for n in lengths], rotation=45)
+        axis.minorticks_off()
         axis.grid(alpha=0.3)
-    figure.legend(labels.values(), labels, loc="outside lower center", ncols=4, fontsize=8)
+    figure.legend(labels.values(), labels, loc="outside lower center", ncols=5, fontsize=9)
     return _save(figure, path)
 
 

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the tables of results into README.md, from the result files in the repository.
+"""Writes the tables of results into README.md and docs/operators.md, from the result files.
 
   python experiments/report.py
 
 A comparison enters the README by copying its `results.json` to `experiments/results/`, the speed of
 the reasoner by running `experiments/benchmark_reasoner.py` with
-`--out=experiments/results/speed/benchmark_reasoner.json`.
+`--out=experiments/results/speed/benchmark_reasoner.json`, that of the operators by running
+`experiments/benchmark.py` with `--out=experiments/results/speed/benchmark.json`.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,21 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 RESULTS = ROOT / "experiments" / "results"
 SPEED = RESULTS / "speed" / "benchmark_reasoner.json"
+OPERATORS = ROOT / "docs" / "operators.md"
+OPERATORS_SPEED = RESULTS / "speed" / "benchmark.json"
 
 TITLES = {
     "digits": "scikit-learn's digits",
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "svhn_cropped": "SVHN",
+}
+
+OPERATOR_TITLES = {
+    ("values", "forward"): "Values",
+    ("values", "backward"): "Values and their gradient",
+    ("permutation", "forward"): "P",
+    ("permutation", "backward"): "P and its gradient",
 }
 
 # In the order a reader wants them; what the title says already is left out.
@@ -51,10 +62,98 @@ def replace(text: str, section: str, tables: str) -> str:
     return f"{head}{begin}\n{tables}\n{end}{tail}" if tables else f"{head}{begin}\n{end}{tail}"
 
 
-def updated(text: str) -> str:
-    """The README with all its tables as the result files have them."""
-    text = replace(text, "results", render())
-    return replace(text, "speed", speed_table(storage.read_json(SPEED)))
+def updated(path: Path) -> str:
+    """A document with all its tables as the result files have them."""
+    text = path.read_text(encoding="utf-8")
+    for section, tables in SECTIONS[path].items():
+        text = replace(text, section, tables())
+    return text
+
+
+def operators_speed() -> str:
+    """Renders the committed run of `experiments/benchmark.py`; nothing if there is none."""
+    if not OPERATORS_SPEED.exists():
+        return ""
+    text = operators_table(storage.read_json(OPERATORS_SPEED))
+    if OPERATORS_SPEED.with_suffix(".png").exists():
+        text += f"\n\n![Time of a list over n](../{_relative(OPERATORS_SPEED.with_suffix('.png'))})"
+    return text
+
+
+def operators_table(report: dict[str, Any]) -> str:
+    """Renders what `experiments/benchmark.py` measured, as Markdown."""
+    config, device, records = report["config"], report["machine"], report["records"]
+    versions = ", ".join(f"{name} {version}" for name, version in report["peers"].items())
+    lines = [
+        f"float32, {device['device']} with {device['cpus']} cores; medians in milliseconds, in "
+        f"brackets seconds to compile. Lists in a call: {config['batch_size']}, fewer where it is "
+        f"said. jax {device['jax']}; beside {versions or 'no other package'}.",
+    ]
+    for (what, direction), title in OPERATOR_TITLES.items():
+        own = [r for r in records if (r["what"], r["direction"]) == (what, direction)]
+        if not own:
+            continue
+        sizes = sorted({(r["n"], r["batch"]) for r in own})
+        heads = [
+            f"n = {n:,}" + ("" if batch == config["batch_size"] else f", {batch} in a call")
+            for n, batch in sizes
+        ]
+        lines += ["", f"**{title}**", "", f"| operator | {' | '.join(heads)} |"]
+        lines += ["| --- |" + " --- |" * len(heads)]
+        for spec in dict.fromkeys(r["spec"] for r in own):
+            at = {(r["n"], r["batch"]): r["ours"] for r in own if r["spec"] == spec}
+            cells = (_milliseconds(at.get(size, {})) for size in sizes)
+            lines.append(f"| `{spec}` | {' | '.join(cells)} |")
+        beside = [(r["spec"], name) for r in own for name in r["peers"]]
+        if not beside:
+            continue
+        lines += [
+            "",
+            "In times of the operator's time, larger than 1 where the operator is faster:",
+        ]
+        lines += ["", f"| operator | beside | {' | '.join(heads)} |"]
+        lines += ["| --- | --- |" + " --- |" * len(heads)]
+        for spec, name in dict.fromkeys(beside):
+            found = {
+                (r["n"], r["batch"]): r["peers"][name]
+                for r in own
+                if r["spec"] == spec and name in r["peers"]
+            }
+            cells = (_ratio(found.get(size, {})) for size in sizes)
+            lines.append(f"| `{spec}` | {name} | {' | '.join(cells)} |")
+    unlike = [d for d in report["deviations"] if not d["alike"] and "deviation" in d]
+    if unlike:
+        lines += [
+            "",
+            "Other functions to the same end, and how far they are from ours on a list of",
+        ]
+        lines[-1] += " eight normal scores:"
+        lines += [
+            "",
+            "| operator | beside | what | largest difference |",
+            "| --- | --- | --- | --- |",
+        ]
+        for d in unlike:
+            lines.append(
+                f"| `{d['operator']}` | {d['peer']} | {d['what']} | {d['deviation']:.2g} |"
+            )
+    return "\n".join(lines)
+
+
+def _milliseconds(measured: dict[str, Any]) -> str:
+    if "seconds" not in measured:
+        return "-"
+    return f"{1e3 * measured['seconds']:.3g} [{measured['ready_seconds']:.1f}]"
+
+
+def _ratio(measured: dict[str, Any]) -> str:
+    if "failed" in measured:
+        return "failed"
+    return f"{measured['ratio']:.2g}" if "ratio" in measured else "-"
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
 def speed_table(report: dict[str, Any]) -> str:
@@ -161,5 +260,11 @@ def _plain(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
+    README: {"results": render, "speed": lambda: speed_table(storage.read_json(SPEED))},
+    OPERATORS: {"operators-speed": operators_speed},
+}
+
 if __name__ == "__main__":
-    README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in SECTIONS:
+        path.write_text(updated(path), encoding="utf-8")

@@ -6,6 +6,7 @@ fixed weighted sum of it with respect to the scores.
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import math
 import statistics
@@ -151,7 +152,7 @@ def _torch_program(
             return forward(scores).numpy()
 
     def run_backward() -> Any:
-        leaf = scores.clone().requires_grad_()
+        leaf: Any = scores.clone().requires_grad_()
         result = forward(leaf)
         result.backward(weights)
         return result.detach().numpy(), leaf.grad.numpy()
@@ -248,7 +249,7 @@ def candidates(of: Subject, what: str, n: int) -> Candidates:
     temperature = getattr(of.operator, "temperature", math.nan)
     for peer in of.peers:
         if (make := peer.make(what)) is not None:
-            found[peer.name] = (lambda make=make: make(n, temperature), peer.framework)
+            found[peer.name] = (functools.partial(make, n, temperature), peer.framework)
     return found
 
 
@@ -335,7 +336,8 @@ def _compare(
     seconds = timing.in_turn({name: p.run for name, p in ready.items()}, limits.runs)
     for name, program in ready.items():
         median = statistics.median(seconds[name])
-        series[name].points.append((n, median / batch, program.ready_seconds))
+        # The fastest run says most about the next n: it has the least of what else goes on.
+        series[name].points.append((n, min(seconds[name]) / batch, program.ready_seconds))
         found[name] = {
             "seconds": median,
             "fastest": min(seconds[name]),

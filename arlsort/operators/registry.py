@@ -25,6 +25,33 @@ DEFAULT = "learned"
 
 
 @dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a reader needs to choose a method; of its defaults, for lists of n at temperature t.
+
+    Time and memory are of one list, forward, up to a constant factor; memory counts what is in use
+    at one time, results included. Where s samples are drawn, both grow with s. Logarithms are
+    natural.
+
+    Attributes:
+      time: Of the values, then of the permutation if there is one.
+      memory: The same.
+      monotone: Whether no soft value ever falls when a score rises, that is whether all
+        derivatives of the values are >= 0; None if it is not known.
+      error: A bound on the distance of the values from the exact ones, in the unit of the scores;
+        empty if none is known.
+      temperature: What one temperature means.
+      choose_when: When to take this method.
+    """
+
+    time: tuple[str, ...]
+    memory: tuple[str, ...]
+    monotone: bool | None
+    error: str
+    temperature: str
+    choose_when: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Entry:
     """One method.
 
@@ -38,6 +65,7 @@ class Entry:
       variants: Hyperparameters as `parse` reads them, for other ways of computing that the
         conformance tests must see beside the defaults.
       random: The same for ways of computing that draw random numbers and need a key.
+      facts: What to know when choosing it.
     """
 
     operator: type[base.Operator]
@@ -47,6 +75,7 @@ class Entry:
     supervision: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     variants: tuple[str, ...] = ()
     random: tuple[str, ...] = ()
+    facts: Facts | None = None
 
     def build(self, **hyperparameters: Any) -> base.Operator:
         """Makes the operator, with its defaults where nothing is given."""
@@ -63,6 +92,7 @@ class Entry:
 
 
 _NETWORKS = "Petersen et al., ICML 2021 and ICLR 2022"
+_SWAP = "of two scores this far apart, each takes over a quarter of the other"
 
 REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
     {
@@ -72,11 +102,29 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             "this library, on Ibarz et al., LoG 2022",
             supervision={"normalize": False, "temperature": 1.0},  # the CNN learns the scale
             variants=("normalize=false,temperature=0.5",),
+            facts=Facts(
+                time=("n^4", "n^4"),
+                memory=("n^2", "n^2"),
+                monotone=False,
+                error="",
+                temperature="standard deviation of the noise that the sort is averaged over, as a "
+                "fraction of the range of the scores",
+                choose_when="an average over noise is what soft should mean, the scale of the "
+                "scores should not matter, and lists are short",
+            ),
         ),
         "hard": Entry(
             Hard,
             "the exact sort, for reference",
             "Knuth, The Art of Computer Programming, vol. 3",
+            facts=Facts(
+                time=("n log n", "n^2"),
+                memory=("n", "n^2"),
+                monotone=True,
+                error="0",
+                temperature="it has none",
+                choose_when="for evaluation, or if the derivatives of the exact values are enough",
+            ),
         ),
         "odd_even": Entry(
             SortingNetwork,
@@ -85,6 +133,14 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             fixed={"network": "odd_even"},
             supervision={"temperature": 0.1},  # steepness 10, as published
             variants=("distribution=logistic_art",),
+            facts=Facts(
+                time=("n^2", "n^3"),
+                memory=("n", "n^2"),
+                monotone=True,
+                error="n t / π",
+                temperature=_SWAP,
+                choose_when="the order supervises, as in the experiment here, and lists are short",
+            ),
         ),
         "bitonic": Entry(
             SortingNetwork,
@@ -92,6 +148,14 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             _NETWORKS,
             fixed={"network": "bitonic"},
             supervision={"temperature": 0.1},  # steepness 10, as published
+            facts=Facts(
+                time=("n log(n)^2", "n^2 log(n)^2"),
+                memory=("n", "n^2"),
+                monotone=True,
+                error="k (k + 1) t / 2π, 2^k >= n",
+                temperature=_SWAP,
+                choose_when="the same, and lists are long: far fewer layers",
+            ),
         ),
         "neuralsort": Entry(
             NeuralSort,
@@ -99,6 +163,16 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             "Grover et al., ICLR 2019",
             supervision={"temperature": 5.0},  # the default of its reference experiment
             random=("stochastic=true,num_samples=3",),
+            facts=Facts(
+                time=("n^2", "n^2"),
+                memory=("n^2", "n^2"),
+                monotone=False,
+                error="t log n",
+                temperature="an input this far from the one at a position has at most 1/e of its "
+                "weight",
+                choose_when="the largest weights of P should form a permutation, and P fits in "
+                "memory",
+            ),
         ),
         "softsort": Entry(
             SoftSort,
@@ -107,6 +181,14 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             supervision={"temperature": 1.0},
             variants=("power=2",),
             random=("stochastic=true,num_samples=3",),
+            facts=Facts(
+                time=("n^2", "n^2"),
+                memory=("n^2", "n^2"),
+                monotone=False,
+                error="t log n",
+                temperature="an input this far from the one at a position has 1/e of its weight",
+                choose_when="P should be simple and cheap, and need not be doubly stochastic",
+            ),
         ),
         "perturbed": Entry(
             Perturbed,
@@ -114,6 +196,15 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             "Berthet et al., NeurIPS 2020",
             supervision={"temperature": 1.0},
             random=("noise=gaussian,num_samples=7",),
+            facts=Facts(
+                time=("s n log n", "s n^2"),
+                memory=("s n", "s n^2"),
+                monotone=False,
+                error="",
+                temperature="scale of the noise",
+                choose_when="the mean order of noisy scores is wanted, around any operator, and "
+                "gradients may be random",
+            ),
         ),
     }
 )

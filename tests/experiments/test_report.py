@@ -16,9 +16,10 @@ def run(operator, seed, em):
 RUNS = [run("a", 0, 0.4), run("a", 1, 0.5), run("a", 2, 0.6), run("b", 0, 0.25)]
 
 
-def test_readme_is_current():
-    text = report.README.read_text(encoding="utf-8")
-    assert report.updated(text) == text, "run: python experiments/report.py"
+@pytest.mark.parametrize("path", report.SECTIONS, ids=lambda path: path.name)
+def test_documents_are_current(path):
+    text = path.read_text(encoding="utf-8")
+    assert report.updated(path) == text, "run: python experiments/report.py"
 
 
 def test_summary_is_mean_and_sample_deviation():

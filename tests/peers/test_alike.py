@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark compares like with like: a peer said to be alike computes the same function."""
+
+import jax
+import pytest
+
+from arlsort.operators import registry
+from experiments import peers, speed
+
+pytestmark = pytest.mark.peers
+
+# float32 rounding through some tens of layers, on scores and weights of order one.
+ATOL = 1e-5
+
+BESIDE = [name for name in peers.ROWS if name in registry.names()]
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_installed_peers_run_and_are_alike_where_it_is_said(name):
+    of = speed.subject(name)
+    if not of.peers:
+        pytest.skip(f"no peer of {name} is installed")
+    with jax.numpy_rank_promotion("allow"):  # other people's code relies on it
+        found = speed.deviations(of)
+    for record in found:
+        print(record)
+        if record["alike"]:
+            assert record["deviation"] < ATOL
