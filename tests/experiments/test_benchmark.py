@@ -159,5 +159,6 @@ def test_everything_is_measured_written_and_rendered(tmp_path, capsys):
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     table = report.operators_table(found)
     assert "**P and its gradient**" in table
+    assert "GB/s of the bytes that must be moved, P written once, its cotangent read once:" in table
     assert "| operator | n = 2 | n = 4, 1 in a call |" in table
     assert "| `softsort` | jnp.sort | - | - | " in table
