@@ -34,6 +34,7 @@ class Peer:
         none.
       permutation: The same for P.
       alike: Whether it computes the same function as the operator it stands beside.
+      tolerance: How near to it then: rounding, or what its iterations stop at.
     """
 
     package: str
@@ -42,6 +43,7 @@ class Peer:
     values: Make | None = None
     permutation: Make | None = None
     alike: bool = True
+    tolerance: float = 1e-5
 
     @property
     def name(self) -> str:
@@ -76,9 +78,11 @@ def softjax(
     permutation: bool = True,
     mode: str = "smooth",
     softness: Callable[[int, float], float] = lambda n, temperature: temperature,
+    standardize: bool = False,
     alike: bool = True,
+    tolerance: float = 1e-5,
 ) -> Peer:
-    """A method of softjax; without standardisation, which would be another function."""
+    """A method of softjax; with its standardisation of the scores only where ours has that too."""
 
     def call(name: str) -> Make:
         def make(n: int, temperature: float) -> Function:
@@ -86,14 +90,13 @@ def softjax(
 
             function, soft = getattr(package, name), softness(n, temperature)
             return lambda x: function(
-                x, axis=-1, softness=soft, mode=mode, method=method, standardize=False
+                x, axis=-1, softness=soft, mode=mode, method=method, standardize=standardize
             )
 
         return make
 
-    return Peer(
-        "softjax", method, "jax", call("sort"), call("argsort") if permutation else None, alike
-    )
+    values, weights = call("sort"), call("argsort") if permutation else None
+    return Peer("softjax", method, "jax", values, weights, alike, tolerance)
 
 
 def diffsort(network: str, distribution: str = "logistic", *, alike: bool = True) -> Peer:
@@ -132,13 +135,13 @@ def _differentiable_sorting(n: int, temperature: float) -> Function:
 def _ott(n: int, temperature: float) -> Function:
     from ott.tools import soft_sort
 
-    return lambda x: soft_sort.sort(x, axis=-1, epsilon=temperature, squashing_fun=lambda z: z)
+    return lambda x: soft_sort.sort(x, axis=-1, epsilon=temperature)
 
 
 DIFFERENTIABLE_SORTING = Peer(
     "differentiable_sorting", "bitonic", "numpy", _differentiable_sorting, alike=False
 )
-OTT = Peer("ott", "soft_sort", "jax", _ott, alike=False)
+OTT = Peer("ott", "soft_sort", "jax", _ott, tolerance=1e-2)
 
 ROWS: Mapping[str, Row] = types.MappingProxyType(
     {
@@ -170,7 +173,7 @@ ROWS: Mapping[str, Row] = types.MappingProxyType(
                 ),
             ),
         ),
-        "sinkhorn": Row("", (softjax("ot", alike=False), OTT)),
+        "sinkhorn": Row("", (softjax("ot", standardize=True, tolerance=1e-4), OTT)),
     }
 )
 """Operators by registered name; one that is not here has no peer."""
