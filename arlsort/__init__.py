@@ -13,6 +13,7 @@ from arlsort.functional import (
 )
 from arlsort.operators.base import Operator, Relaxation
 from arlsort.operators.hard import Hard
+from arlsort.operators.lapsum import LapSum
 from arlsort.operators.learned import LearnedSort
 from arlsort.operators.neuralsort import NeuralSort
 from arlsort.operators.perturbed import Perturbed
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Hard",
+    "LapSum",
     "LearnedSort",
     "NeuralSort",
     "Operator",

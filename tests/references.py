@@ -43,6 +43,26 @@ def neuralsort(x: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return weights[::-1]
 
 
+def laplace_distribution(u: float) -> float:
+    return 0.5 * math.exp(u) if u <= 0 else 1 - 0.5 * math.exp(-u)
+
+
+def lapsum(x: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Struski et al., ICML 2025, section 3: thresholds by bisection, then differences."""
+    n = len(x)
+    edges = [-math.inf]
+    for k in range(1, n):
+        low, high = min(x) - 800 * temperature, max(x) + 800 * temperature
+        for _ in range(200):
+            middle = 0.5 * (low + high)
+            below = sum(laplace_distribution((middle - x[j]) / temperature) for j in range(n)) < k
+            low, high = (middle, high) if below else (low, middle)
+        edges.append(high)
+    edges.append(math.inf)
+    mass = np.array([[laplace_distribution((b - v) / temperature) for v in x] for b in edges])
+    return mass[1:] - mass[:-1]
+
+
 def comparators(network: str, n: int) -> list[list[tuple[int, int]]]:
     """Layers of comparators (wire of the smaller output, wire of the larger output)."""
     if network == "odd_even":
@@ -122,6 +142,7 @@ ORACLES: dict[str, Callable[..., np.ndarray]] = {
     "bitonic": bitonic,
     "neuralsort": neuralsort,
     "softsort": softsort,
+    "lapsum": lapsum,
 }
 
 

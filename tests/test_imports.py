@@ -16,7 +16,7 @@ ROOT = pathlib.Path(arlsort.__file__).parent
 # A module may import from layers before its own, and from its own.
 LAYERS = (
     ("arlsort.permutation",),
-    ("arlsort.reasoner", "arlsort.programs"),
+    ("arlsort.reasoner", "arlsort.programs", "arlsort.numerics", "arlsort.networks"),
     ("arlsort.operators",),
     ("arlsort.functional",),
     ("arlsort",),

@@ -14,6 +14,7 @@ from typing import Any
 
 from arlsort.operators import base
 from arlsort.operators.hard import Hard
+from arlsort.operators.lapsum import LapSum
 from arlsort.operators.learned import LearnedSort
 from arlsort.operators.neuralsort import NeuralSort
 from arlsort.operators.perturbed import Perturbed
@@ -205,6 +206,12 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
                 choose_when="the mean order of noisy scores is wanted, around any operator, and "
                 "gradients may be random",
             ),
+        ),
+        "lapsum": Entry(
+            LapSum,
+            "mass of a Laplace distribution around each score between quantiles of their sum",
+            "Struski et al., ICML 2025",
+            supervision={"temperature": 1.0},  # α of its soft-permutation experiment
         ),
     }
 )

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Solvers that operators stand on; they know nothing of operators."""
