@@ -212,6 +212,14 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             "mass of a Laplace distribution around each score between quantiles of their sum",
             "Struski et al., ICML 2025",
             supervision={"temperature": 1.0},  # α of its soft-permutation experiment
+            facts=Facts(
+                time=("n log n", "n^2"),
+                memory=("n", "n^2"),
+                monotone=False,
+                error="",
+                temperature="scale of the Laplace distribution that each score is smoothed into",
+                choose_when="lists are long, or P should be doubly stochastic without iterations",
+            ),
         ),
     }
 )
