@@ -12,18 +12,21 @@ from arlsort.functional import (
     top_k,
 )
 from arlsort.operators.base import Operator, Relaxation
+from arlsort.operators.gumbel_sinkhorn import GumbelSinkhorn
 from arlsort.operators.hard import Hard
 from arlsort.operators.lapsum import LapSum
 from arlsort.operators.learned import LearnedSort
 from arlsort.operators.neuralsort import NeuralSort
 from arlsort.operators.perturbed import Perturbed
 from arlsort.operators.registry import get, names, parse
+from arlsort.operators.sinkhorn import Sinkhorn
 from arlsort.operators.softsort import SoftSort
 from arlsort.operators.sorting_network import SortingNetwork
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "GumbelSinkhorn",
     "Hard",
     "LapSum",
     "LearnedSort",
@@ -31,6 +34,7 @@ __all__ = [
     "Operator",
     "Perturbed",
     "Relaxation",
+    "Sinkhorn",
     "SoftSort",
     "SortingNetwork",
     "argsort",

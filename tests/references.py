@@ -136,6 +136,29 @@ def bitonic(x: np.ndarray, **hyperparameters: float) -> np.ndarray:
     return sorting_network(x, "bitonic", **hyperparameters)
 
 
+def balanced(kernel: np.ndarray) -> np.ndarray:
+    """Sinkhorn's algorithm: rows and columns are scaled in turn until nothing changes."""
+    rows, columns = np.ones(len(kernel)), np.ones(len(kernel))
+    for _ in range(100_000):
+        before = rows
+        rows = 1 / (kernel @ columns)
+        columns = 1 / (kernel.T @ rows)
+        if np.abs(rows / before - 1).max() < 1e-15:
+            break
+    return rows[:, None] * kernel * columns
+
+
+def sinkhorn(x: np.ndarray, temperature: float = 0.01) -> np.ndarray:
+    """Cuturi et al., NeurIPS 2019: squashed scores against a grid, squared distances."""
+    n = len(x)
+    points = [1 / (1 + math.exp(-(value - np.mean(x)) / np.std(x))) for value in x]
+    kernel = np.zeros((n, n))
+    for i in range(n):
+        for j in range(n):
+            kernel[i, j] = math.exp(-((i / (n - 1) - points[j]) ** 2) / temperature)
+    return balanced(kernel)
+
+
 ORACLES: dict[str, Callable[..., np.ndarray]] = {
     "hard": hard,
     "odd_even": odd_even,
@@ -143,7 +166,16 @@ ORACLES: dict[str, Callable[..., np.ndarray]] = {
     "neuralsort": neuralsort,
     "softsort": softsort,
     "lapsum": lapsum,
+    "sinkhorn": sinkhorn,
 }
+
+
+def gumbel_sinkhorn(x: np.ndarray, noise: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Mena et al., ICLR 2018, under given noise `[samples, n, n]`."""
+    n = len(x)
+    standard = (x - np.mean(x)) / np.std(x)
+    gain = np.array([[(2 * i - (n - 1)) * standard[j] for j in range(n)] for i in range(n)])
+    return np.mean([balanced(np.exp((gain + g) / temperature)) for g in noise], axis=0)
 
 
 def perturbed(x: np.ndarray, noise: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -152,7 +184,10 @@ def perturbed(x: np.ndarray, noise: np.ndarray, temperature: float = 1.0) -> np.
 
 
 # Methods that always draw: one row of scores and what was drawn for it to the permutation.
-RANDOM_ORACLES: dict[str, Callable[..., np.ndarray]] = {"perturbed": perturbed}
+RANDOM_ORACLES: dict[str, Callable[..., np.ndarray]] = {
+    "perturbed": perturbed,
+    "gumbel_sinkhorn": gumbel_sinkhorn,
+}
 
 # Methods without a permutation: one row of scores to (values, ranks).
 VALUE_ORACLES: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {}

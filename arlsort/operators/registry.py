@@ -13,11 +13,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from arlsort.operators import base
+from arlsort.operators.gumbel_sinkhorn import GumbelSinkhorn
 from arlsort.operators.hard import Hard
 from arlsort.operators.lapsum import LapSum
 from arlsort.operators.learned import LearnedSort
 from arlsort.operators.neuralsort import NeuralSort
 from arlsort.operators.perturbed import Perturbed
+from arlsort.operators.sinkhorn import Sinkhorn
 from arlsort.operators.softsort import SoftSort
 from arlsort.operators.sorting_network import SortingNetwork
 
@@ -219,6 +221,38 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
                 error="",
                 temperature="scale of the Laplace distribution that each score is smoothed into",
                 choose_when="lists are long, or P should be doubly stochastic without iterations",
+            ),
+        ),
+        "sinkhorn": Entry(
+            Sinkhorn,
+            "entropic transport to a sorted grid, differentiated at its solution",
+            "Cuturi et al., NeurIPS 2019",
+            supervision={"temperature": 0.01},  # the default of its authors' code
+            variants=("squash=range,temperature=0.1",),
+            facts=Facts(
+                time=("n^2 for each step of the solver",) * 2,
+                memory=("n^2", "n^2"),
+                monotone=False,
+                error="",
+                temperature="a squared distance of this much, in units of the range, costs a "
+                "factor of e",
+                choose_when="P must be doubly stochastic and equivariant, and scale and offset of "
+                "the scores mean nothing",
+            ),
+        ),
+        "gumbel_sinkhorn": Entry(
+            GumbelSinkhorn,
+            "a doubly stochastic sample: Gumbel noise on every entry",
+            "Mena et al., ICLR 2018",
+            supervision={"temperature": 1.0},
+            random=("temperature=0.3,num_samples=3",),
+            facts=Facts(
+                time=("s n^2 for each step of the solver",) * 2,
+                memory=("s n^2", "s n^2"),
+                monotone=False,
+                error="",
+                temperature="a noise of this much counts as a factor of e",
+                choose_when="single relaxed permutations are to be drawn, doubly stochastic",
             ),
         ),
     }

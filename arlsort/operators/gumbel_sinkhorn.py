@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gumbel-Sinkhorn: a relaxed sample of the order, by noise on every entry."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+from jax.typing import ArrayLike
+
+from arlsort.numerics import transport
+from arlsort.operators import base, sampling
+from arlsort.operators.sinkhorn import check_solver, excess_cost, standardise
+
+
+@base.register
+@dataclasses.dataclass(frozen=True)
+class GumbelSinkhorn(base.Operator):
+    """A relaxed sample from a distribution over permutations, or the mean of several.
+
+    `P = mean_s S((M + G_s) / temperature)` with `M[i, j] = c[i] z[j]`, where z are the scores less
+    their mean over their standard deviation, `c[i] = 2 i - (n - 1)`, and every entry of `G_s` is
+    standard Gumbel noise. S scales the exponential of a matrix to one whose rows and columns sum to
+    one. `sum_i M[i, order[i]]` is largest for the sorted order, and two neighbours in it lose twice
+    their distance in standard deviations by trading places. (The paper lets a network make M of
+    the scores; this is M for scores that are already known to be sorted by size.)
+
+    As the temperature falls, a draw becomes the permutation that is best for `M + G_s`: it is the
+    noise, not the temperature, that makes the order uncertain. S is solved to convergence and
+    differentiated at its solution, where the paper does a fixed number of iterations.
+
+    A change of scale and offset of the scores changes nothing in P. Time and memory grow with
+    `num_samples`; every row of a batch has its own noise. `Relaxation.converged` says for every
+    list whether all draws met the tolerance.
+
+    Attributes:
+      temperature: The paper's τ, in the unit of the noise; > 0.
+      num_samples: The number of draws.
+      key: A `jax.random` key; needed to call it, and a leaf like the temperature: pass a new one
+        with `dataclasses.replace(operator, key=key)`.
+      tolerance: How far a column's sum may be from one; 0 asks for what rounding allows.
+      max_iterations: The largest number of Newton steps.
+
+    Raises:
+      ValueError: If a hyperparameter is out of range, or (when called) if there is no key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> x = jnp.arange(8.0)
+      >>> print(GumbelSinkhorn(key=jax.random.key(0)).permutation(x).sum(axis=0).round(3))
+      [1. 1. 1. 1. 1. 1. 1. 1.]
+
+    References:
+      Mena et al., Learning Latent Permutations with Gumbel-Sinkhorn Networks, ICLR 2018.
+    """
+
+    temperature: ArrayLike = 1.0
+    num_samples: int = dataclasses.field(default=1, metadata=base.STATIC)
+    key: jax.Array | None = None
+    tolerance: ArrayLike = 0.0
+    max_iterations: int = dataclasses.field(default=100, metadata=base.STATIC)
+
+    doubly_stochastic: ClassVar[bool] = True
+    equivariant: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        base.check_positive("temperature", self.temperature)
+        sampling.check_num_samples(self.num_samples)
+        check_solver(self.tolerance, self.max_iterations)
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether it draws random numbers: always."""
+        return True
+
+    def _permutation(self, scores: jax.Array) -> jax.Array:
+        return self._solve(scores)[0]
+
+    def _solve(self, scores: jax.Array) -> tuple[jax.Array, jax.Array]:
+        assert self.key is not None  # checked where the operator is called
+        n = scores.shape[-1]
+        noise = jax.random.gumbel(self.key, (self.num_samples, *scores.shape, n), scores.dtype)
+        # M but for constants in rows and columns, which change nothing.
+        gain = -(n - 1) * excess_cost(standardise(scores))
+        logits = (gain[None] + noise) / self.temperature
+        draws, converged = transport.balance(logits, self.tolerance, self.max_iterations)
+        return draws.mean(axis=0), converged.all(axis=0)
