@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from arlsort.numerics import rowwise
 from arlsort.permutation import apply, from_order, to_ranks
 
 Class = TypeVar("Class", bound=type)
@@ -108,16 +109,9 @@ def check_choice(argument: str, value: Any, allowed: tuple[Any, ...]) -> None:
 
 
 def softmax(logits: jax.Array, temperature: jax.typing.ArrayLike) -> jax.Array:
-    """Computes `softmax(logits / temperature)` over the last axis without overflow.
-
-    Dividing first would make infinities of large logits at a small temperature, and NaN of their
-    gradients. Here the maximum is subtracted first, and what is so far below it that its weight
-    is zero in this dtype is cut off before the division.
-    """
-    cutoff = -2.0 * math.log(float(jnp.finfo(logits.dtype).tiny))
+    """Computes `softmax(logits / temperature)` over the last axis without overflow."""
     below = logits - lax.stop_gradient(logits.max(axis=-1, keepdims=True))
-    weights = jnp.exp(jnp.maximum(below, -cutoff * temperature) / temperature)
-    return weights / weights.sum(axis=-1, keepdims=True)
+    return rowwise.normalised_exp(below, temperature)
 
 
 def register(cls: Class) -> Class:
@@ -258,6 +252,10 @@ class Operator:
         """Turns scores `[..., n]` into weights `[..., n, n]`."""
         raise NotImplementedError
 
+    def _spoilt_permutation(self, scores: jax.Array, spoilt: jax.Array) -> jax.Array:
+        """Turns scores into weights, NaN where `spoilt[...]`; override to save a pass over them."""
+        return jnp.where(spoilt[..., None, None], jnp.nan, self._permutation(scores))
+
     def _solve(self, scores: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Gives weights and whether they converged `[...]`; override if they may not."""
         return self._permutation(scores), jnp.ones(scores.shape[:-1], bool)
@@ -317,8 +315,10 @@ def _relax(operator: Operator, x: jax.Array) -> Relaxation:
 @jax.jit
 def _permutation(operator: Operator, x: jax.Array) -> jax.Array:
     scores = sanitise(x)
-    weights = _weights(_in_dtype(operator, scores.dtype), scores)
-    return _finish_weights(operator, x, weights)
+    operator = _in_dtype(operator, scores.dtype)
+    if operator.hard or x.shape[-1] < 2:
+        return _finish_weights(operator, x, _weights(operator, scores))
+    return operator._spoilt_permutation(scores, jnp.isnan(x).any(axis=-1)).astype(x.dtype)
 
 
 @jax.jit

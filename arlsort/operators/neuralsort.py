@@ -4,10 +4,10 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
+from arlsort.numerics import rowwise
 from arlsort.operators import base, sampling
 
 
@@ -48,13 +48,21 @@ class NeuralSort(sampling.PlackettLuce):
         super().__post_init__()
         base.check_positive("temperature", self.temperature)
 
-    def _relax(self, scores: jax.Array) -> jax.Array:
+    def _rows(self, scores: jax.Array) -> rowwise.Rows:
         n = scores.shape[-1]
         # A shift changes nothing but the rounding: the two terms cancel worst far from zero.
         centred = scores - lax.stop_gradient(scores.mean(axis=-1, keepdims=True))
-        spread = jnp.abs(centred[..., :, None] - centred[..., None, :]).mean(axis=-1)  # [..., n]
-        factor = lax.broadcasted_iota(scores.dtype, (*scores.shape, n), scores.ndim - 1)
-        factor = (2 * factor - (n - 1)) / n
+        apart = rowwise.mean_distance(centred)
         # Divided by n on both sides, so that large scores do not overflow.
-        logits = factor * centred[..., None, :] - spread[..., None, :]  # [..., n, n]
-        return base.softmax(logits, self.temperature / n)
+        factor = (
+            2 * lax.broadcasted_iota(scores.dtype, scores.shape, scores.ndim - 1) - (n - 1)
+        ) / n
+
+        def weigh(factor: jax.Array, centred: jax.Array, apart: jax.Array) -> jax.Array:
+            # Maxima over the rows of the transpose: over the last axis they are slow.
+            flipped = factor[..., None, :] * centred[..., :, None] - apart[..., :, None]
+            peak = lax.stop_gradient(flipped.max(axis=-2))  # [..., r]
+            logits = rowwise.spread(factor, n) * centred[..., None, :] - apart[..., None, :]
+            return rowwise.normalised_exp(logits - rowwise.spread(peak, n), self.temperature / n)
+
+        return rowwise.Rows(weigh, factor, (centred, apart))

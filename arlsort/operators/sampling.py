@@ -5,7 +5,9 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
+from arlsort.numerics import rowwise
 from arlsort.operators import base
 
 
@@ -19,7 +21,7 @@ def check_num_samples(value: Any) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class PlackettLuce(base.Operator):
-    """A relaxation `_relax` of an order, or its mean over orders that the scores make likely.
+    """A relaxation by `_rows` of an order, or its mean over orders that the scores make likely.
 
     With `stochastic=True` the scores are the log-weights of a Plackett-Luce distribution over
     orders: the largest is drawn with probability `softmax(x)`, then the next among the rest. Unit
@@ -58,12 +60,29 @@ class PlackettLuce(base.Operator):
         return self.stochastic
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
+        return self._spoilt_permutation(scores, jnp.zeros(scores.shape[:-1], bool))
+
+    def _spoilt_permutation(self, scores: jax.Array, spoilt: jax.Array) -> jax.Array:
         if not self.stochastic:
-            return self._relax(scores)
+            return rowwise.matrix(self._rows(scores), spoilt)
+        every = jnp.broadcast_to(spoilt, (self.num_samples, *spoilt.shape))
+        return rowwise.matrix(self._rows(self._drawn(scores)), every).mean(axis=0)
+
+    def _apply(self, scores: jax.Array, rows: jax.Array) -> jax.Array:
+        if not self.stochastic:
+            return rowwise.mix(self._rows(scores), rows)
+        items = jnp.broadcast_to(rows, (self.num_samples, *rows.shape))
+        return rowwise.mix(self._rows(self._drawn(scores)), items).mean(axis=0)
+
+    def _sort(self, scores: jax.Array) -> jax.Array:
+        return self._apply(scores, scores[..., None])[..., 0]
+
+    def _drawn(self, scores: jax.Array) -> jax.Array:
+        """Adds noise: `[num_samples, ..., n]`."""
         assert self.key is not None  # checked where the operator is called
         noise = jax.random.gumbel(self.key, (self.num_samples, *scores.shape), scores.dtype)
-        return self._relax(scores[None] + noise).mean(axis=0)
+        return scores[None] + noise
 
-    def _relax(self, scores: jax.Array) -> jax.Array:
-        """Turns scores `[..., n]` into weights `[..., n, n]`, without sampling."""
+    def _rows(self, scores: jax.Array) -> rowwise.Rows:
+        """Says how the weights follow from scores `[..., n]`, without sampling."""
         raise NotImplementedError

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from arlsort.numerics import rowwise
 from arlsort.operators import base, sampling
 
 
@@ -49,6 +50,10 @@ class SoftSort(sampling.PlackettLuce):
         base.check_positive("temperature", self.temperature)
         base.check_choice("power", self.power, (1, 2))
 
-    def _relax(self, scores: jax.Array) -> jax.Array:
-        distance = jnp.abs(jnp.sort(scores, axis=-1)[..., :, None] - scores[..., None, :])
-        return base.softmax(-(distance**self.power), self.temperature)
+    def _rows(self, scores: jax.Array) -> rowwise.Rows:
+        def weigh(heads: jax.Array, scores: jax.Array) -> jax.Array:
+            # Each head is among the scores: its distance of zero is the row's least.
+            distance = jnp.abs(rowwise.spread(heads, scores.shape[-1]) - scores[..., None, :])
+            return rowwise.normalised_exp(-(distance**self.power), self.temperature)
+
+        return rowwise.Rows(weigh, jnp.sort(scores, axis=-1), (scores,))

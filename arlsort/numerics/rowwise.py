@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Matrices of weights that are made row by row, in blocks that stay in the cache.
+
+What such a matrix costs is mostly the traffic of its intermediate results. Here each block of rows
+goes through all its steps before the next one starts, and the backward pass makes the block again
+from O(n) numbers instead of reading what was kept: the matrix is written once, if the caller asked
+for it, and its cotangent read once.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+
+# Elements of a block, by backend. A megabyte is in the cache of one core or two; an accelerator
+# wants as much work as fits its memory.
+_BLOCK = {"cpu": 2**18}
+_LARGE_BLOCK = 2**26
+
+# A block may be this many times smaller than it could be, so that all blocks are alike.
+_SLACK = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """How each row of weights follows from a number of its own and the columns.
+
+    Attributes:
+      weigh: A function of heads `[..., r]` and of each of the columns `[..., n]` that returns
+        weights `[..., r, n]`; any other array that it closes over is differentiated too.
+      heads: `[..., m]`, one for each row.
+      columns: Arrays `[..., n]`.
+    """
+
+    weigh: Callable[..., jax.Array]
+    heads: jax.Array
+    columns: tuple[jax.Array, ...]
+
+
+def total(matrix: jax.Array) -> jax.Array:
+    """Sums `[..., r, n]` over the columns; as a product, which is vectorised everywhere."""
+    ones = jnp.ones(matrix.shape[-1], matrix.dtype)
+    contract = (((matrix.ndim - 1,), (0,)), ((), ()))
+    return lax.dot_general(matrix, ones, contract, precision=lax.Precision.HIGHEST)
+
+
+def spread(heads: jax.Array, n: int) -> jax.Array:
+    """Repeats `[..., r]` along n columns; the transpose of `total`, also in the backward pass."""
+    ones = jnp.ones(n, heads.dtype)
+    return lax.dot_general(heads, ones, (((), ()), ((), ())), precision=lax.Precision.HIGHEST)
+
+
+def normalised_exp(below: jax.Array, temperature: ArrayLike) -> jax.Array:
+    """Computes `softmax(below / temperature)` over the last axis.
+
+    Dividing first would make infinities of large numbers at a small temperature, and NaN of their
+    gradients. What is so far below zero that its weight is zero in this dtype is cut off before
+    the division.
+
+    Args:
+      below: At most zero, and zero (or near it, in temperatures) somewhere in each row.
+      temperature: A scalar > 0.
+
+    Returns:
+      Weights of the shape of `below`.
+    """
+    cutoff = -2.0 * math.log(float(jnp.finfo(below.dtype).tiny))
+    weights = jnp.exp(jnp.maximum(below, -cutoff * temperature) / temperature)
+    return weights * spread(1.0 / total(weights), below.shape[-1])
+
+
+def matrix(rows: Rows, spoilt: jax.Array) -> jax.Array:
+    """Makes the weights `[..., m, n]`, NaN and without a gradient where `spoilt[...]` is true."""
+
+    def weigh(heads: jax.Array, spoilt: jax.Array, *columns: jax.Array) -> jax.Array:
+        return jnp.where(spoilt[..., None, None], jnp.nan, rows.weigh(heads, *columns))
+
+    return _in_blocks(weigh, rows.heads, (spoilt, *rows.columns))
+
+
+def mix(rows: Rows, items: jax.Array) -> jax.Array:
+    """Computes the weights times items `[..., n, d]` in O(n) memory, `[..., m, d]`."""
+
+    def product(heads: jax.Array, items: jax.Array, *columns: jax.Array) -> jax.Array:
+        weights = rows.weigh(heads, *columns)
+        return jnp.matmul(weights, items, precision=lax.Precision.HIGHEST)
+
+    return _in_blocks(product, rows.heads, (items, *rows.columns))
+
+
+@jax.custom_jvp
+def mean_distance(points: jax.Array) -> jax.Array:
+    """Computes the mean of `|x[j] - x[k]|` over k for points `[..., n]`, in O(n) memory.
+
+    Equal points have equal means to the last bit.
+    """
+    return jnp.abs(points[..., :, None] - points[..., None, :]).mean(axis=-2)
+
+
+@mean_distance.defjvp
+def _mean_distance_jvp(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    # The transpose needs sums over both axes, which are fast in blocks. Their sums of equal points
+    # may differ in the last bit, which is no harm in a derivative.
+    (points,), (dpoints,) = primals, tangents
+    n = points.shape[-1]
+
+    def mean(heads: jax.Array, points: jax.Array) -> jax.Array:
+        return total(jnp.abs(spread(heads, n) - points[..., None, :])) / n
+
+    def blocked(points: jax.Array) -> jax.Array:
+        return _in_blocks(mean, points, (points,))
+
+    return mean_distance(points), jax.jvp(blocked, (points,), (dpoints,))[1]
+
+
+def _in_blocks(
+    function: Callable[..., jax.Array], heads: jax.Array, columns: tuple[jax.Array, ...]
+) -> jax.Array:
+    """Applies a function of rows to all of them, block after block; each block is recomputed."""
+    *batch, m = heads.shape
+    n, lists = columns[-1].shape[-1], math.prod(batch)
+    # Within a block, XLA may keep what it has; the backward pass is a loop of its own.
+    function = jax.checkpoint(function, prevent_cse=False)
+    count, height = _block_shape(lists, m, n)
+    if count * height == lists * m:
+        return function(heads, *columns)
+    blocks = m // height
+    if blocks > 1:
+        columns = tuple(
+            jnp.repeat(c.reshape(lists, *c.shape[len(batch) :]), blocks, axis=0) for c in columns
+        )
+    else:
+        columns = tuple(c.reshape(lists, *c.shape[len(batch) :]) for c in columns)
+    parts = tuple(
+        part.reshape(lists * blocks // count, count, *part.shape[1:])
+        for part in (heads.reshape(lists * blocks, height), *columns)
+    )
+    result = lax.map(lambda part: function(*part), parts)
+    return result.reshape(*batch, m, *result.shape[3:])
+
+
+def _block_shape(lists: int, m: int, n: int) -> tuple[int, int]:
+    """Tells how many lists, and how many rows of each, make one block: divisors of both."""
+    size = _BLOCK.get(jax.default_backend(), _LARGE_BLOCK)
+    if lists * m * n <= 2 * size:
+        return lists, m
+    if m * n > size:
+        return 1, _divisor(m, size // n)
+    return _divisor(lists, size // (m * n)), m
+
+
+def _divisor(number: int, limit: int) -> int:
+    """Finds the largest divisor within a limit, or the number itself if all are far too small."""
+    best = max((d for d in range(1, min(number, max(limit, 1)) + 1) if number % d == 0), default=1)
+    return best if best * _SLACK >= min(limit, number) else number

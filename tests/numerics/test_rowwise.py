@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from arlsort.numerics import rowwise
+from arlsort.operators.neuralsort import NeuralSort
+from arlsort.operators.softsort import SoftSort
+
+X = jax.random.normal(jax.random.key(0), (2, 3, 12))
+MIX = jax.random.normal(jax.random.key(1), (2, 3, 12, 12))
+
+
+def _results(cls, temperature, x):
+    rows = cls(temperature=temperature)._rows(x)
+    spoilt = jnp.zeros(x.shape[:-1], bool)
+    return rowwise.matrix(rows, spoilt), rowwise.mix(rows, x[..., None])
+
+
+def _gradients(cls):
+    def loss(temperature, x):
+        weights, values = _results(cls, temperature, x)
+        return (weights * MIX).sum() + (values**2).sum()
+
+    return jax.grad(loss, argnums=(0, 1))(0.3, X)
+
+
+@pytest.mark.parametrize("cls", [SoftSort, NeuralSort])
+@pytest.mark.parametrize("size", [48, 300])  # some rows of a list; some lists
+def test_blocks_change_nothing(cls, size, monkeypatch):
+    whole = _results(cls, 0.3, X), _gradients(cls)
+    monkeypatch.setattr(rowwise, "_BLOCK", {})
+    monkeypatch.setattr(rowwise, "_LARGE_BLOCK", size)
+    blocked = _results(cls, 0.3, X), _gradients(cls)
+    for got, expected in zip(jax.tree.leaves(blocked), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_blocks_divide_their_lists(monkeypatch):
+    monkeypatch.setattr(rowwise, "_BLOCK", {})
+    monkeypatch.setattr(rowwise, "_LARGE_BLOCK", 2**18)
+    assert rowwise._block_shape(32, 8, 8) == (32, 8)
+    assert rowwise._block_shape(32, 128, 128) == (32, 128)
+    assert rowwise._block_shape(32, 256, 256) == (4, 256)
+    assert rowwise._block_shape(32, 4096, 4096) == (1, 64)
+    assert rowwise._block_shape(32, 4093, 4093) == (1, 4093)  # a prime number
+
+
+def test_distances_of_equal_points_are_equal():
+    points = 1e30 * jnp.array([1.0, -0.3, 1.0, 0.7, -0.3])
+    apart = rowwise.mean_distance(points)
+    assert apart[0] == apart[2] and apart[1] == apart[4]
+    loops = np.abs(np.subtract.outer(np.asarray(points), np.asarray(points))).mean(axis=1)
+    np.testing.assert_allclose(apart, loops, rtol=1e-6)
