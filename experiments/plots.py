@@ -2,6 +2,7 @@
 """Pictures of a comparison, drawn from its results alone."""
 
 import itertools
+import math
 import os
 import tempfile
 from collections.abc import Sequence
@@ -132,6 +133,86 @@ def speed(records: Sequence[dict[str, Any]], path: Path) -> Path:
         axis.grid(alpha=0.3)
     figure.legend(labels.values(), labels, loc="outside lower center", ncols=5, fontsize=9)
     return _save(figure, path)
+
+
+def errors(report: dict[str, Any], path: Path) -> Path:
+    """Draws the relative error of the values over n, a panel for each of some ranges of scores.
+
+    Args:
+      report: What `experiments.error_analysis` found.
+      path: Where to write.
+    """
+    exponents_drawn = [e for e in (-5, 0, 5, 10) if e in report["config"]["exponents"]]
+    figure = Figure(figsize=(13, 9), layout="constrained")
+    looks = _looks(report["errors"])
+    labels: dict[str, Any] = {}
+    for axis, exponent in zip(figure.subplots(2, 2).flat, exponents_drawn, strict=False):
+        place = report["config"]["exponents"].index(exponent)
+        for name, look in looks.items():
+            own = [r for r in report["errors"] if r["operator"] == name]
+            # What is exact but for rounding is drawn on the floor.
+            values = [max(r["rms"][place], 1e-8) for r in own]
+            (line,) = axis.loglog([r["n"] for r in own], values, **look)
+            labels.setdefault(name, line)
+        lengths = sorted({r["n"] for r in report["errors"]})
+        axis.set_xticks(lengths, [str(n) for n in lengths])
+        axis.minorticks_off()
+        title = f"scores uniform in [0, {2.0**exponent:g}]"
+        axis.set(title=title, xlabel="n", ylabel="RMS error / range", ylim=(6e-9, 2))
+        axis.grid(alpha=0.3)
+    figure.legend(labels.values(), labels, loc="outside lower center", ncols=6, fontsize=9)
+    figure.suptitle("Values at default temperatures, against the exact sort")
+    return _save(figure, path)
+
+
+def pulls(records: Sequence[dict[str, Any]], path: Path) -> Path:
+    """Draws the gradient of a wrongly ordered pair over its distance: norm, and direction.
+
+    Args:
+      records: The gradients that `experiments.error_analysis` found.
+      path: Where to write.
+    """
+    lengths = sorted({r["n"] for r in records})
+    figure = Figure(figsize=(6.5 * len(lengths), 9), layout="constrained")
+    axes = figure.subplots(2, len(lengths), squeeze=False, sharex=True)
+    labels: dict[str, Any] = {}
+    looks = _looks(records)
+    for column, n in enumerate(lengths):
+        for r in (r for r in records if r["n"] == n):
+            look = dict(looks[r["operator"]])
+            if r["loss"] == "pointer":
+                look.update(linestyle="-.", markerfacecolor="none")
+            norm = [value if value > 0 else math.nan for value in r["norm"]]
+            (line,) = axes[0, column].loglog(r["distance"], norm, **look)
+            # A gradient of zero has no direction.
+            drawn = [c if v > 0 else math.nan for c, v in zip(r["cosine"], r["norm"], strict=True)]
+            axes[1, column].semilogx(r["distance"], drawn, **look)
+            labels.setdefault(f"{r['operator']}, {r['loss']}", line)
+        axes[0, column].set(title=f"n = {n}", ylabel="norm of the gradient", ylim=(1e-6, 10))
+        axes[1, column].set(
+            xlabel="distance of the wrong pair, units", ylabel="direction: 1 together, -1 apart"
+        )
+        axes[1, column].set_ylim(-1.1, 1.1)
+        for axis in axes[:, column]:
+            axis.grid(alpha=0.3)
+    figure.legend(labels.values(), labels, loc="outside lower center", ncols=6, fontsize=9)
+    figure.suptitle("Loss on the order: what it does to two scores that have each other's place")
+    return _save(figure, path)
+
+
+def _looks(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A colour and, as colours come again, a kind of line for each operator."""
+    names = dict.fromkeys(record["operator"] for record in records)
+    kinds = ("-", "--", ":")
+    return {
+        name: {
+            "color": f"C{i % 10}",
+            "linestyle": kinds[i // 10 % len(kinds)],
+            "marker": "osv^D"[i % 5],
+            "markersize": 3.5,
+        }
+        for i, name in enumerate(names)
+    }
 
 
 def _save(figure: Figure, path: Path) -> Path:
