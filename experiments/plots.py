@@ -173,7 +173,7 @@ def pulls(records: Sequence[dict[str, Any]], path: Path) -> Path:
       path: Where to write.
     """
     lengths = sorted({r["n"] for r in records})
-    figure = Figure(figsize=(6.5 * len(lengths), 9), layout="constrained")
+    figure = Figure(figsize=(5.5 * len(lengths), 8), layout="constrained")
     axes = figure.subplots(2, len(lengths), squeeze=False, sharex=True)
     labels: dict[str, Any] = {}
     looks = _looks(records)
@@ -188,7 +188,7 @@ def pulls(records: Sequence[dict[str, Any]], path: Path) -> Path:
             drawn = [c if v > 0 else math.nan for c, v in zip(r["cosine"], r["norm"], strict=True)]
             axes[1, column].semilogx(r["distance"], drawn, **look)
             labels.setdefault(f"{r['operator']}, {r['loss']}", line)
-        axes[0, column].set(title=f"n = {n}", ylabel="norm of the gradient", ylim=(1e-6, 10))
+        axes[0, column].set(title=f"n = {n}", ylabel="norm of the gradient", ylim=(1e-6, 100))
         axes[1, column].set(
             xlabel="distance of the wrong pair, units", ylabel="direction: 1 together, -1 apart"
         )
@@ -197,7 +197,7 @@ def pulls(records: Sequence[dict[str, Any]], path: Path) -> Path:
             axis.grid(alpha=0.3)
     figure.legend(labels.values(), labels, loc="outside lower center", ncols=6, fontsize=9)
     figure.suptitle("Loss on the order: what it does to two scores that have each other's place")
-    return _save(figure, path)
+    return _save(figure, path, dpi=100)
 
 
 def _looks(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -215,13 +215,13 @@ def _looks(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def _save(figure: Figure, path: Path, dpi: int = 120) -> Path:
     """Writes a PNG under a temporary name and renames it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            figure.savefig(file, format="png", dpi=120)
+            figure.savefig(file, format="png", dpi=dpi)
         os.chmod(name, 0o644)
         os.replace(name, path)
     finally:
