@@ -70,6 +70,13 @@ def comparators(network: str, n: int) -> list[list[tuple[int, int]]]:
     full = 1
     while full < n:
         full *= 2
+    if network == "odd_even_merge":
+        layers = [
+            [pair for start in range(0, full, 2 * m) for pair in merging_layer(start, 2 * m, gap)]
+            for m in (2**k for k in range(full.bit_length() - 1))
+            for gap in (2**k for k in reversed(range(m.bit_length())))
+        ]
+        return [[(a, b) for a, b in layer if b < n] for layer in layers]
     layers = []
     size = 2
     while size <= full:
@@ -85,6 +92,24 @@ def comparators(network: str, n: int) -> list[list[tuple[int, int]]]:
             gap //= 2
         size *= 2
     return layers
+
+
+def merging_layer(start: int, length: int, gap: int) -> list[tuple[int, int]]:
+    """Batcher's merge of two sorted halves: what even and odd places do is done at twice the gap.
+
+    Knuth, vol. 3, 5.2.2, algorithm M: merge the even places and the odd places of both halves, and
+    then compare each odd place with the even place after it.
+    """
+
+    def merge(places: list[int]) -> list[list[tuple[int, int]]]:
+        if len(places) == 2:
+            return [[(places[0], places[1])]]
+        even, odd = merge(places[::2]), merge(places[1::2])
+        last = list(zip(places[1:-1:2], places[2::2], strict=True))
+        return [a + b for a, b in zip(even, odd, strict=True)] + [last]
+
+    layers = merge(list(range(start, start + length)))
+    return sorted(layers[(length // 2 // gap).bit_length() - 1])
 
 
 def swap_weight(
@@ -136,6 +161,10 @@ def bitonic(x: np.ndarray, **hyperparameters: float) -> np.ndarray:
     return sorting_network(x, "bitonic", **hyperparameters)
 
 
+def odd_even_merge(x: np.ndarray, **hyperparameters: float) -> np.ndarray:
+    return sorting_network(x, "odd_even_merge", **hyperparameters)
+
+
 def balanced(kernel: np.ndarray) -> np.ndarray:
     """Sinkhorn's algorithm: rows and columns are scaled in turn until nothing changes."""
     rows, columns = np.ones(len(kernel)), np.ones(len(kernel))
@@ -163,6 +192,7 @@ ORACLES: dict[str, Callable[..., np.ndarray]] = {
     "hard": hard,
     "odd_even": odd_even,
     "bitonic": bitonic,
+    "odd_even_merge": odd_even_merge,
     "neuralsort": neuralsort,
     "softsort": softsort,
     "lapsum": lapsum,

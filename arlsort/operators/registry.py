@@ -152,12 +152,27 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             fixed={"network": "bitonic"},
             supervision={"temperature": 0.1},  # steepness 10, as published
             facts=Facts(
-                time=("n log(n)^2", "n^2 log(n)^2"),
+                time=("n log(n)^2", "n^2.5"),
                 memory=("n", "n^2"),
                 monotone=True,
                 error="k (k + 1) t / 2π, 2^k >= n",
                 temperature=_SWAP,
                 choose_when="the same, and lists are long: far fewer layers",
+            ),
+        ),
+        "odd_even_merge": Entry(
+            SortingNetwork,
+            "odd-even mergesort network with soft swaps, as many layers with fewer swaps",
+            f"Batcher, AFIPS 1968, with the swaps of {_NETWORKS}",
+            fixed={"network": "odd_even_merge"},
+            supervision={"temperature": 0.1},  # steepness 10, as published
+            facts=Facts(
+                time=("n log(n)^2", "n^3"),
+                memory=("n", "n^2"),
+                monotone=True,
+                error="k (k + 1) t / 2π, 2^k >= n",
+                temperature=_SWAP,
+                choose_when="as bitonic; each score is mixed fewer times",
             ),
         ),
         "neuralsort": Entry(

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
 import itertools
 
 import jax
@@ -6,56 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from arlsort.networks.swaps import DISTRIBUTIONS
+from arlsort.networks.topology import NETWORKS
 from arlsort.operators import registry
-from arlsort.operators.sorting_network import (
-    DISTRIBUTIONS,
-    Comparators,
-    SortingNetwork,
-    bitonic_layers,
-    odd_even_layer,
-)
+from arlsort.operators.sorting_network import SortingNetwork
 from tests import references
 
 
-def _layers(network: str, n: int) -> list[tuple[Comparators, ...]]:
-    return (
-        bitonic_layers(n) if network == "bitonic" else [odd_even_layer(n, k % 2) for k in range(n)]
-    )
-
-
-def _pairs(layer: tuple[Comparators, ...]) -> list[tuple[int, int]]:
-    """A layer as pairs (wire of the smaller output, wire of the larger output)."""
-    pairs = []
-    for group in layer:
-        for block, ascending in enumerate(group.ascending):
-            for k in range(group.width):
-                first = group.start + block * (group.gap + group.width) + k
-                pair = (first, first + group.gap)
-                pairs.append(pair if ascending else pair[::-1])
-    return pairs
-
-
-@pytest.mark.parametrize("network", ["odd_even", "bitonic"])
-@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 16, 23, 32])
-def test_layers_are_those_of_the_textbook(network, n):
-    layers = [sorted(_pairs(layer)) for layer in _layers(network, n)]
-    assert layers == [sorted(layer) for layer in references.comparators(network, n)]
-
-
-@pytest.mark.parametrize("network", ["odd_even", "bitonic"])
-@pytest.mark.parametrize("n", range(2, 13))
-def test_zero_one_principle(network, n):
-    # A network that sorts all sequences of zeros and ones sorts everything (Knuth, vol. 3).
-    bits = np.array(list(itertools.product([0, 1], repeat=n)))
-    for layer in _layers(network, n):
-        for low, high in _pairs(layer):
-            pair = bits[:, [low, high]]
-            bits[:, low], bits[:, high] = pair.min(axis=1), pair.max(axis=1)
-    assert (np.diff(bits, axis=1) >= 0).all()
-
-
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
-@pytest.mark.parametrize(("network", "n"), [("odd_even", 5), ("bitonic", 6)])
+@pytest.mark.parametrize(("network", "n"), [("odd_even", 5), ("odd_even_merge", 6)])
 def test_every_distribution_is_the_oracle(network, n, distribution):
     x = np.random.default_rng(0).normal(size=(2, n))
     x[1, 1] = x[1, 0] + 0.05  # close to a tie: the linear piece of `optimal`
@@ -97,7 +57,7 @@ def test_the_distribution_flag_is_not_ignored():
         assert np.abs(a - b).max() > 1e-3
 
 
-@pytest.mark.parametrize("network", ["odd_even", "bitonic"])
+@pytest.mark.parametrize("network", NETWORKS)
 def test_long_rows_are_sorted(network):
     x = jnp.asarray(np.random.default_rng(1).permutation(50), jnp.float32)
     np.testing.assert_allclose(
@@ -105,20 +65,24 @@ def test_long_rows_are_sorted(network):
     )
 
 
-@pytest.mark.parametrize("network", ["odd_even", "bitonic"])
+@pytest.mark.parametrize("network", NETWORKS)
 def test_values_and_rows_go_through_the_layers_without_the_permutation(network):
     n = 9
     operator = SortingNetwork(network)
     x = jax.ShapeDtypeStruct((n,), jnp.float32)
     rows = jax.ShapeDtypeStruct((n, 2), jnp.float32)
-    for jaxpr in (jax.make_jaxpr(operator.sort)(x), jax.make_jaxpr(operator.sort_by)(x, rows)):
-        assert f"f32[{n},{n}]" not in str(jaxpr)
+    ways = [jax.make_jaxpr(way)(x) for way in (operator.sort, operator.rank)]
+    for jaxpr in (*ways, jax.make_jaxpr(operator.sort_by)(x, rows)):
+        assert f"{n},{n}" not in str(jaxpr)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"network": "bubble"}, "network: received 'bubble', allowed: 'odd_even', 'bitonic'"),
+        (
+            {"network": "bubble"},
+            "network: received 'bubble', allowed: 'odd_even', 'bitonic', 'odd_even_merge'",
+        ),
         ({"distribution": "uniform"}, "distribution: received 'uniform', allowed: 'logistic'"),
         ({"temperature": 0.0}, "temperature: received 0.0, allowed: a finite number > 0"),
         ({"distribution": "logistic_art", "art_lambda": 2.0}, r"art_lambda: received 2.0"),
@@ -128,3 +92,98 @@ def test_values_and_rows_go_through_the_layers_without_the_permutation(network):
 def test_bad_hyperparameters_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         SortingNetwork(**arguments)
+
+
+# Lengths at which a list goes another way: through layers alone, by one product for each stage, by
+# two, and in parts of a batch; with and without wires that are absent.
+@pytest.mark.parametrize(
+    ("network", "n"), [("bitonic", 19), ("bitonic", 128), ("odd_even_merge", 61)]
+)
+def test_long_permutations_are_the_oracle_with_its_gradient(network, n):
+    x = np.random.default_rng(n).normal(size=(3, n))
+    operator = SortingNetwork(network, "cauchy", temperature=0.3)
+    mix = np.random.default_rng(1).normal(size=(3, n, n))
+    with jax.enable_x64(True):
+        # The layers themselves, which short lists and rows go through, are one more oracle.
+        unit = jnp.broadcast_to(jnp.eye(n), (3, n, n))
+
+        @jax.jit
+        def both(x):
+            return [
+                jax.value_and_grad(lambda x, way=way: (way(x) * mix).sum())(x)
+                for way in (operator.permutation, lambda x: operator.sort_by(x, unit))
+            ]
+
+        (total, gradient), (expected, slow) = both(x)
+        weights = operator.permutation(x[:1])
+    np.testing.assert_allclose(total, expected, rtol=1e-10)
+    np.testing.assert_allclose(gradient, slow, rtol=1e-8, atol=1e-10)
+    oracle = references.sorting_network(x[0], network, "cauchy", temperature=0.3)
+    np.testing.assert_allclose(weights[0], oracle, rtol=0, atol=1e-12)
+
+
+def test_parts_of_a_batch_are_the_batch(monkeypatch):
+    from arlsort.networks import merging
+
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 32)), jnp.float32)
+    operator = SortingNetwork("bitonic")
+    together = operator.permutation(x)
+    monkeypatch.setattr(merging, "_TOGETHER", 2 * 32 * 32)
+    jax.clear_caches()
+    np.testing.assert_allclose(operator.permutation(x), together, atol=1e-6)
+
+
+def test_segments_of_layers_are_the_layers(monkeypatch):
+    from arlsort.networks import engine
+
+    x = jnp.asarray(np.random.default_rng(0).normal(size=11), jnp.float32)
+    gradient = jax.grad(lambda x: operator.sort(x)[3])
+    operator = SortingNetwork("odd_even")
+    at_once = operator.sort(x), gradient(x)
+    monkeypatch.setattr(engine, "_KEPT", 1)
+    jax.clear_caches()
+    for segmented, expected in zip((operator.sort(x), gradient(x)), at_once, strict=True):
+        np.testing.assert_allclose(segmented, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("distribution", ["cauchy", "logistic_art"])
+def test_the_rule_for_pairs_is_the_derivative_of_the_formula(network, distribution):
+    # The values' own rule against the rows', which is another: both at the same scores.
+    x = jnp.asarray(np.random.default_rng(2).normal(size=(2, 6)))
+    operator = SortingNetwork(network, distribution, temperature=0.3)
+    mix = np.random.default_rng(3).normal(size=(2, 6))
+    with jax.enable_x64(True):
+        x = jnp.asarray(x, jnp.float64)
+
+        def by(way):
+            return jax.grad(lambda op, x: (way(op, x) * mix).sum(), argnums=(0, 1))(operator, x)
+
+        fast = by(lambda op, x: op.sort(x))
+        slow = by(lambda op, x: op.sort_by(x, x[..., None])[..., 0])
+    for got, expected in zip(jax.tree.leaves(fast), jax.tree.leaves(slow), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_error_free_swaps_are_exact_forward(network):
+    x = jnp.asarray(np.random.default_rng(4).normal(size=(2, 7)), jnp.float32)
+    operator = SortingNetwork(network, error_free=True)
+    np.testing.assert_array_equal(operator.sort(x), jnp.sort(x))
+    np.testing.assert_array_equal(operator.permutation(x), registry.get("hard").permutation(x))
+    np.testing.assert_array_equal(operator.rank(x), registry.get("hard").rank(x))
+    exact = dataclasses.replace(operator, error_free=False, hard=True)
+    by_pairs, at_the_end = (
+        jax.grad(lambda x, op=op: op.sort(x)[0, 2])(x) for op in (operator, exact)
+    )
+    assert np.isfinite(by_pairs).all()
+    assert np.abs(by_pairs - at_the_end).max() > 1e-3
+
+
+def test_error_free_gradients_are_those_of_the_soft_swap_at_exact_scores():
+    # Two wires, one comparator: the straight-through gradient is that of the soft swap.
+    x = jnp.array([0.3, 0.1])
+    soft, exact = (SortingNetwork(error_free=flag) for flag in (False, True))
+    for way in ("sort", "permutation"):
+        expected = jax.jacobian(getattr(soft, way))(x)
+        np.testing.assert_allclose(jax.jacobian(getattr(exact, way))(x), expected, rtol=1e-5)

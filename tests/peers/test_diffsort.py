@@ -5,7 +5,8 @@ import jax
 import numpy as np
 import pytest
 
-from arlsort.operators.sorting_network import DISTRIBUTIONS, SortingNetwork
+from arlsort.networks.swaps import DISTRIBUTIONS
+from arlsort.operators.sorting_network import SortingNetwork
 
 pytestmark = pytest.mark.peers
 torch = pytest.importorskip("torch")

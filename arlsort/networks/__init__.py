@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sorting networks: their layers, their soft swaps, and how both run fast."""

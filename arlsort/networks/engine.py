@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sends what is on the wires through a network, layer by layer.
+
+Wires come first, `[wires, ...]`, so that a layer moves whole rows and computes along the rest. All
+steps of a stage have one shape (`topology.Schedule`), so that a scan compiles one of them.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from arlsort.networks import topology
+from arlsort.networks.swaps import Swap
+
+Wires = tuple[jax.Array, ...]
+"""Scores `[wires, lanes...]`, and perhaps rows `[wires, d, lanes...]` that travel with them."""
+
+# What a pass may keep for its gradient, in numbers, before it computes segments of its layers again
+# in the backward pass instead.
+_KEPT = 2**26
+
+
+def run(swap: Swap, network: str, wires: Wires) -> Wires:
+    """Sends scores and rows `[n, ...]`, n >= 2, through all layers of a network.
+
+    Args:
+      swap: The comparator.
+      network: One of `topology.NETWORKS`.
+      wires: Scores `[n, lanes]`, and perhaps rows `[n, d, lanes]`.
+
+    Returns:
+      Arrays of the same shapes.
+    """
+    n = wires[0].shape[0]
+    if network == "odd_even":
+        return _brick(swap, wires)
+    plan = topology.schedule(network, n)
+    after = plan.wires - plan.absent - n
+    padding = ((plan.absent, after), (0, 0), (0, 0))
+    wires = tuple(jnp.pad(w, padding[: w.ndim]) for w in wires) if plan.wires > n else wires
+    for signs in plan.signs:
+        wires, _ = stage(swap, signs, wires, across=plan.across)
+    return tuple(lax.slice_in_dim(w, plan.absent, plan.absent + n) for w in wires)
+
+
+def stage(
+    swap: Swap, signs: np.ndarray, wires: Wires, *, across: bool, keep: bool = False
+) -> tuple[Wires, jax.Array | None]:
+    """Sends arrays `[wires, ...]` through one stage of a network by powers of two.
+
+    Args:
+      swap: The comparator.
+      signs: `[layers, wires / 2, ...]`, of `topology.Schedule`; more dimensions meet the lanes.
+      wires: The arrays.
+      across: Whether all steps but the first compare across.
+      keep: Whether to return the weights of the comparators.
+
+    Returns:
+      The arrays, and the weights `[layers, wires / 2, lanes...]` in the order of the signs.
+    """
+    layers, size = len(signs), wires[0].shape[0]
+    blocks = size >> layers
+    halves = tuple(_turn(w, blocks).reshape(2, size // 2, *w.shape[1:]) for w in wires)
+
+    def step(compare: Callable[..., tuple[Wires, jax.Array | None]]) -> Callable[..., tuple]:
+        def body(halves: Wires, sign: jax.Array) -> tuple[Wires, jax.Array | None]:
+            halves, weights = compare(swap, halves, sign, keep)
+            # The half becomes the last bit of the index: the bit below it is the next half.
+            return tuple(h.swapaxes(0, 1).reshape(h.shape) for h in halves), weights
+
+        return body
+
+    table = jnp.asarray(signs)
+    if across:
+        halves, first = step(_near)(halves, table[0])
+        rest: Any
+        halves, rest = lax.scan(step(_across), halves, table[1:])
+        weights = jnp.concatenate([first[None], rest]) if first is not None else None
+    else:
+        halves, weights = lax.scan(step(_near), halves, table)
+    return tuple(h.reshape(w.shape) for h, w in zip(halves, wires, strict=True)), weights
+
+
+def _turn(w: jax.Array, blocks: int) -> jax.Array:
+    """Moves the bits of the index that tell the block to its end."""
+    return w.reshape(blocks, -1, *w.shape[1:]).swapaxes(0, 1)
+
+
+def _brick(swap: Swap, wires: Wires) -> Wires:
+    """Neighbours in turn: one half has the even wires, the other the odd ones."""
+    n = wires[0].shape[0]
+    half = (n + 1) // 2
+    near = jnp.asarray(np.arange(half) < n // 2)
+    across = jnp.asarray(np.arange(half) < (n - 1) // 2)
+
+    def split(w: jax.Array) -> jax.Array:
+        w = jnp.pad(w, ((0, n % 2), *((0, 0),) * (w.ndim - 1)))
+        return w.reshape(half, 2, *w.shape[1:]).swapaxes(0, 1)
+
+    def pair(halves: Wires, _: None) -> tuple[Wires, None]:
+        return _across(swap, _near(swap, halves, near)[0], across)[0], None
+
+    halves = tuple(split(w) for w in wires)
+    pairs = n // 2
+    kept = sum(math.prod(w.shape) for w in halves) * n
+    inner = max(1, math.isqrt(pairs)) if kept > _KEPT else 1
+
+    def segment(halves: Wires, _: None) -> tuple[Wires, None]:
+        return lax.scan(pair, halves, None, length=inner)
+
+    if inner > 1:
+        halves, _ = lax.scan(jax.checkpoint(segment), halves, None, length=pairs // inner)
+        pairs %= inner
+    halves, _ = lax.scan(pair, halves, None, length=pairs)
+    if n % 2:
+        halves = _near(swap, halves, near)[0]
+    return tuple(h.swapaxes(0, 1).reshape(2 * half, *h.shape[2:])[:n] for h in halves)
+
+
+def _near(
+    swap: Swap, halves: Wires, sign: jax.Array, keep: bool = False
+) -> tuple[Wires, jax.Array | None]:
+    """Compares wire j of the first half with wire j of the second."""
+    first, last, weights = _compare(swap, halves, sign, keep)
+    pairs = zip(first, last, strict=True)
+    return tuple(jnp.stack(pair) for pair in pairs), weights
+
+
+def _across(
+    swap: Swap, halves: Wires, sign: jax.Array, keep: bool = False
+) -> tuple[Wires, jax.Array | None]:
+    """Compares wire j of the second half with wire j + 1 of the first."""
+    turned = tuple((h[1], jnp.roll(h[0], -1, axis=0)) for h in halves)
+    first, last, weights = _compare(swap, turned, sign, keep)
+    pairs = zip(first, last, strict=True)
+    return tuple(jnp.stack([jnp.roll(b, 1, axis=0), a]) for a, b in pairs), weights
+
+
+def _compare(
+    swap: Swap, pairs: Sequence[Any], sign: jax.Array, keep: bool
+) -> tuple[list[jax.Array], list[jax.Array], jax.Array | None]:
+    a, b = pairs[0][0], pairs[0][1]
+    # One column for each pair, with as many dimensions as there are lanes.
+    sign = sign.astype(a.dtype).reshape(*sign.shape, *(1,) * (a.ndim - sign.ndim))
+    weights = swap.keep(a, b, sign) if keep else None
+    first, last = ([score] for score in swap.scores(a, b, sign))
+    for row in pairs[1:]:
+        mixed = swap.rows(a[:, None], b[:, None], sign[:, None], row[0], row[1])
+        first.append(mixed[0])
+        last.append(mixed[1])
+    return first, last, weights
