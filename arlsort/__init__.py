@@ -17,6 +17,7 @@ from arlsort.operators.hard import Hard
 from arlsort.operators.lapsum import LapSum
 from arlsort.operators.learned import LearnedSort
 from arlsort.operators.neuralsort import NeuralSort
+from arlsort.operators.permutahedron import Permutahedron
 from arlsort.operators.perturbed import Perturbed
 from arlsort.operators.registry import get, names, parse
 from arlsort.operators.sinkhorn import Sinkhorn
@@ -32,6 +33,7 @@ __all__ = [
     "LearnedSort",
     "NeuralSort",
     "Operator",
+    "Permutahedron",
     "Perturbed",
     "Relaxation",
     "Sinkhorn",

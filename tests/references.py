@@ -219,8 +219,56 @@ RANDOM_ORACLES: dict[str, Callable[..., np.ndarray]] = {
     "gumbel_sinkhorn": gumbel_sinkhorn,
 }
 
+
+def pooled(s: np.ndarray, w: np.ndarray, value: Callable[..., float]) -> np.ndarray:
+    """Best et al., 2000: pool adjacent violators of a nonincreasing order, one after the other."""
+    blocks: list[list[int]] = []
+    for k in range(len(s)):
+        blocks.append([k])
+        while len(blocks) > 1 and value(s[blocks[-2]], w[blocks[-2]]) <= value(
+            s[blocks[-1]], w[blocks[-1]]
+        ):
+            last = blocks.pop()
+            blocks[-1] += last
+    solution = np.zeros(len(s))
+    for block in blocks:
+        solution[block] = value(s[block], w[block])
+    return solution
+
+
+def project(z: np.ndarray, w: np.ndarray, regularization: str) -> np.ndarray:
+    """Blondel et al., ICML 2020, proposition 3: onto the permutahedron of w, in z's own order."""
+
+    def mean(s: np.ndarray, w: np.ndarray) -> float:
+        return np.mean(s) - np.mean(w)
+
+    def log_mean(s: np.ndarray, w: np.ndarray) -> float:
+        top_s, top_w = max(s), max(w)
+        ratio = sum(np.exp(s - top_s)) / sum(np.exp(w - top_w))
+        return top_s - top_w + math.log(ratio)
+
+    order = sorted(range(len(z)), key=lambda i: -z[i])
+    dual = pooled(z[order], np.sort(w)[::-1], mean if regularization == "l2" else log_mean)
+    result = np.zeros(len(z))
+    result[order] = z[order] - dual
+    return result
+
+
+def permutahedron(
+    x: np.ndarray, temperature: float = 1.0, regularization: str = "l2"
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same, section 4, with rho = (n, ..., 1); ranks are theirs of -x, and start from 0."""
+    rho = np.arange(len(x), 0, -1.0)
+    values = project(rho / temperature, x, regularization)[::-1]
+    if regularization == "l2":
+        return values, project(x / temperature, rho, regularization) - 1
+    return values, np.exp(project(x / temperature, np.log(rho), regularization)) - 1
+
+
 # Methods without a permutation: one row of scores to (values, ranks).
-VALUE_ORACLES: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {}
+VALUE_ORACLES: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
+    "permutahedron": permutahedron,
+}
 
 # The learned sort has no closed form: its oracle is CLRS's own model, in tests/reasoner.
 WITHOUT_ORACLE = {"learned"}

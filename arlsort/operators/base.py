@@ -185,6 +185,11 @@ class Operator:
         """Whether it draws random numbers: its field `key` must then be set before it is called."""
         return False
 
+    @property
+    def preserves_sum(self) -> bool:
+        """Whether values without weights sum to the scores; asked only if there are no weights."""
+        return True
+
     def __call__(self, x: jax.Array) -> Relaxation:
         """Sorts scores softly and returns the weights with the values.
 

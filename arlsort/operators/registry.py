@@ -18,6 +18,7 @@ from arlsort.operators.hard import Hard
 from arlsort.operators.lapsum import LapSum
 from arlsort.operators.learned import LearnedSort
 from arlsort.operators.neuralsort import NeuralSort
+from arlsort.operators.permutahedron import Permutahedron
 from arlsort.operators.perturbed import Perturbed
 from arlsort.operators.sinkhorn import Sinkhorn
 from arlsort.operators.softsort import SoftSort
@@ -268,6 +269,21 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
                 error="",
                 temperature="a noise of this much counts as a factor of e",
                 choose_when="single relaxed permutations are to be drawn, doubly stochastic",
+            ),
+        ),
+        "permutahedron": Entry(
+            Permutahedron,
+            "projection onto the hull of all permutations, values and ranks in O(n log n)",
+            "Blondel et al., ICML 2020",
+            variants=("regularization=entropic",),
+            facts=Facts(
+                time=("n log n",),
+                memory=("n",),
+                monotone=True,
+                error="s_j - s_i - (j - i) / t, i <= j",
+                temperature="values are exact if no gap exceeds 1 / t, ranks if none is below t",
+                choose_when="values or ranks of long lists are wanted, exact where scores are far "
+                "enough apart or near enough",
             ),
         ),
     }

@@ -43,9 +43,13 @@ def _assert_finite(tree):
         assert np.isfinite(leaf).all()
 
 
-def test_sums_are_those_of_the_exact_sort(way, operator, x):
+def test_sums_are_those_of_the_exact_sort_where_promised(way, operator, x):
     exact = x if way == "sort" else np.broadcast_to(np.arange(5.0), x.shape)
-    np.testing.assert_allclose(_call(way, operator, x).sum(-1), exact.sum(-1), rtol=1e-4, atol=1e-4)
+    sums = _call(way, heat(operator, 10.0), x).sum(-1)
+    if way == "rank" or operator.preserves_sum:
+        np.testing.assert_allclose(sums, exact.sum(-1), rtol=1e-4, atol=1e-4)
+    else:  # nor may it be more modest than it is
+        assert np.abs(sums - exact.sum(-1)).max() > 1e-3
 
 
 def test_values_ascend_and_ranks_follow_the_scores(operator, x):

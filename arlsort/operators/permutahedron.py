@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Soft sorting and ranking as projections onto the permutahedron."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+
+from arlsort.numerics import isotonic
+from arlsort.operators import base
+
+REGULARIZATIONS = ("l2", "entropic")
+
+
+@base.register
+@dataclasses.dataclass(frozen=True)
+class Permutahedron(base.Operator):
+    """The projection of positions onto the permutations of the scores, and the reverse for ranks.
+
+    With the temperature ε, positions `i = 0, ..., n - 1` and s the scores in ascending order:
+
+    * `l2`: the values are the Euclidean projection of `(0, ..., n - 1) / ε` onto the convex hull of
+      all permutations of the scores, and the ranks that of `x / ε` onto the hull of all
+      permutations of `(0, ..., n - 1)`. Values sum to the sum of the scores.
+    * `entropic`: the same in the logarithm and with the Kullback-Leibler divergence: `exp(values)`
+      is the projection of `exp(i / ε)` onto the hull of the permutations of `exp(x)`, so it is
+      `sum(exp(values))` that is kept, not the sum; `1 + rank` is the projection of `exp(x / ε)`
+      onto the hull of the permutations of `(1, ..., n)`. Of many scores that are pooled
+      only the largest have a say, so this is not the same as sorting `-x` and changing signs.
+
+    Each projection pools runs B of neighbours in the sorted order, by an isotonic regression, and
+    then has a closed form. With `mean` and `logsumexp` over B, for i in B:
+
+    * `l2`: `value_i = mean(s) + (i - mean(i)) / ε`, `rank_i = mean(i) + (s_i - mean(s)) / ε`.
+    * `entropic`: `value_i = logsumexp(s) + log softmax(i / ε)_i`,
+      `1 + rank_i = softmax(s / ε)_i sum(1 + i)`.
+
+    Values ascend and lie between the scores of their block, ranks between the positions of theirs,
+    so in [min(x), max(x)] and [0, n - 1] for both kinds. Nothing is pooled, and the result is the
+    exact sort, not only nearly, as soon as all gaps between neighbours are at most 1/ε (values) or
+    at least ε (ranks; where ranks r and r + 1 meet, ε log((r + 2) / (r + 1)) is enough in the
+    entropic kind). Then the gradient of the ranks is zero. At high temperatures values tend to
+    the mean of the scores, or to logsumexp(x) - log(n); ranks to (n - 1) / 2.
+
+    These are the paper's definitions: values in its descending order turned over, and its ranks of
+    `-x`, less one. In the reference implementation that is `soft_sort(..., "DESCENDING")` turned
+    over, whose "ASCENDING" is `-sort(-x)` turned over, and `soft_rank(..., "ASCENDING") - 1`.
+
+    There is no permutation matrix. Time is O(n log n) and memory O(n) for any scores, and so are
+    their Jacobian products, which are exact.
+
+    Attributes:
+      temperature: The paper's regularization strength ε; > 0. For ranks it is in the unit of the
+        scores; for values, in the reciprocal of that unit.
+      regularization: `"l2"` or `"entropic"`.
+
+    Raises:
+      ValueError: If a hyperparameter is out of range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> x = jnp.array([5.0, 1.0, 2.0])
+      >>> print(Permutahedron(temperature=1.0).sort(x).round(3))
+      [1.667 2.667 3.667]
+      >>> print(Permutahedron(temperature=2.0).rank(x))
+      [2.   0.25 0.75]
+
+    References:
+      Blondel, Teboul, Berthet and Djolonga, Fast Differentiable Sorting and Ranking, ICML 2020.
+    """
+
+    temperature: ArrayLike = 1.0
+    regularization: str = dataclasses.field(default="l2", metadata=base.STATIC)
+
+    has_permutation = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        base.check_positive("temperature", self.temperature)
+        base.check_choice("regularization", self.regularization, REGULARIZATIONS)
+
+    @property
+    def preserves_sum(self) -> bool:
+        return self.regularization == "l2"
+
+    def _sort(self, scores: jax.Array) -> jax.Array:
+        ascending = jnp.sort(scores, axis=-1)
+        temperature = jnp.asarray(self.temperature)
+        position = _positions(scores)
+        # At ε < 1 everything times ε, so that nothing overflows.
+        low, high = jnp.minimum(temperature, 1.0), jnp.maximum(temperature, 1.0)
+        if self.regularization == "l2":
+            blocks = isotonic.blocks_l2(position / high - ascending * low)
+            middle = _middle(blocks, scores.dtype)
+            values = isotonic.block_mean(ascending, blocks) + (position - middle) / temperature
+        else:
+            floor = jnp.maximum(temperature, _COLDEST)
+            blocks = isotonic.blocks_entropic(position / floor, ascending)
+            logits = (position - blocks.end.astype(scores.dtype)) / temperature
+            shares = jnp.log(isotonic.block_sum(jnp.exp(logits), blocks))
+            values = logits - shares + isotonic.block_logsumexp(ascending, blocks)
+        return _clip(values, _at(ascending, blocks.start), _at(ascending, blocks.end))
+
+    def _rank(self, scores: jax.Array) -> jax.Array:
+        order = jnp.argsort(scores, axis=-1)
+        ascending = _at(scores, order)
+        temperature = jnp.asarray(self.temperature)
+        position = _positions(scores)
+        low, high = jnp.minimum(temperature, 1.0), jnp.maximum(temperature, 1.0)
+        if self.regularization == "l2":
+            blocks = isotonic.blocks_l2(ascending / high - position * low)
+            middle = _middle(blocks, scores.dtype)
+            ranks = middle + (ascending - isotonic.block_mean(ascending, blocks)) / temperature
+        else:
+            largest = jnp.abs(ascending).max(axis=-1, keepdims=True)
+            floor = jnp.maximum(temperature, largest * _COLDEST)
+            blocks = isotonic.blocks_entropic(ascending / floor, jnp.log1p(position))
+            top = lax.stop_gradient(_at(ascending, blocks.end))
+            # Within a block the logits differ by log(n) at most, but for rounding.
+            logits = jnp.maximum((ascending - top) / temperature, -80.0)
+            weights = jnp.exp(logits)
+            length = (blocks.end - blocks.start + 1).astype(scores.dtype)
+            total = length * (1.0 + _middle(blocks, scores.dtype))
+            ranks = weights / isotonic.block_sum(weights, blocks) * total - 1.0
+        start, end = (a.astype(scores.dtype) for a in blocks)
+        return _at(_clip(ranks, start, end), jnp.argsort(order, axis=-1))
+
+
+_COLDEST = 2.0**-96
+"""Temperature, relative to the scores, below which the entropic kind is as good as hard."""
+
+
+def _positions(scores: jax.Array) -> jax.Array:
+    return lax.broadcasted_iota(scores.dtype, scores.shape, scores.ndim - 1)
+
+
+def _middle(blocks: isotonic.Blocks, dtype: jnp.dtype) -> jax.Array:
+    """The mean of the positions in each block, exactly."""
+    return (blocks.start + blocks.end).astype(dtype) / 2
+
+
+def _at(x: jax.Array, index: jax.Array) -> jax.Array:
+    return jnp.take_along_axis(x, index, axis=-1, mode="promise_in_bounds")
+
+
+@jax.custom_jvp
+def _clip(x: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+    """Keeps x in the range it has but for rounding, which is nothing to differentiate."""
+    return jnp.clip(x, low, high)
+
+
+@_clip.defjvp
+def _clip_jvp(primals, tangents):  # type: ignore[no-untyped-def]
+    return _clip(*primals), tangents[0]
