@@ -57,7 +57,7 @@ TEST = [
     "nbformat>=5.10",
     "packaging>=24.0",
     "pytest>=8.0",
-    "pytest-xdist>=3.6",
+    "pytest-xdist>=3.8",
     "ruff~=0.17.5",
     "setuptools>=70.0",
 ]

@@ -53,16 +53,23 @@ class NeuralSort(sampling.PlackettLuce):
         # A shift changes nothing but the rounding: the two terms cancel worst far from zero.
         centred = scores - lax.stop_gradient(scores.mean(axis=-1, keepdims=True))
         apart = rowwise.mean_distance(centred)
+        centred, apart = lax.optimization_barrier((centred, apart))
         # Divided by n on both sides, so that large scores do not overflow.
         factor = (
             2 * lax.broadcasted_iota(scores.dtype, scores.shape, scores.ndim - 1) - (n - 1)
         ) / n
 
         def weigh(factor: jax.Array, centred: jax.Array, apart: jax.Array) -> jax.Array:
+            # The peak must be the largest of the logits to the last bit: at scores of 1e30 one bit
+            # is 1e23, and all weights would be zero or infinite. The barriers keep XLA from
+            # multiplying and subtracting in one step, rounded once, in one of the two only.
             # Maxima over the rows of the transpose: over the last axis they are slow.
-            flipped = factor[..., None, :] * centred[..., :, None] - apart[..., :, None]
-            peak = lax.stop_gradient(flipped.max(axis=-2))  # [..., r]
-            logits = rowwise.spread(factor, n) * centred[..., None, :] - apart[..., None, :]
+            across = lax.optimization_barrier(factor[..., None, :] * centred[..., :, None])
+            peak = lax.stop_gradient((across - apart[..., :, None]).max(axis=-2))  # [..., r]
+            along = lax.optimization_barrier(
+                rowwise.spread(factor, n) * centred[..., None, :]
+            )  # [..., r, n]
+            logits = along - apart[..., None, :]
             return rowwise.normalised_exp(logits - rowwise.spread(peak, n), self.temperature / n)
 
         return rowwise.Rows(weigh, factor, (centred, apart))
