@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Differentiable sorting in JAX: the public names, and nothing else."""
 
+from arlsort.comparison import comparison_sort, rank_among, smooth_sort, vector_sort
 from arlsort.functional import (
     argsort,
     median,
@@ -11,6 +12,7 @@ from arlsort.functional import (
     sort_by,
     top_k,
 )
+from arlsort.networks.topology import draw
 from arlsort.operators.base import Operator, Relaxation
 from arlsort.operators.gumbel_sinkhorn import GumbelSinkhorn
 from arlsort.operators.hard import Hard
@@ -40,6 +42,8 @@ __all__ = [
     "SoftSort",
     "SortingNetwork",
     "argsort",
+    "comparison_sort",
+    "draw",
     "get",
     "median",
     "names",
@@ -47,7 +51,10 @@ __all__ = [
     "permutation",
     "quantile",
     "rank",
+    "rank_among",
+    "smooth_sort",
     "sort",
     "sort_by",
     "top_k",
+    "vector_sort",
 ]

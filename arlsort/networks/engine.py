@@ -41,8 +41,12 @@ def run(swap: Swap, network: str, wires: Wires) -> Wires:
         return _brick(swap, wires)
     plan = topology.schedule(network, n)
     after = plan.wires - plan.absent - n
-    padding = ((plan.absent, after), (0, 0), (0, 0))
-    wires = tuple(jnp.pad(w, padding[: w.ndim]) for w in wires) if plan.wires > n else wires
+    if plan.wires > n:
+        # With copies of what is there: a comparator of the user's may be asked about them.
+        wires = tuple(
+            jnp.pad(w, ((plan.absent, after), *((0, 0),) * (w.ndim - 1)), mode="edge")
+            for w in wires
+        )
     for signs in plan.signs:
         wires, _ = stage(swap, signs, wires, across=plan.across)
     return tuple(lax.slice_in_dim(w, plan.absent, plan.absent + n) for w in wires)
@@ -78,9 +82,12 @@ def stage(
     table = jnp.asarray(signs)
     if across:
         halves, first = step(_near)(halves, table[0])
-        rest: Any
-        halves, rest = lax.scan(step(_across), halves, table[1:])
-        weights = jnp.concatenate([first[None], rest]) if first is not None else None
+        rest: Any = None
+        if layers > 1:
+            halves, rest = lax.scan(step(_across), halves, table[1:])
+        weights = None if first is None else first[None]
+        if rest is not None:
+            weights = jnp.concatenate([first[None], rest])
     else:
         halves, weights = lax.scan(step(_near), halves, table)
     return tuple(h.reshape(w.shape) for h, w in zip(halves, wires, strict=True)), weights
@@ -88,7 +95,7 @@ def stage(
 
 def _turn(w: jax.Array, blocks: int) -> jax.Array:
     """Moves the bits of the index that tell the block to its end."""
-    return w.reshape(blocks, -1, *w.shape[1:]).swapaxes(0, 1)
+    return w.reshape(blocks, len(w) // blocks, *w.shape[1:]).swapaxes(0, 1)
 
 
 def _brick(swap: Swap, wires: Wires) -> Wires:
@@ -99,7 +106,7 @@ def _brick(swap: Swap, wires: Wires) -> Wires:
     across = jnp.asarray(np.arange(half) < (n - 1) // 2)
 
     def split(w: jax.Array) -> jax.Array:
-        w = jnp.pad(w, ((0, n % 2), *((0, 0),) * (w.ndim - 1)))
+        w = jnp.pad(w, ((0, n % 2), *((0, 0),) * (w.ndim - 1)), mode="edge")
         return w.reshape(half, 2, *w.shape[1:]).swapaxes(0, 1)
 
     def pair(halves: Wires, _: None) -> tuple[Wires, None]:

@@ -41,9 +41,16 @@ def permutation(swap: Swap, network: str, scores: jax.Array) -> jax.Array:
     lists, n = scores.shape
     plan = topology.schedule(network, n)
     size = min(plan.wires, _SMALL)
-    if plan.wires == size:
-        unit = jnp.broadcast_to(jnp.eye(n, dtype=scores.dtype)[..., None], (n, n, lists))
+
+    def through_layers(scores: jax.Array) -> jax.Array:
+        unit = jnp.broadcast_to(jnp.eye(n, dtype=scores.dtype)[..., None], (n, n, len(scores)))
         return jnp.moveaxis(engine.run(swap, network, (scores.T, unit))[1], -1, 0)
+
+    if plan.wires == size:
+        return through_layers(scores)
+    if swap.error_free:
+        # Its weights are products of exact weights, its gradient is not: rows pass back softly.
+        return _in_parts(through_layers, scores, lists, plan.wires)
     after = plan.wires - plan.absent - n
     wires = jnp.pad(scores.T, ((plan.absent, after), (0, 0)))
     wires, blocks = _blocks(swap, plan, wires, size)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jax.scipy.special import ndtr
+from jax.typing import ArrayLike
 
 # Differences are cut off at this many temperatures. Every swap distribution is then within one
 # rounding step of its limit, and neither its argument nor that argument squared overflows.
@@ -43,6 +44,17 @@ DISTRIBUTIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
     "optimal": _optimal,
 }
 """Swap distributions: the weight with which a pair stays as it is."""
+
+
+def log_sum_exp(a: jax.Array, b: jax.Array, temperature: ArrayLike = 1.0) -> jax.Array:
+    """A smooth maximum of two, `t log(exp(a / t) + exp(b / t))`: above both, by t log 2 at most."""
+    return jnp.logaddexp(a / temperature, b / temperature) * temperature
+
+
+def smooth_maximum(a: jax.Array, b: jax.Array, temperature: ArrayLike = 1.0) -> jax.Array:
+    """A smooth maximum of two that mixes them by the softmax of both, as logistic swaps do."""
+    weight = jax.nn.sigmoid((a - b) / temperature)
+    return weight * a + (1 - weight) * b
 
 
 @functools.partial(
@@ -172,7 +184,5 @@ def _blend_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax
     swap, v, a, b = primals
     _, dv, da, db = tangents
     keep, slope = swap._weight(v)
-    if swap.error_free:
-        keep = jnp.where(v < 0, 0.0, 1.0).astype(v.dtype)
     tangent = keep * da + (1 - keep) * db + ((a - b) * slope) * dv
     return _blend(*primals), tangent

@@ -68,8 +68,8 @@ def isotonic_entropic(s: jax.Array, w: jax.Array) -> jax.Array:
 
     Example:
       >>> import jax.numpy as jnp
-      >>> print(isotonic_entropic(jnp.array([0.0, 1.0]), jnp.array([0.0, 3.0])).round(3))
-      [-1.735 -1.735]
+      >>> print(isotonic_entropic(jnp.array([3.0, 1.0]), jnp.array([0.0, 2.0])).round(3))
+      [1. 1.]
     """
     blocks = blocks_entropic(s, w)
     return block_logsumexp(s, blocks) - block_logsumexp(w, blocks)

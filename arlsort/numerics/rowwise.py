@@ -21,23 +21,26 @@ from jax.typing import ArrayLike
 _BLOCK = {"cpu": 2**18}
 _LARGE_BLOCK = 2**26
 
+# Shorter lists than this are compared all with all: sums along a list have more steps.
+_SHORT = 32
+
 # A block may be this many times smaller than it could be, so that all blocks are alike.
 _SLACK = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """How each row of weights follows from a number of its own and the columns.
+    """How each row of weights follows from numbers of its own and the columns.
 
     Attributes:
-      weigh: A function of heads `[..., r]` and of each of the columns `[..., n]` that returns
-        weights `[..., r, n]`; any other array that it closes over is differentiated too.
-      heads: `[..., m]`, one for each row.
+      weigh: A function of the heads, each `[..., r]`, and of each of the columns `[..., n]` that
+        returns weights `[..., r, n]`; any other array that it closes over is differentiated too.
+      heads: Arrays `[..., m]`, with one number for each row.
       columns: Arrays `[..., n]`.
     """
 
     weigh: Callable[..., jax.Array]
-    heads: jax.Array
+    heads: tuple[jax.Array, ...]
     columns: tuple[jax.Array, ...]
 
 
@@ -76,7 +79,7 @@ def normalised_exp(below: jax.Array, temperature: ArrayLike) -> jax.Array:
 def matrix(rows: Rows, spoilt: jax.Array) -> jax.Array:
     """Makes the weights `[..., m, n]`, NaN and without a gradient where `spoilt[...]` is true."""
 
-    def weigh(heads: jax.Array, spoilt: jax.Array, *columns: jax.Array) -> jax.Array:
+    def weigh(heads: tuple[jax.Array, ...], spoilt: jax.Array, *columns: jax.Array) -> jax.Array:
         return jnp.where(spoilt[..., None, None], jnp.nan, rows.weigh(heads, *columns))
 
     return _in_blocks(weigh, rows.heads, (spoilt, *rows.columns))
@@ -85,45 +88,45 @@ def matrix(rows: Rows, spoilt: jax.Array) -> jax.Array:
 def mix(rows: Rows, items: jax.Array) -> jax.Array:
     """Computes the weights times items `[..., n, d]` in O(n) memory, `[..., m, d]`."""
 
-    def product(heads: jax.Array, items: jax.Array, *columns: jax.Array) -> jax.Array:
+    def product(heads: tuple[jax.Array, ...], items: jax.Array, *columns: jax.Array) -> jax.Array:
         weights = rows.weigh(heads, *columns)
         return jnp.matmul(weights, items, precision=lax.Precision.HIGHEST)
 
     return _in_blocks(product, rows.heads, (items, *rows.columns))
 
 
-@jax.custom_jvp
-def mean_distance(points: jax.Array) -> jax.Array:
-    """Computes the mean of `|x[j] - x[k]|` over k for points `[..., n]`, in O(n) memory.
+def mean_distance(ascending: jax.Array) -> jax.Array:
+    """Computes the mean of `|x[j] - x[k]|` over k for ascending points `[..., n]`, in O(n) memory.
 
-    Equal points have equal means to the last bit.
+    Equal points have equal means to the last bit, and draw each other neither way in the gradient.
     """
-    return jnp.abs(points[..., :, None] - points[..., None, :]).mean(axis=-2)
-
-
-@mean_distance.defjvp
-def _mean_distance_jvp(
-    primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    # The transpose needs sums over both axes, which are fast in blocks. Their sums of equal points
-    # may differ in the last bit, which is no harm in a derivative.
-    (points,), (dpoints,) = primals, tangents
-    n = points.shape[-1]
-
-    def mean(heads: jax.Array, points: jax.Array) -> jax.Array:
-        return total(jnp.abs(spread(heads, n) - points[..., None, :])) / n
-
-    def blocked(points: jax.Array) -> jax.Array:
-        return _in_blocks(mean, points, (points,))
-
-    return mean_distance(points), jax.jvp(blocked, (points,), (dpoints,))[1]
+    n = ascending.shape[-1]
+    if n < _SHORT:
+        return jnp.abs(ascending[..., :, None] - ascending[..., None, :]).mean(axis=-2)
+    index = lax.broadcasted_iota(jnp.int32, ascending.shape, ascending.ndim - 1)
+    axis = ascending.ndim - 1
+    new = jnp.diff(ascending, axis=-1) > 0
+    edge = jnp.ones((*new.shape[:-1], 1), bool)
+    # Of each point, how many are less than it, and how many are not greater.
+    less = lax.cummax(jnp.where(jnp.concatenate([edge, new], axis=-1), index, 0), axis)
+    rest = jnp.where(jnp.concatenate([new, edge], axis=-1), index + 1, n)
+    upto = lax.cummin(rest, axis, reverse=True)
+    # Divided before they are summed, so that large points do not overflow.
+    shares = ascending / n
+    sums = jnp.cumsum(jnp.pad(shares, ((0, 0),) * (ascending.ndim - 1) + ((1, 0),)), axis=-1)
+    below, within = (
+        jnp.take_along_axis(sums, count, axis=-1, mode="promise_in_bounds")
+        for count in (less, upto)
+    )
+    weight = (less + upto - n).astype(ascending.dtype)
+    return weight * shares + ((sums[..., -1:] - below) - within)
 
 
 def _in_blocks(
-    function: Callable[..., jax.Array], heads: jax.Array, columns: tuple[jax.Array, ...]
+    function: Callable[..., jax.Array], heads: tuple[jax.Array, ...], columns: tuple[jax.Array, ...]
 ) -> jax.Array:
     """Applies a function of rows to all of them, block after block; each block is recomputed."""
-    *batch, m = heads.shape
+    *batch, m = heads[0].shape
     n, lists = columns[-1].shape[-1], math.prod(batch)
     # Within a block, XLA may keep what it has; the backward pass is a loop of its own.
     function = jax.checkpoint(function, prevent_cse=False)
@@ -137,11 +140,13 @@ def _in_blocks(
         )
     else:
         columns = tuple(c.reshape(lists, *c.shape[len(batch) :]) for c in columns)
-    parts = tuple(
-        part.reshape(lists * blocks // count, count, *part.shape[1:])
-        for part in (heads.reshape(lists * blocks, height), *columns)
-    )
-    result = lax.map(lambda part: function(*part), parts)
+    heads = tuple(head.reshape(lists * blocks, height) for head in heads)
+
+    def grouped(part: jax.Array) -> jax.Array:
+        return part.reshape(lists * blocks // count, count, *part.shape[1:])
+
+    parts = jax.tree.map(grouped, (heads, columns))
+    result = lax.map(lambda part: function(part[0], *part[1]), parts)
     return result.reshape(*batch, m, *result.shape[3:])
 
 

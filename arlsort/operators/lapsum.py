@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
+from arlsort.networks import order as exact
 from arlsort.numerics import laplace
 from arlsort.operators import base
 
@@ -62,18 +63,18 @@ class LapSum(base.Operator):
         base.check_positive("temperature", self.temperature)
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
-        points, order = _sort(scores)
+        points, order = exact.sort(scores)
         weights = laplace.weights(laplace.thresholds(points, jnp.asarray(self.temperature)))
-        return jnp.take_along_axis(weights, _inverse(order)[..., None, :], axis=-1)
+        return jnp.take_along_axis(weights, exact.inverse(order)[..., None, :], axis=-1)
 
     def _apply(self, scores: jax.Array, rows: jax.Array) -> jax.Array:
-        points, order = _sort(scores)
+        points, order = exact.sort(scores)
         ordered = jnp.take_along_axis(rows, order[..., None], axis=-2)
         at = laplace.thresholds(points, jnp.asarray(self.temperature))
         return jnp.swapaxes(laplace.mix(at, jnp.swapaxes(ordered, -1, -2)), -1, -2)
 
     def _sort(self, scores: jax.Array) -> jax.Array:
-        points = jnp.sort(scores, axis=-1)
+        points, _ = exact.sort(scores)
         # A shift changes nothing but the rounding.
         n = points.shape[-1]
         middle = lax.stop_gradient(points[..., n // 2, None])
@@ -81,20 +82,6 @@ class LapSum(base.Operator):
         return middle + laplace.mix(at, (points - middle)[..., None, :])[..., 0, :]
 
     def _rank(self, scores: jax.Array) -> jax.Array:
-        points, order = _sort(scores)
+        points, order = exact.sort(scores)
         ranks = laplace.ranks(laplace.thresholds(points, jnp.asarray(self.temperature)))
-        return jnp.take_along_axis(ranks, _inverse(order), axis=-1)
-
-
-def _sort(scores: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Gives ascending scores and where they were."""
-    order = jnp.argsort(scores, axis=-1)
-    return jnp.take_along_axis(scores, order, axis=-1), order
-
-
-def _inverse(order: jax.Array) -> jax.Array:
-    """Turns the input at each position into the position of each input."""
-    flat = order.reshape(-1, order.shape[-1])
-    rows = lax.broadcasted_iota(order.dtype, flat.shape, 0)
-    positions = lax.broadcasted_iota(order.dtype, flat.shape, 1)
-    return jnp.zeros_like(flat).at[rows, flat].set(positions).reshape(order.shape)
+        return jnp.take_along_axis(ranks, exact.inverse(order), axis=-1)

@@ -4,9 +4,11 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
+from arlsort.networks import order as exact
 from arlsort.numerics import rowwise
 from arlsort.operators import base, sampling
 
@@ -52,24 +54,24 @@ class NeuralSort(sampling.PlackettLuce):
         n = scores.shape[-1]
         # A shift changes nothing but the rounding: the two terms cancel worst far from zero.
         centred = scores - lax.stop_gradient(scores.mean(axis=-1, keepdims=True))
-        apart = rowwise.mean_distance(centred)
-        centred, apart = lax.optimization_barrier((centred, apart))
+        summit, order = exact.sort(centred)
+        saddle = rowwise.mean_distance(summit)
+        # Row i has its peak at the i-th smallest score. Logits are measured from there: a sum of
+        # differences, which at the peak itself is zero however large the scores are. What rounding
+        # puts above the peak is level with it.
+        # Computed once: at scores of 1e30, a bit more or less would be 1e23.
+        centred, saddle = lax.optimization_barrier((centred, saddle))
+        apart = exact.at(saddle, exact.inverse(order))
+        summit, saddle = lax.stop_gradient((exact.at(centred, order), saddle))
+        position = lax.broadcasted_iota(scores.dtype, scores.shape, scores.ndim - 1)
         # Divided by n on both sides, so that large scores do not overflow.
-        factor = (
-            2 * lax.broadcasted_iota(scores.dtype, scores.shape, scores.ndim - 1) - (n - 1)
-        ) / n
+        factor = (2 * position - (n - 1)) / n
 
-        def weigh(factor: jax.Array, centred: jax.Array, apart: jax.Array) -> jax.Array:
-            # The peak must be the largest of the logits to the last bit: at scores of 1e30 one bit
-            # is 1e23, and all weights would be zero or infinite. The barriers keep XLA from
-            # multiplying and subtracting in one step, rounded once, in one of the two only.
-            # Maxima over the rows of the transpose: over the last axis they are slow.
-            across = lax.optimization_barrier(factor[..., None, :] * centred[..., :, None])
-            peak = lax.stop_gradient((across - apart[..., :, None]).max(axis=-2))  # [..., r]
-            along = lax.optimization_barrier(
-                rowwise.spread(factor, n) * centred[..., None, :]
-            )  # [..., r, n]
-            logits = along - apart[..., None, :]
-            return rowwise.normalised_exp(logits - rowwise.spread(peak, n), self.temperature / n)
+        def weigh(heads: tuple[jax.Array, ...], centred: jax.Array, apart: jax.Array) -> jax.Array:
+            factor, summit, saddle = (rowwise.spread(head, n) for head in heads)
+            across = factor * (centred[..., None, :] - summit)
+            below = across - (apart[..., None, :] - saddle)
+            level = below - lax.stop_gradient(jnp.maximum(below, 0.0))
+            return rowwise.normalised_exp(level, self.temperature / n)
 
-        return rowwise.Rows(weigh, factor, (centred, apart))
+        return rowwise.Rows(weigh, (factor, summit, saddle), (centred, apart))

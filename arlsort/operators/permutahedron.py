@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
+from arlsort.networks import order as exact
 from arlsort.numerics import isotonic
 from arlsort.operators import base
 
@@ -86,7 +87,7 @@ class Permutahedron(base.Operator):
         return self.regularization == "l2"
 
     def _sort(self, scores: jax.Array) -> jax.Array:
-        ascending = jnp.sort(scores, axis=-1)
+        ascending, _ = exact.sort(scores)
         temperature = jnp.asarray(self.temperature)
         position = _positions(scores)
         # At ε < 1 everything times ε, so that nothing overflows.
@@ -101,11 +102,10 @@ class Permutahedron(base.Operator):
             logits = (position - blocks.end.astype(scores.dtype)) / temperature
             shares = jnp.log(isotonic.block_sum(jnp.exp(logits), blocks))
             values = logits - shares + isotonic.block_logsumexp(ascending, blocks)
-        return _clip(values, _at(ascending, blocks.start), _at(ascending, blocks.end))
+        return _clip(values, exact.at(ascending, blocks.start), exact.at(ascending, blocks.end))
 
     def _rank(self, scores: jax.Array) -> jax.Array:
-        order = jnp.argsort(scores, axis=-1)
-        ascending = _at(scores, order)
+        ascending, order = exact.sort(scores)
         temperature = jnp.asarray(self.temperature)
         position = _positions(scores)
         low, high = jnp.minimum(temperature, 1.0), jnp.maximum(temperature, 1.0)
@@ -117,7 +117,7 @@ class Permutahedron(base.Operator):
             largest = jnp.abs(ascending).max(axis=-1, keepdims=True)
             floor = jnp.maximum(temperature, largest * _COLDEST)
             blocks = isotonic.blocks_entropic(ascending / floor, jnp.log1p(position))
-            top = lax.stop_gradient(_at(ascending, blocks.end))
+            top = lax.stop_gradient(exact.at(ascending, blocks.end))
             # Within a block the logits differ by log(n) at most, but for rounding.
             logits = jnp.maximum((ascending - top) / temperature, -80.0)
             weights = jnp.exp(logits)
@@ -125,7 +125,7 @@ class Permutahedron(base.Operator):
             total = length * (1.0 + _middle(blocks, scores.dtype))
             ranks = weights / isotonic.block_sum(weights, blocks) * total - 1.0
         start, end = (a.astype(scores.dtype) for a in blocks)
-        return _at(_clip(ranks, start, end), jnp.argsort(order, axis=-1))
+        return exact.at(_clip(ranks, start, end), exact.inverse(order))
 
 
 _COLDEST = 2.0**-96
@@ -139,10 +139,6 @@ def _positions(scores: jax.Array) -> jax.Array:
 def _middle(blocks: isotonic.Blocks, dtype: jnp.dtype) -> jax.Array:
     """The mean of the positions in each block, exactly."""
     return (blocks.start + blocks.end).astype(dtype) / 2
-
-
-def _at(x: jax.Array, index: jax.Array) -> jax.Array:
-    return jnp.take_along_axis(x, index, axis=-1, mode="promise_in_bounds")
 
 
 @jax.custom_jvp

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from arlsort.networks import order
 from arlsort.numerics import rowwise
 from arlsort.operators import base, sampling
 
@@ -51,9 +52,9 @@ class SoftSort(sampling.PlackettLuce):
         base.check_choice("power", self.power, (1, 2))
 
     def _rows(self, scores: jax.Array) -> rowwise.Rows:
-        def weigh(heads: jax.Array, scores: jax.Array) -> jax.Array:
+        def weigh(heads: tuple[jax.Array, ...], scores: jax.Array) -> jax.Array:
             # Each head is among the scores: its distance of zero is the row's least.
-            distance = jnp.abs(rowwise.spread(heads, scores.shape[-1]) - scores[..., None, :])
+            distance = jnp.abs(rowwise.spread(heads[0], scores.shape[-1]) - scores[..., None, :])
             return rowwise.normalised_exp(-(distance**self.power), self.temperature)
 
-        return rowwise.Rows(weigh, jnp.sort(scores, axis=-1), (scores,))
+        return rowwise.Rows(weigh, (order.sort(scores)[0],), (scores,))

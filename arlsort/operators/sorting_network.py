@@ -113,6 +113,8 @@ class SortingNetwork(base.Operator):
         return engine.run(self._swap(scores), self.network, wires)[0].T.reshape(scores.shape)
 
     def _rank(self, scores: jax.Array) -> jax.Array:
+        if self.error_free:
+            return super()._rank(scores)  # the way back of its rows is that of soft swaps
         # P^T times the positions: the rows' way through the layers, transposed.
         positions = jnp.arange(scores.shape[-1], dtype=scores.dtype)[:, None]
         positions = jnp.broadcast_to(positions, (*scores.shape, 1))

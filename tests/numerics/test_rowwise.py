@@ -47,9 +47,26 @@ def test_blocks_divide_their_lists(monkeypatch):
     assert rowwise._block_shape(32, 4093, 4093) == (1, 4093)  # a prime number
 
 
-def test_distances_of_equal_points_are_equal():
-    points = 1e30 * jnp.array([1.0, -0.3, 1.0, 0.7, -0.3])
+@pytest.mark.parametrize("n", [5, 200])
+def test_distances_are_their_means(n):
+    points = np.sort(np.random.default_rng(n).normal(size=(3, n)).round(1), axis=-1)  # with ties
+    apart = rowwise.mean_distance(jnp.asarray(points, jnp.float32))
+    differences = points[:, :, None] - points[:, None, :]
+    np.testing.assert_allclose(apart, np.abs(differences).mean(axis=-1), rtol=1e-5)
+    mix = np.random.default_rng(1).normal(size=(3, n))
+    gradient = jax.grad(lambda x: (rowwise.mean_distance(x) * mix).sum())(
+        jnp.asarray(points, jnp.float32)
+    )
+    signs = np.sign(differences)
+    expected = (mix * signs.sum(axis=-1) + (signs * mix[:, None, :]).sum(axis=-1)) / n
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [5, 60])
+def test_distances_of_equal_points_are_equal(n):
+    points = jnp.sort(1e30 * jnp.tile(jnp.array([1.0, -0.3, 1.0, 0.7, -0.3]), n // 5))
     apart = rowwise.mean_distance(points)
-    assert apart[0] == apart[2] and apart[1] == apart[4]
+    for value in (-0.3e30, 0.7e30, 1e30):
+        assert len(set(np.asarray(apart)[np.isclose(points, value)].tolist())) == 1
     loops = np.abs(np.subtract.outer(np.asarray(points), np.asarray(points))).mean(axis=1)
-    np.testing.assert_allclose(apart, loops, rtol=1e-6)
+    np.testing.assert_allclose(apart, loops, rtol=1e-5)

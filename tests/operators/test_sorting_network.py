@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import dataclasses
 import itertools
+import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -187,3 +189,28 @@ def test_error_free_gradients_are_those_of_the_soft_swap_at_exact_scores():
     for way in ("sort", "permutation"):
         expected = jax.jacobian(getattr(soft, way))(x)
         np.testing.assert_allclose(jax.jacobian(getattr(exact, way))(x), expected, rtol=1e-5)
+
+
+PUBLISHED = json.loads(
+    (pathlib.Path(__file__).parent / "error_free_reference.json").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize(
+    "case", PUBLISHED["cases"], ids=lambda c: f"{c['network']}_{c['distribution']}"
+)
+def test_error_free_swaps_are_those_of_their_authors(case):
+    # Numbers that the authors' package gave; the file says which version and how.
+    with jax.enable_x64(True):
+        x = jnp.asarray(case["scores"])
+        operator = SortingNetwork(
+            case["network"], case["distribution"], case["temperature"], error_free=True
+        )
+        value_mix, weight_mix = jnp.asarray(case["value_mix"]), jnp.asarray(case["weight_mix"])
+        by_values = jax.grad(lambda x: (operator.sort(x) * value_mix).sum())(x)
+        by_weights = jax.grad(lambda x: (operator.permutation(x) * weight_mix).sum())(x)
+        np.testing.assert_allclose(operator.sort(x), case["values"], atol=1e-12)
+        np.testing.assert_allclose(operator.permutation(x), case["permutation"], atol=1e-12)
+    # Theirs adds 1e-10 to differences.
+    np.testing.assert_allclose(by_values, case["gradient_by_values"], rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(by_weights, case["gradient_by_permutation"], rtol=1e-5, atol=1e-8)

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sorting networks with a comparator of your own, for anything that can be mixed.
+
+Unlike the functions of `arlsort.functional`, which order scores, these send the items themselves
+through a network and ask at each comparator, of the mixtures that have come so far, which of two
+goes first. They take one list; `jax.vmap` makes them take several.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+
+from arlsort.networks import engine
+from arlsort.networks.swaps import DISTRIBUTIONS, log_sum_exp
+from arlsort.networks.topology import NETWORKS
+from arlsort.operators import base
+
+Compare = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def comparison_sort(
+    items: jax.Array,
+    compare: Compare,
+    network: str = "bitonic",
+    *,
+    distribution: str = "logistic",
+    temperature: ArrayLike = 1.0,
+    descending: bool = False,
+) -> jax.Array:
+    """Sorts items softly by a comparison of two.
+
+    At each comparator the items a and b become `α a + (1 - α) b` and `(1 - α) a + α b`, where
+    `α = F(-compare(a, b) / temperature)` is the weight with which a stays before b.
+
+    Args:
+      items: `[n, ...]`, floating.
+      compare: Says by how much the first item comes after the second: takes two arrays `[pairs,
+        ...]` of items, differentiably, and returns numbers `[pairs]`, positive where the first
+        comes later. It should be antisymmetric, and is called once for each kind of layer.
+      network: `"bitonic"`, `"odd_even"` or `"odd_even_merge"`.
+      distribution: F, one of those of `SortingNetwork` but `"logistic_art"`.
+      temperature: In the unit of what `compare` returns; > 0.
+      descending: Whether what comes last by `compare` is to come first.
+
+    Returns:
+      Mixtures of items, of the shape and dtype of `items`. If any number of `items` is NaN, all of
+      the result is.
+
+    Raises:
+      TypeError: If an argument has the wrong type or dtype.
+      ValueError: If a name or the temperature is not allowed, or if `compare` returns another shape
+        than `[pairs]`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> by_size = lambda a, b: jnp.abs(a) - jnp.abs(b)
+      >>> print(comparison_sort(jnp.array([-3.0, 1.0, 2.0]), by_size, temperature=0.01).round(2))
+      [ 1.  2. -3.]
+
+    References:
+      Petersen et al., Differentiable Sorting Networks for Scalable Sorting and Ranking
+      Supervision, ICML 2021.
+    """
+    items = base.check_scores("items", items)
+    if not callable(compare):
+        raise TypeError(base.complaint("compare", repr(compare), "a function of two items"))
+    base.check_choice("network", network, NETWORKS)
+    base.check_choice("distribution", distribution, _PLAIN)
+    base.check_positive("temperature", temperature)
+    base.check_flag("descending", descending)
+    swap = _ItemSwap(functools.partial(_compared, compare, "compare"), distribution, temperature)
+    return _through(swap, network, items, descending)
+
+
+def vector_sort(
+    items: jax.Array,
+    key: Callable[[jax.Array], jax.Array],
+    network: str = "bitonic",
+    *,
+    distribution: str = "logistic",
+    temperature: ArrayLike = 1.0,
+    descending: bool = False,
+) -> jax.Array:
+    """Sorts items softly by a key, which is taken anew of the mixtures in every layer.
+
+    Where the key is linear, `arlsort.sort_by(key(items), items, ...)` with the same network gives
+    the same; it takes batches, and every operator.
+
+    Args:
+      items: `[n, ...]`, floating.
+      key: A differentiable function of items `[pairs, ...]` to numbers `[pairs]`.
+      network: As for `comparison_sort`, and so are the others.
+      distribution: The swap distribution.
+      temperature: In the unit of the keys; > 0.
+      descending: Whether the item with the largest key comes first.
+
+    Returns:
+      Mixtures of items, of the shape and dtype of `items`.
+
+    Raises:
+      TypeError: If an argument has the wrong type or dtype.
+      ValueError: As for `comparison_sort`, of `key` where that says `compare`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> items = jnp.array([[3.0, 30.0], [1.0, 10.0]])
+      >>> print(vector_sort(items, lambda item: item[..., 0], temperature=0.01).round(2))
+      [[ 1. 10.]
+       [ 3. 30.]]
+    """
+    if not callable(key):
+        raise TypeError(base.complaint("key", repr(key), "a function of an item"))
+
+    def compare(a: jax.Array, b: jax.Array) -> jax.Array:
+        return _compared(lambda a, b: key(a), "key", a, b) - _compared(
+            lambda a, b: key(b), "key", a, b
+        )
+
+    return comparison_sort(
+        items,
+        compare,
+        network,
+        distribution=distribution,
+        temperature=temperature,
+        descending=descending,
+    )
+
+
+def smooth_sort(
+    x: jax.Array,
+    maximum: Callable[[jax.Array, jax.Array], jax.Array] = log_sum_exp,
+    network: str = "bitonic",
+) -> jax.Array:
+    """Sorts scores by a network whose comparators use a smooth maximum.
+
+    A comparator makes `a + b - maximum(a, b)` and `maximum(a, b)` of a and b. With the default,
+    `log(exp(a) + exp(b))`, both leave the range of a and b, by up to log 2; the sum of all scores
+    is kept. With a maximum that mixes a and b, as `SortingNetwork(distribution="logistic")` does,
+    the values stay within the range.
+
+    Args:
+      x: Scores `[n]`, floating.
+      maximum: A differentiable, symmetric function of two arrays of scores.
+      network: As for `comparison_sort`.
+
+    Returns:
+      Soft values, ascending, of the shape and dtype of `x`.
+
+    Raises:
+      TypeError: If an argument has the wrong type or dtype.
+      ValueError: If the network is unknown, `x` is not a vector, or `maximum` returns another
+        shape than that of its arguments.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(smooth_sort(jnp.array([30.0, 10.0, 20.0])).round(2))
+      [10. 20. 30.]
+    """
+    x = base.check_scores("x", x)
+    if x.ndim != 1:
+        raise ValueError(base.complaint("x", f"shape {x.shape}", "a vector; use jax.vmap"))
+    if not callable(maximum):
+        raise TypeError(base.complaint("maximum", repr(maximum), "a function of two scores"))
+    base.check_choice("network", network, NETWORKS)
+    return _through(_MaximumSwap(maximum), network, x, False)
+
+
+def rank_among(x: jax.Array, values: jax.Array, width: ArrayLike = 0.1) -> jax.Array:
+    """Gives soft ranks of scores by how near each is to each of the sorted values.
+
+    `ranks[j] = sum_i i w[j, i]` with `w[j, :] = softmax_i(-(x[j] - values[i])**2 / (2 width**2))`.
+    With the transpose in place of w it would give soft indices.
+
+    Args:
+      x: Scores `[n]`, floating.
+      values: What a soft sort made of them, ascending, `[n]`.
+      width: Of the Gaussian, in the unit of the scores; > 0.
+
+    Returns:
+      0-based soft ranks `[n]`; equal scores have equal ranks.
+
+    Raises:
+      TypeError: If an argument has the wrong type or dtype.
+      ValueError: If the shapes differ or the width is not allowed.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> x = jnp.array([30.0, 10.0, 20.0])
+      >>> print(rank_among(x, smooth_sort(x)).round(2))
+      [2. 0. 1.]
+    """
+    x, values = base.check_scores("x", x), base.check_scores("values", values)
+    if x.ndim != 1 or x.shape != values.shape:
+        raise ValueError(base.complaint("values", f"shape {values.shape}", f"that of x, {x.shape}"))
+    base.check_positive("width", width)
+    # Divided first: squares of scores could overflow.
+    apart = jnp.clip((x[:, None] - values[None, :]) / width, -_FAR, _FAR)
+    weights = jax.nn.softmax(-0.5 * apart**2, axis=-1)
+    positions = jnp.arange(x.shape[0], dtype=weights.dtype)
+    ranks = jnp.matmul(weights, positions, precision=lax.Precision.HIGHEST)
+    return ranks.astype(x.dtype)
+
+
+_PLAIN = tuple(name for name in DISTRIBUTIONS if name != "logistic_art")
+
+# In widths or temperatures: squared, it is still a finite float16's business in float32.
+_FAR = 1e15
+
+
+@dataclasses.dataclass(frozen=True)
+class _ItemSwap:
+    compare: Compare
+    distribution: str
+    temperature: Any
+
+    def scores(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> tuple[jax.Array, jax.Array]:
+        column = sign.reshape(sign.shape[0])
+        late = self.compare(a, b) / jnp.asarray(self.temperature, a.dtype)
+        v = -column * jnp.clip(late, -_FAR, _FAR)
+        keep = jnp.where(column == 0, 1.0, DISTRIBUTIONS[self.distribution](v))
+        keep = keep.reshape(sign.shape)
+        return keep * a + (1 - keep) * b, (1 - keep) * a + keep * b
+
+
+@dataclasses.dataclass(frozen=True)
+class _MaximumSwap:
+    maximum: Callable[[jax.Array, jax.Array], jax.Array]
+
+    def scores(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> tuple[jax.Array, jax.Array]:
+        largest = self.maximum(a, b)
+        if jnp.shape(largest) != a.shape:
+            received = f"a function that returns shape {jnp.shape(largest)}"
+            raise ValueError(base.complaint("maximum", received, f"{a.shape}, that of its scores"))
+        smallest = a + b - largest
+        first = jnp.where(sign > 0, smallest, largest)
+        last = jnp.where(sign > 0, largest, smallest)
+        return jnp.where(sign == 0, a, first), jnp.where(sign == 0, b, last)
+
+
+def _compared(compare: Compare, name: str, a: jax.Array, b: jax.Array) -> jax.Array:
+    result = compare(a, b)
+    if jnp.shape(result) != a.shape[:1]:
+        received = f"a function that returns shape {jnp.shape(result)}"
+        allowed = f"({a.shape[0]},): a number for each of the pairs {a.shape}"
+        raise ValueError(base.complaint(name, received, allowed))
+    return jnp.asarray(result, a.dtype)
+
+
+def _through(swap: Any, network: str, items: jax.Array, descending: bool) -> jax.Array:
+    if items.shape[0] < 2:
+        return items
+    work = items.astype(jnp.promote_types(items.dtype, jnp.float32))
+    spoilt = jnp.isnan(work).any()
+    (work,) = engine.run(swap, network, (jnp.where(spoilt, 0.0, work),))
+    work = jnp.flip(work, axis=0) if descending else work
+    return jnp.where(spoilt, jnp.nan, work).astype(items.dtype)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exact order of many lists at once.
+
+XLA's sort takes each list on its own, compares two scores at a time, and calls a function for it.
+On a CPU that costs more than the rest of a cheap relaxation. A sorting network costs more
+comparisons, but takes a layer of all lists in one loop that is vectorised; and of short lists each
+score may as well be compared with every other.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from arlsort.networks import engine
+
+# At least so many lists, of at most this length, are sorted by a network.
+_LISTS, _LONGEST = 16, 1024
+# Shorter lists than this are sorted, and picked from, by comparing all with all.
+_SHORT = 16
+
+
+def argsort(x: jax.Array) -> jax.Array:
+    """Computes the ascending order of scores `[..., n]` without NaN.
+
+    Args:
+      x: Scores; equal ones may come in any order.
+
+    Returns:
+      Indices `[..., n]`, int32, without a gradient.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(argsort(jnp.array([3.0, 1.0, 2.0])))
+      [1 2 0]
+    """
+    x = lax.stop_gradient(x)
+    lists, n = math.prod(x.shape[:-1]), x.shape[-1]
+    if n < _SHORT:
+        return inverse(_positions(x))
+    if jax.default_backend() != "cpu" or lists < _LISTS or n > _LONGEST:
+        return jnp.argsort(x, axis=-1, stable=False)
+    index = lax.broadcasted_iota(jnp.int32, (n, 1, lists), 0)
+    exact: Any = _Exact()
+    order = engine.run(exact, "odd_even_merge", (x.reshape(lists, n).T, index))[1]
+    return order[:, 0].T.reshape(x.shape)
+
+
+def sort(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Sorts scores `[..., n]` without NaN: ascending, with a gradient, and their order as well."""
+    order = argsort(x)
+    return at(x, order), order
+
+
+def at(x: jax.Array, index: jax.Array) -> jax.Array:
+    """Takes the scores `[..., n]` at indices `[..., n]` of each list."""
+    if x.shape[-1] >= _SHORT:
+        return jnp.take_along_axis(x, index, axis=-1, mode="promise_in_bounds")
+    chosen = _iota(x)[..., :, None] == index[..., None, :]
+    return jnp.where(chosen, x[..., :, None], 0).sum(axis=-2)
+
+
+def inverse(order: jax.Array) -> jax.Array:
+    """Turns the input at each position `[..., n]` into the position of each input."""
+    if order.shape[-1] < _SHORT:
+        index = _iota(order)
+        return jnp.where(order[..., :, None] == index[..., None, :], index[..., :, None], 0).sum(
+            axis=-2, dtype=order.dtype
+        )
+    flat = order.reshape(-1, order.shape[-1])
+    rows = lax.broadcasted_iota(order.dtype, flat.shape, 0)
+    positions = lax.broadcasted_iota(order.dtype, flat.shape, 1)
+    return jnp.zeros_like(flat).at[rows, flat].set(positions).reshape(order.shape)
+
+
+def _positions(x: jax.Array) -> jax.Array:
+    """Counts the scores before each one; of equal scores the first one comes first."""
+    index = _iota(x)
+    one, other = x[..., None, :], x[..., :, None]
+    before = (other < one) | ((other == one) & (index[..., :, None] < index[..., None, :]))
+    return before.sum(axis=-2, dtype=jnp.int32)
+
+
+def _iota(x: jax.Array) -> jax.Array:
+    return lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1)
+
+
+class _Exact:
+    """A comparator that swaps exactly."""
+
+    def scores(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> tuple[jax.Array, jax.Array]:
+        falls = sign * (b - a) < 0
+        return jnp.where(falls, b, a), jnp.where(falls, a, b)
+
+    def rows(
+        self, a: jax.Array, b: jax.Array, sign: jax.Array, first: jax.Array, last: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        falls = sign * (b - a) < 0
+        return jnp.where(falls, last, first), jnp.where(falls, first, last)
