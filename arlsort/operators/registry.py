@@ -184,13 +184,12 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             random=("stochastic=true,num_samples=3",),
             facts=Facts(
                 time=("n^2", "n^2"),
-                memory=("n^2", "n^2"),
+                memory=("n", "n^2"),
                 monotone=False,
                 error="t log n",
                 temperature="an input this far from the one at a position has at most 1/e of its "
                 "weight",
-                choose_when="the largest weights of P should form a permutation, and P fits in "
-                "memory",
+                choose_when="the largest weights of P should form a permutation",
             ),
         ),
         "softsort": Entry(
@@ -202,7 +201,7 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             random=("stochastic=true,num_samples=3",),
             facts=Facts(
                 time=("n^2", "n^2"),
-                memory=("n^2", "n^2"),
+                memory=("n", "n^2"),
                 monotone=False,
                 error="t log n",
                 temperature="an input this far from the one at a position has 1/e of its weight",
