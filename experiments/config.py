@@ -214,8 +214,9 @@ def _check(config: Config) -> None:
 def _method(spec: str, config: Config) -> Method:
     """Makes an operator and traces its loss, so that what it cannot do is said before training."""
     try:
-        operator = registry.parse(spec, supervision=True)
-        method = Method(spec, operator, losses.choose(config.loss, operator))
+        name, at, loss = spec.partition("@")
+        operator = registry.parse(name, supervision=True)
+        method = Method(spec, operator, losses.choose(loss if at else config.loss, operator))
         scores = jax.ShapeDtypeStruct((1, config.n), "float32")
         numbers = jax.ShapeDtypeStruct((1, config.n), "int32")
         jax.eval_shape(
@@ -226,7 +227,7 @@ def _method(spec: str, config: Config) -> Method:
     except (TypeError, ValueError) as error:
         line = " ".join(str(error).split())
         raise ConfigError(
-            f"--operators {spec} (n={config.n}, loss={config.loss}): {line}"
+            f"--operators {spec} (n={config.n}, --loss {config.loss}): {line}"
         ) from error
     return method
 

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is minimised when only the order of a list is known."""
+"""What is minimised when only the order of a list is known.
+
+`bce` and `rows` compare a soft permutation with the true one; `pointer` and `trace` compare what a
+learned sort points to, at its end or after every step, with what the sort of the true order does.
+`plackett_luce` and `pairwise` use no sort at all: they are the controls of the comparison.
+"""
 
 import dataclasses
 
@@ -7,9 +12,15 @@ import jax
 import jax.numpy as jnp
 
 from arlsort.operators.base import Operator, complaint
+from arlsort.operators.hard import Hard
+from arlsort.operators.learned import LearnedSort
 from arlsort.permutation import from_order
+from arlsort.reasoner import traces
 
-LOSSES = ("auto", "bce", "pointer")
+OF_WEIGHTS = ("bce", "rows")
+OF_POINTERS = ("pointer", "trace")
+OF_SCORES = ("plackett_luce", "pairwise")
+LOSSES = ("auto", *OF_WEIGHTS, *OF_POINTERS, *OF_SCORES)
 
 # PyTorch's `BCELoss`, which the published experiment uses, ends logarithms at -100 and the
 # denominator of the gradient at 1e-12.
@@ -25,17 +36,23 @@ def choose(loss: str, operator: Operator) -> str:
       operator: The operator.
 
     Returns:
-      "bce" or "pointer".
+      One of `LOSSES`, not "auto".
 
     Raises:
-      ValueError: If the operator has no pointers and the loss needs them.
+      ValueError: If the loss is not one of the operator: those of pointers are of a learned sort
+        alone, and those of scores, in which no operator takes part, of the exact sort alone.
     """
-    has_pointers = hasattr(operator, "log_pointers")
+    learned = isinstance(operator, LearnedSort)
     if loss == "auto":
-        return "pointer" if has_pointers else "bce"
-    if loss == "pointer" and not has_pointers:
+        return "pointer" if learned else "bce"
+    known: tuple[str, ...] = OF_WEIGHTS
+    if learned:
+        known += OF_POINTERS
+    if isinstance(operator, Hard):
+        known += OF_SCORES
+    if loss not in known:
         raise ValueError(
-            complaint("loss", f"pointer for {type(operator).__name__}", "pointer for learned; bce")
+            complaint("loss", f"{loss} for {type(operator).__name__}", ", ".join(known))
         )
     return loss
 
@@ -48,7 +65,7 @@ def order_loss(
     Equal numbers are ordered by their place in the list (a stable argsort), as published.
 
     Args:
-      kind: "bce" or "pointer".
+      kind: One of `LOSSES`, not "auto".
       operator: What turns scores into a soft order.
       scores: `[lists, n]`.
       numbers: `[lists, n]`; only their order is used.
@@ -58,11 +75,17 @@ def order_loss(
       A scalar.
     """
     order = jnp.argsort(numbers, axis=-1)
-    operator = with_key(operator, key)
-    if kind == "pointer":
-        log_predecessor, log_first = operator.log_pointers(scores)  # type: ignore[attr-defined]
-        return pointer_loss(log_predecessor, log_first, order)
-    return permutation_loss(operator.permutation(scores), order)
+    if kind == "plackett_luce":
+        return plackett_luce_loss(scores, order)
+    if kind == "pairwise":
+        return pairwise_loss(scores, order)
+    if kind in OF_POINTERS:
+        assert isinstance(operator, LearnedSort)
+        if kind == "trace":
+            return trace_loss(operator, scores, order)
+        return pointer_loss(*operator.log_pointers(scores), order)
+    permutation = with_key(operator, key).permutation(scores)
+    return (row_loss if kind == "rows" else permutation_loss)(permutation, order)
 
 
 def with_key(operator: Operator, key: jax.Array) -> Operator:
@@ -135,3 +158,78 @@ def pointer_loss(log_predecessor: jax.Array, log_first: jax.Array, order: jax.Ar
     pointers = jnp.take_along_axis(rows, previous[..., None], axis=-1)[..., 0]
     first = jnp.take_along_axis(log_first, order[..., :1], axis=-1)[..., 0]
     return -(pointers.sum(axis=-1) + first).mean() / n
+
+
+def row_loss(permutation: jax.Array, order: jax.Array) -> jax.Array:
+    """Cross-entropy of the true element at each position, mean over positions and lists.
+
+    Args:
+      permutation: `P[..., n, n]`, rows are positions.
+      order: The index of the element at each position, `[..., n]`.
+
+    Returns:
+      A scalar.
+    """
+    right = jnp.take_along_axis(permutation, order[..., None], axis=-1)
+    return binary_cross_entropy(right, jnp.ones_like(right)).mean()
+
+
+def trace_loss(operator: LearnedSort, scores: jax.Array, order: jax.Array) -> jax.Array:
+    """Negative log-likelihood of every step of the sort, and of its result, per element.
+
+    The true order determines all that the sort records: what each hint chooses after each step.
+    Of each hint the mean cross-entropy over steps, elements and lists is added to `pointer_loss`.
+
+    Args:
+      operator: The sort.
+      scores: `[lists, n]`.
+      order: The index of the element at each position, `[lists, n]`.
+
+    Returns:
+      A scalar.
+    """
+    predicted = operator.log_trace(scores)
+    ranks = jnp.argsort(order, axis=-1).astype(scores.dtype)
+    recorded = jax.vmap(lambda keys: traces.trace(operator.algorithm, keys))(ranks).hints
+    loss = pointer_loss(predicted.log_predecessor, predicted.log_first, order)
+    for name, log_weights in predicted.log_hints.items():
+        chosen = recorded[name][:, 1:, ..., None]  # [lists, T - 1, ..., 1]
+        loss -= jnp.take_along_axis(log_weights, chosen, axis=-1).mean()
+    return loss
+
+
+def plackett_luce_loss(scores: jax.Array, order: jax.Array) -> jax.Array:
+    """Negative log-likelihood of an order, drawn from the largest down with weights `exp(score)`.
+
+    Args:
+      scores: `[..., n]`.
+      order: The index of the element at each position, `[..., n]`.
+
+    Returns:
+      A scalar, per element, mean over lists.
+
+    References:
+      Xia et al., Listwise Approach to Learning to Rank, ICML 2008.
+    """
+    ascending = jnp.take_along_axis(scores, order, axis=-1)
+    # The element at each position is chosen among itself and the smaller ones.
+    return (jax.lax.cumlogsumexp(ascending, axis=ascending.ndim - 1) - ascending).mean()
+
+
+def pairwise_loss(scores: jax.Array, order: jax.Array) -> jax.Array:
+    """Logistic loss of every pair, `log(1 + exp(s_small - s_large))`, mean over pairs and lists.
+
+    Args:
+      scores: `[..., n]`.
+      order: The index of the element at each position, `[..., n]`.
+
+    Returns:
+      A scalar.
+
+    References:
+      Burges et al., Learning to Rank using Gradient Descent, ICML 2005.
+    """
+    ascending = jnp.take_along_axis(scores, order, axis=-1)
+    n = ascending.shape[-1]
+    small, large = jnp.triu_indices(n, 1)
+    return jax.nn.softplus(ascending[..., small] - ascending[..., large]).mean()

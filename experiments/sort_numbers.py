@@ -6,6 +6,7 @@ order; the table at the end says how well the network orders pictures it has nev
 
   python experiments/sort_numbers.py
   python experiments/sort_numbers.py --operators=learned,odd_even:distribution=optimal --n=9
+  python experiments/sort_numbers.py --operators=learned@trace,odd_even@rows,hard@plackett_luce
   python experiments/sort_numbers.py --dataset=mnist --protocol=published --seeds=5
 
 Each batch is shared among --devices; docs/devices.md has more. An interrupted run goes on with
@@ -62,10 +63,16 @@ define.multi_string(
     "operators",
     None,
     f"What to compare, of {', '.join(registry.names())}, each with hyperparameters if wanted: "
-    f"learned,odd_even:distribution=logistic,temperature=0.1. May be repeated. "
+    f"learned,odd_even:distribution=logistic,temperature=0.1; and with a loss of its own after an "
+    f"@: learned@trace, hard@plackett_luce. May be repeated. "
     f"(default: {' '.join(OPERATORS)})",
 )
-define.enum("loss", None, LOSSES, _help("loss", "auto: pointer likelihood for learned, else bce."))
+define.enum(
+    "loss",
+    None,
+    LOSSES,
+    _help("loss", "Of operators that name none. auto: pointer likelihood for learned, else bce."),
+)
 define.integer("seeds", None, _help("seeds", "Runs of each operator: seeds 0, 1, ..."))
 define.integer("steps", None, _help("steps", "Training steps."))
 define.integer("batch_size", None, _help("batch_size", "Lists in a step."))

@@ -4,6 +4,7 @@
 import dataclasses
 import os
 import pathlib
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,22 @@ from arlsort.reasoner.readout import MAX_POWER, READOUTS, permutation
 
 _HOTTEST = 1e6  # in ranges of a list: there is nothing left of it long before
 _SMALLEST_SPAN = 1e-30  # keeps its reciprocal, a gradient, far from overflow in float32
+
+
+class LogTrace(NamedTuple):
+    """What a reasoner says after each step of its sort, as log weights.
+
+    Attributes:
+      log_hints: Of each hint `[..., T - 1, choices]`, or `[..., T - 1, n, choices]` if each element
+        chooses.
+      log_predecessor: `[..., n, n]`, row j the weights of j's predecessor; that of the first
+        element is the last.
+      log_first: `[..., n]`, the weights of being first.
+    """
+
+    log_hints: dict[str, jax.Array]
+    log_predecessor: jax.Array
+    log_first: jax.Array
 
 
 @base.register
@@ -108,10 +125,35 @@ class LearnedSort(base.Operator):
           TypeError: If `x` is not a floating array.
           ValueError: If `x` is a scalar, has fewer than two scores, or is too long.
         """
+        return _log_trace(self, self._check_pointers(x))[1:]
+
+    def _check_pointers(self, x: jax.Array) -> jax.Array:
         x = self._check(x, weights=True)
         if x.shape[-1] < 2:
             raise ValueError(base.complaint("x", f"shape {x.shape}", "2 or more scores in a list"))
-        return _log_pointers(self, x)
+        return x
+
+    def log_trace(self, x: jax.Array) -> LogTrace:
+        """What the reasoner says after each of its steps, in logs.
+
+        Args:
+          x: Scores `[..., n]`, floating, n >= 2.
+
+        Returns:
+          The hints of all steps, and the output pointers of `log_pointers`. A list with a NaN
+          gives NaN.
+
+        Raises:
+          TypeError: If `x` is not a floating array.
+          ValueError: If `x` is a scalar, has fewer than two scores, or is too long.
+
+        Example:
+          >>> import jax.numpy as jnp
+          >>> said = LearnedSort().log_trace(jnp.array([3.0, 1.0, 2.0]))
+          >>> {name: hint.shape for name, hint in said.log_hints.items()}
+          {'i': (2, 3), 'j': (2, 3), 'pred_h': (2, 3, 3)}
+        """
+        return _log_trace(self, self._check_pointers(x))
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
         log_pred, log_first = self._pointers(scores)
@@ -119,13 +161,19 @@ class LearnedSort(base.Operator):
         return permutation(log_pred, log_first, power=power, readout=self.readout)
 
     def _pointers(self, scores: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return self._trace(scores)[1:]
+
+    def _trace(self, scores: jax.Array) -> LogTrace:
         model = self._checkpoint()
         keys = self._keys(scores, model)
         n = keys.shape[-1]
-        log_pred, log_first = inference.log_pointers(
-            model.params, model.config, keys.reshape(-1, n), model.noise
-        )
-        return log_pred.reshape(*keys.shape, n), log_first.reshape(keys.shape)
+        said = inference.predict(model.params, model.config, keys.reshape(-1, n), model.noise)
+        hints = {
+            name: jax.nn.log_softmax(jnp.moveaxis(hint, 0, 1), axis=-1)
+            for name, hint in said.hints.items()
+        }
+        parts = LogTrace(hints, said.pred, jax.nn.log_softmax(said.pred_mask, axis=-1))
+        return jax.tree.map(lambda part: part.reshape(*keys.shape[:-1], *part.shape[1:]), parts)
 
     def _keys(self, scores: jax.Array, model: checkpoints.Checkpoint) -> jax.Array:
         """Scores at the scale the network was trained for, `[..., n]`."""
@@ -195,11 +243,12 @@ def _at_least(x: jax.Array, low: float) -> jax.Array:
 
 
 @jax.jit
-def _log_pointers(operator: LearnedSort, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    spoilt = jnp.isnan(x).any(axis=-1)[..., None]
-    log_pred, log_first = operator._pointers(base.sanitise(x))
+def _log_trace(operator: LearnedSort, x: jax.Array) -> LogTrace:
+    spoilt = jnp.isnan(x).any(axis=-1)
     lowest = float(jnp.finfo(x.dtype).min)  # CLRS's -1e6 on the diagonal overflows float16
-    return (
-        jnp.where(spoilt[..., None], jnp.nan, jnp.maximum(log_pred, lowest)).astype(x.dtype),
-        jnp.where(spoilt, jnp.nan, jnp.maximum(log_first, lowest)).astype(x.dtype),
-    )
+
+    def finish(part: jax.Array) -> jax.Array:
+        absent = jnp.expand_dims(spoilt, range(spoilt.ndim, part.ndim))
+        return jnp.where(absent, jnp.nan, jnp.maximum(part, lowest)).astype(x.dtype)
+
+    return jax.tree.map(finish, operator._trace(base.sanitise(x)))

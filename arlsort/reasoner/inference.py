@@ -11,24 +11,32 @@ from arlsort.reasoner.config import ReasonerConfig
 Array = jax.Array
 
 
-def log_pointers(
+def predict(
     params: hk.Params, config: ReasonerConfig, scores: Array, noise: str | None
-) -> tuple[Array, Array]:
-    """The reasoner's soft output pointers in logs.
+) -> network.Prediction:
+    """Runs the reasoner on lists at evenly spaced positions.
 
     Args:
       params: parameters.
       config: the reasoner.
       scores: ``[b, n]`` keys at the scale the reasoner was trained for.
       noise: law of the perturbation it was trained with; None for clean keys.
+    """
+    n = scores.shape[-1]
+    pos = jnp.broadcast_to(jnp.arange(n, dtype=scores.dtype) / n, scores.shape)
+    return network.transform(config).apply(params, None, scores, pos, noise=noise)
+
+
+def log_pointers(
+    params: hk.Params, config: ReasonerConfig, scores: Array, noise: str | None
+) -> tuple[Array, Array]:
+    """The output of :func:`predict` in logs.
 
     Returns:
       ``[b, n, n]``, row j the log weights of j's cyclic predecessor, and ``[b, n]``, the log
       weights of being first.
     """
-    n = scores.shape[-1]
-    pos = jnp.broadcast_to(jnp.arange(n, dtype=scores.dtype) / n, scores.shape)
-    prediction = network.transform(config).apply(params, None, scores, pos, noise=noise)
+    prediction = predict(params, config, scores, noise)
     return prediction.pred, jax.nn.log_softmax(prediction.pred_mask, axis=-1)
 
 

@@ -102,6 +102,13 @@ def test_learned_sort_is_trained_through_its_pointers_and_names_its_weights():
     assert blended.loss == "bce"
 
 
+def test_an_operator_may_name_its_loss():
+    texts = ["learned@trace,learned,hard@pairwise", "odd_even:temperature=0.2@rows"]
+    _, methods = resolve({"operators": texts, "loss": "auto"})
+    assert [m.loss for m in methods] == ["trace", "pointer", "pairwise", "rows"]
+    assert methods[3].operator.temperature == 0.2
+
+
 def test_too_long_list_for_the_learned_sort_is_refused():
     with pytest.raises(ConfigError, match="allow_extrapolation=True"):
         resolve({"operators": ["learned"], "n": 999})
@@ -168,6 +175,9 @@ NONSENSE = [
     "--operators=od_even",
     "--operators=odd_even:temprature=1",
     "--operators=odd_even:temperature=0",
+    "--operators=odd_even@",
+    "--operators=odd_even@trace",
+    "--operators=odd_even@plackett_luce",
     "--operators=odd_even,odd_even:temperature=0.1",
     "--validation_lists=0",
     "--test_lists=0",

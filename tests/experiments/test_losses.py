@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 
 from arlsort.operators import registry
+from arlsort.operators.hard import Hard
+from arlsort.operators.learned import LearnedSort
+from arlsort.operators.sorting_network import SortingNetwork
+from arlsort.reasoner import traces
 from experiments import losses
 
 
@@ -65,9 +69,8 @@ def test_pointer_loss_is_that_of_a_loop(n):
 
 
 def test_auto_takes_pointers_where_there_are_any():
-    pointing = type("Pointing", (), {"log_pointers": None})()
-    assert losses.choose("auto", pointing) == "pointer"
-    assert losses.choose("bce", pointing) == "bce"
+    assert losses.choose("auto", LearnedSort()) == "pointer"
+    assert losses.choose("bce", LearnedSort()) == "bce"
     network = registry.get("odd_even")
     assert losses.choose("auto", network) == "bce"
     with pytest.raises(ValueError, match="pointer for SortingNetwork"):
@@ -94,3 +97,62 @@ def test_gradient_is_finite_on_scores_of_any_spread(spec):
             lambda s: losses.order_loss("bce", operator, s, numbers, jax.random.key(0))
         )(scores)
         assert jnp.isfinite(gradient).all(), spread
+
+
+def test_a_loss_is_one_of_the_operator():
+    assert losses.choose("plackett_luce", Hard()) == "plackett_luce"
+    assert losses.choose("trace", LearnedSort()) == "trace"
+    for loss, operator in (("plackett_luce", SortingNetwork()), ("trace", SortingNetwork())):
+        with pytest.raises(ValueError, match=f"loss: received {loss} for SortingNetwork"):
+            losses.choose(loss, operator)
+
+
+def test_row_loss_is_computed_by_hand():
+    soft = jnp.array([[0.7, 0.3], [0.4, 0.6]])
+    loss = losses.row_loss(soft, jnp.array([1, 0]))
+    assert float(loss) == pytest.approx(-(math.log(0.3) + math.log(0.4)) / 2, rel=1e-6)
+
+
+def test_plackett_luce_loss_sums_over_what_is_left():
+    scores, order = np.array([0.3, -1.0, 2.0]), [1, 0, 2]
+    total = 0.0
+    for place in range(3):
+        left = [math.exp(scores[order[k]]) for k in range(place + 1)]
+        total -= math.log(left[-1] / sum(left))
+    loss = losses.plackett_luce_loss(jnp.asarray(scores), jnp.asarray(order))
+    assert float(loss) == pytest.approx(total / 3, rel=1e-6)
+
+
+def test_pairwise_loss_sums_over_pairs():
+    scores, order = np.array([0.3, -1.0, 2.0]), [2, 0, 1]
+    pairs = [(2, 0), (2, 1), (0, 1)]  # smaller, larger
+    total = sum(math.log1p(math.exp(scores[a] - scores[b])) for a, b in pairs)
+    loss = losses.pairwise_loss(jnp.asarray(scores), jnp.asarray(order))
+    assert float(loss) == pytest.approx(total / 3, rel=1e-6)
+
+
+@pytest.mark.parametrize("algorithm", ["insertion_sort", "quicksort"])
+def test_trace_loss_is_that_of_a_loop(algorithm):
+    operator = LearnedSort(algorithm, normalize=False)
+    scores = jnp.array([[0.4, -2.0, 1.0, 0.3], [5.0, 1.0, 0.0, -1.0]])
+    order = jnp.array([[1, 0, 3, 2], [2, 3, 0, 1]])
+    said = operator.log_trace(scores)
+    ranks = jnp.argsort(order, axis=-1)
+    expected = float(losses.pointer_loss(said.log_predecessor, said.log_first, order))
+    for name, log_weights in said.log_hints.items():
+        terms = []
+        for row, weights in zip(ranks, np.asarray(log_weights), strict=True):
+            recorded = np.asarray(traces.trace(algorithm, row.astype(jnp.float32)).hints[name])
+            for choice, said_after in zip(recorded[1:], weights, strict=True):
+                rows = np.atleast_2d(said_after)
+                terms += [rows[k, c] for k, c in enumerate(np.atleast_1d(choice))]
+        expected -= np.mean(terms)
+    assert float(losses.trace_loss(operator, scores, order)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_right_trace_is_likelier():
+    operator = LearnedSort(normalize=False)
+    scores = jnp.array([[10.0, -20.0, 30.0, 0.0]])
+    right, wrong = jnp.argsort(scores, axis=-1), jnp.argsort(-scores, axis=-1)
+    assert losses.trace_loss(operator, scores, right) < 1.0
+    assert losses.trace_loss(operator, scores, wrong) > 10.0
