@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes a sort teach: is its P calibrated, and does its gradient point where it should?
+
+The order of a list is drawn from a model in which the best gradient is known: Plackett-Luce, where
+position n - 1 goes to an element with probability proportional to exp(score), and so on downwards.
+Scores x stand at a share of what is true: `x = share * s + sqrt(1 - share^2) * e`, with s the true
+scores and e others that know nothing, both normal with standard deviation --spread. A share of 0 is
+a network before training, 1 after.
+
+  python experiments/teaching.py
+  python experiments/teaching.py --methods=learned@trace,odd_even@bce --lengths=9
+
+Each method first gets the scale at which its own loss is least at the true scores, as a network
+would find it. Then:
+
+* alignment: the cosine of its gradient with that of the list likelihood, mean over lists;
+* correlation: that of the gradient of one element with that of the likelihood, over all lists, so
+  that lists of which the gradient is large count as much as they do in a batch;
+* calibration: at the true scores, the mean difference between the weight of an element at a position
+  and how often it is there, over ten bins of weights.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+
+from arlsort.operators.base import Operator
+from experiments import storage
+from experiments.command_line import FlagError, Script, check_at_least, definers, read_lengths
+from experiments.config import ConfigError, resolve
+from experiments.losses import order_loss, plackett_luce_loss, with_key
+from experiments.results import git_commit, machine
+
+RESULT = Path("runs/teaching.json")
+METHODS = (
+    "learned@bce",
+    "learned@rows",
+    "learned@pointer",
+    "learned@trace",
+    "odd_even@bce",
+    "odd_even@rows",
+    "odd_even:distribution=optimal@bce",
+    "odd_even:distribution=logistic@bce",
+    "odd_even:error_free=true,distribution=optimal@bce",
+    "neuralsort@bce",
+    "neuralsort@rows",
+    "softsort@rows",
+    "sinkhorn@bce",
+    "lapsum@bce",
+    "hard@pairwise",
+)
+SHARES = (0.0, 0.5, 0.9, 1.0)
+SCALES = tuple(2.0**k for k in range(-5, 6))
+BINS = 10
+BATCH = 100  # lists in one piece of work
+
+FLAGS = flags.FlagValues()
+define = definers(FLAGS)
+define.list("methods", list(METHODS), "Operators, each with a loss after an @.")
+define.list("lengths", ["5", "9", "15"], "n, ascending.")
+define.integer("lists", 2000, "Lists for each n.")
+define.float("spread", 2.0, "Standard deviation of the scores, beside noise of scale 1.")
+define.integer("seed", 0, "Of scores and orders.")
+define.string("out", str(RESULT), "Where to write.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Lists:
+    """Drawn lists: true scores, scores that know nothing, and orders, each `[lists, n]`."""
+
+    true: jax.Array
+    other: jax.Array
+    order: jax.Array
+
+
+def draw(key: jax.Array, lists: int, n: int, spread: float) -> Lists:
+    """Draws scores, and orders from the Plackett-Luce distribution of the true ones."""
+    true, other, noise = jax.random.split(key, 3)
+    scores = spread * jax.random.normal(true, (lists, n))
+    drawn = scores + jax.random.gumbel(noise, scores.shape)  # the largest first
+    return Lists(scores, spread * jax.random.normal(other, (lists, n)), jnp.argsort(drawn, axis=-1))
+
+
+def at_share(lists: Lists, share: float) -> jax.Array:
+    """Scores that know this share of what is true."""
+    return share * lists.true + (1 - share**2) ** 0.5 * lists.other
+
+
+def per_list(kind: str, operator: Operator, key: jax.Array) -> Any:
+    """The loss as a function of one list of scores and its order."""
+
+    def loss(scores: jax.Array, order: jax.Array) -> jax.Array:
+        numbers = jnp.argsort(order)  # ranks: numbers of that order
+        return order_loss(kind, operator, scores[None], numbers[None], key)
+
+    return loss
+
+
+def measure(kind: str, operator: Operator, lists: Lists, key: jax.Array) -> dict[str, Any]:
+    """Scale, alignment, correlation and calibration of one method."""
+    one = per_list(kind, operator, key)
+
+    @jax.jit
+    def mean_loss(scale: jax.Array) -> jax.Array:
+        return jax.lax.map(
+            lambda a: one(scale * a[0], a[1]), (lists.true, lists.order), batch_size=BATCH
+        ).mean()
+
+    losses = [float(mean_loss(jnp.float32(scale))) for scale in SCALES]
+    scale = SCALES[int(np.nanargmin(losses))]
+
+    @jax.jit
+    def gradients(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        ours = jax.lax.map(
+            lambda a: jax.grad(lambda s: one(scale * s, a[1]))(a[0]),
+            (x, lists.order),
+            batch_size=BATCH,
+        )
+        exact = jax.grad(lambda s: plackett_luce_loss(s, lists.order) * s.shape[0])(x)
+        return ours, exact
+
+    found: dict[str, Any] = {"scale": scale, "losses": losses, "shares": []}
+    for share in SHARES:
+        ours, exact = (np.asarray(g, np.float64) for g in gradients(at_share(lists, share)))
+        norms = np.linalg.norm(ours, axis=-1) * np.linalg.norm(exact, axis=-1)
+        cosine = np.divide((ours * exact).sum(-1), norms, out=np.zeros_like(norms), where=norms > 0)
+        found["shares"].append(
+            {
+                "share": share,
+                "alignment": float(cosine.mean()),
+                "correlation": float(
+                    (ours * exact).sum() / np.linalg.norm(ours) / np.linalg.norm(exact)
+                ),
+                "norm": float(np.linalg.norm(ours, axis=-1).mean()),
+                "silent": float((norms < 1e-3 * norms.max()).mean()),
+            }
+        )
+    if kind not in ("plackett_luce", "pairwise"):
+        weights = with_key(operator, key).permutation(scale * lists.true)
+        found["calibration"] = calibration(np.asarray(weights), np.asarray(lists.order))
+    return found
+
+
+def calibration(weights: np.ndarray, order: np.ndarray) -> dict[str, Any]:
+    """Compares weights `[lists, n, n]` with how often they were right, in bins of weights."""
+    right = weights * 0
+    np.put_along_axis(right, order[..., None], 1.0, axis=-1)
+    place = np.minimum((weights * BINS).astype(int), BINS - 1).clip(0)
+    counts = np.bincount(place.ravel(), minlength=BINS)
+    said, was = (
+        np.bincount(place.ravel(), weights=w.ravel(), minlength=BINS) / np.maximum(counts, 1)
+        for w in (weights, right)
+    )
+    error = float((counts * np.abs(said - was)).sum() / counts.sum())
+    return {
+        "error": error,
+        "count": counts.tolist(),
+        "weight": said.tolist(),
+        "share": was.tolist(),
+    }
+
+
+def settings() -> dict[str, Any]:
+    """Reads and checks the flags.
+
+    Raises:
+      FlagError: If one is not allowed.
+    """
+    for name, least in (("lists", 1), ("seed", 0)):
+        check_at_least(FLAGS, name, least)
+    if not FLAGS.spread > 0:
+        raise FlagError(f"--spread: received {FLAGS.spread}, allowed: a number > 0")
+    out = Path(FLAGS.out)
+    if out.suffix != ".json" or out.is_dir():
+        raise FlagError(f"--out: received {FLAGS.out}, allowed: a file that ends in .json")
+    lengths = read_lengths(FLAGS, "lengths")
+    return {
+        "methods": FLAGS.methods,
+        "lengths": lengths,
+        "lists": FLAGS.lists,
+        "spread": FLAGS.spread,
+        "seed": FLAGS.seed,
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """What was found, for a terminal."""
+    shares = [f"{share:g}" for share in SHARES]
+    lines = [f"{'method':52} {'n':>3} {'scale':>7} {'calib.':>7}  alignment at {', '.join(shares)}"]
+    for row in report["records"]:
+        cosines = " ".join(f"{s['alignment']:6.3f}" for s in row["shares"])
+        error = f"{row['calibration']['error']:.4f}" if "calibration" in row else "-"
+        lines.append(f"{row['method']:52} {row['n']:3} {row['scale']:7.3g} {error:>7}  {cosines}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measures, prints, writes."""
+    config = settings()
+    key = jax.random.key(config["seed"])
+    report: dict[str, Any] = {
+        "config": config,
+        "commit": git_commit(),
+        "machine": machine(),
+        "records": [],
+    }
+    for n in config["lengths"]:
+        _, methods = resolve({"operators": config["methods"], "n": n})
+        lists = draw(jax.random.fold_in(key, n), config["lists"], n, config["spread"])
+        for method in methods:
+            found = measure(method.loss, method.operator, lists, key)
+            report["records"].append({"method": method.spec, "n": n, **found})
+    print(table(report))
+    out = Path(FLAGS.out)
+    storage.write_json(out, report)
+    print(out)
+
+
+SCRIPT = Script("teaching", __doc__, FLAGS, main, (ConfigError, OSError))
+
+if __name__ == "__main__":
+    SCRIPT.run(sys.argv)
