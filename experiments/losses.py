@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is minimised when only the order of a list is known.
 
-`bce` and `rows` compare a soft permutation with the true one; `pointer` and `trace` compare what a
-learned sort points to, at its end or after every step, with what the sort of the true order does.
-`plackett_luce` and `pairwise` use no sort at all: they are the controls of the comparison.
+`bce`, `rows` and `square` compare a soft permutation with the true one; `pointer` and `trace`
+compare what a learned sort points to, at its end or after every step, with what the sort of the
+true order does. `plackett_luce` and `pairwise` use no sort at all: they are the controls of the
+comparison.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from arlsort.operators.learned import LearnedSort
 from arlsort.permutation import from_order
 from arlsort.reasoner import traces
 
-OF_WEIGHTS = ("bce", "rows")
+OF_WEIGHTS = ("bce", "rows", "square")
 OF_POINTERS = ("pointer", "trace")
 OF_SCORES = ("plackett_luce", "pairwise")
 LOSSES = ("auto", *OF_WEIGHTS, *OF_POINTERS, *OF_SCORES)
@@ -85,7 +86,8 @@ def order_loss(
             return trace_loss(operator, scores, order)
         return pointer_loss(*operator.log_pointers(scores), order)
     permutation = with_key(operator, key).permutation(scores)
-    return (row_loss if kind == "rows" else permutation_loss)(permutation, order)
+    compare = {"bce": permutation_loss, "rows": row_loss, "square": square_loss}[kind]
+    return compare(permutation, order)
 
 
 def with_key(operator: Operator, key: jax.Array) -> Operator:
@@ -172,6 +174,25 @@ def row_loss(permutation: jax.Array, order: jax.Array) -> jax.Array:
     """
     right = jnp.take_along_axis(permutation, order[..., None], axis=-1)
     return binary_cross_entropy(right, jnp.ones_like(right)).mean()
+
+
+def square_loss(permutation: jax.Array, order: jax.Array) -> jax.Array:
+    """Squared distance of a soft permutation from the true one, mean over all entries.
+
+    For weights that are exact forward, of which a logarithm makes nothing.
+
+    Args:
+      permutation: `P[..., n, n]`, rows are positions.
+      order: The index of the element at each position, `[..., n]`.
+
+    Returns:
+      A scalar.
+
+    References:
+      Kim et al., Generalized Neural Sorting Networks with Error-Free Differentiable Swap Functions,
+      ICLR 2024.
+    """
+    return ((permutation - from_order(order, permutation.dtype)) ** 2).mean()
 
 
 def trace_loss(operator: LearnedSort, scores: jax.Array, order: jax.Array) -> jax.Array:

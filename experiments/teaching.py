@@ -16,8 +16,8 @@ would find it. Then:
 * alignment: the cosine of its gradient with that of the list likelihood, mean over lists;
 * correlation: that of the gradient of one element with that of the likelihood, over all lists, so
   that lists of which the gradient is large count as much as they do in a batch;
-* calibration: at the true scores, the mean difference between the weight of an element at a position
-  and how often it is there, over ten bins of weights.
+* calibration: at the true scores, the mean difference between the weight of an element at a
+  position and how often it is there, over ten bins of weights.
 """
 
 import dataclasses

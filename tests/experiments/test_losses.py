@@ -113,6 +113,12 @@ def test_row_loss_is_computed_by_hand():
     assert float(loss) == pytest.approx(-(math.log(0.3) + math.log(0.4)) / 2, rel=1e-6)
 
 
+def test_square_loss_is_computed_by_hand():
+    soft = jnp.array([[0.7, 0.3], [0.4, 0.6]])
+    loss = losses.square_loss(soft, jnp.array([1, 0]))
+    assert float(loss) == pytest.approx((0.7**2 + 0.7**2 + 0.6**2 + 0.6**2) / 4, rel=1e-6)
+
+
 def test_plackett_luce_loss_sums_over_what_is_left():
     scores, order = np.array([0.3, -1.0, 2.0]), [1, 0, 2]
     total = 0.0

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares methods, each at its own best settings: a search on validation lists, then a contest.
+
+Every family has the same number of candidates, but for the controls that have nothing to choose. A
+candidate is trained once, with a seed that is not used again, and the best EM5 on validation lists
+decides. The chosen ones are then trained with --seeds seeds on the same lists.
+
+  python experiments/contest.py --n=9
+  python experiments/contest.py --n=5 --families=learned,cauchy --steps=1000 --seeds=5
+
+It goes on where it was interrupted, given the same --out_dir. A run whose loss is not finite counts
+as zero in the search and is named in the report.
+"""
+
+import math
+import os
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import jax
+from absl import flags
+
+from experiments import data, results, storage
+from experiments.command_line import FlagError, Script, Stop, check_at_least, definers
+from experiments.config import Config, ConfigError, Method, resolve
+from experiments.drawing import RESOLUTIONS, picture_shape
+from experiments.runs import Run, RunError
+
+SEARCH_SEED = 1000
+
+
+def _soft(operator: str, temperatures: tuple[float, float]) -> tuple[str, ...]:
+    """Two temperatures by two losses."""
+    joined = operator + ("," if ":" in operator else ":")
+    return tuple(
+        f"{joined}temperature={t}@{loss}" for t in temperatures for loss in ("bce", "rows")
+    )
+
+
+FAMILIES = {
+    "learned": ("learned@pointer", "learned@trace", "learned@rows", "learned@bce"),
+    "cauchy": _soft("odd_even", (0.1, 0.3)),
+    "optimal": _soft("odd_even:distribution=optimal", (0.1, 0.3)),
+    "logistic": _soft("odd_even:distribution=logistic", (0.1, 0.3)),
+    "error_free": tuple(
+        f"odd_even:distribution={d},error_free=true,temperature={t}@square"
+        for d in ("optimal", "cauchy")
+        for t in (0.1, 0.3)
+    ),
+    "neuralsort": _soft("neuralsort", (1.0, 5.0)),
+    "sinkhorn": _soft("sinkhorn", (0.01, 0.1)),
+    "plackett_luce": ("hard@plackett_luce",),
+    "pairwise": ("hard@pairwise",),
+}
+"""What is compared, by name, and the candidates of each; the last two use no sort."""
+
+FLAGS = flags.FlagValues()
+define = definers(FLAGS)
+define.list("families", list(FAMILIES), "What to compare.")
+define.enum("dataset", "mnist", data.DATASETS, "Pictures of digits.")
+define.enum("resolution", "half", tuple(RESOLUTIONS), "half averages 2x2 pixels.")
+define.integer("n", 9, "Numbers in a list.")
+define.integer("steps", 400, "Training steps of the contest.")
+define.integer("search_steps", 200, "Training steps of a candidate.")
+define.integer("batch_size", 50, "Lists in a step.")
+define.float("learning_rate", 1e-3, "Of Adam.")
+define.list("channels", ["16", "32"], "Of the two convolutions.")
+define.integer("validation_lists", 500, "Lists to choose by.")
+define.integer("test_lists", 2000, "Lists to report on.")
+define.integer("seeds", 3, "Runs of each chosen method.")
+define.string("out_dir", "runs/contest", "Where to write.")
+
+SHARED = (
+    *("dataset", "resolution", "n", "batch_size", "learning_rate"),
+    *("validation_lists", "test_lists"),
+)
+
+
+def configure(specs: list[str], steps: int, seeds: int) -> tuple[Config, tuple[Method, ...]]:
+    """The settings of one part, complete and checked."""
+    try:
+        channels = tuple(int(text) for text in FLAGS.channels)
+    except ValueError:
+        raise FlagError(f"--channels: received {FLAGS.channels}, allowed: two integers") from None
+    every = max(1, steps // 8)
+    stated = {name: getattr(FLAGS, name) for name in SHARED}
+    # The exact sort and its losses have no permutation to be trained by: each spec names a loss.
+    return resolve(
+        {
+            **stated,
+            "operators": specs,
+            "steps": steps,
+            "seeds": seeds,
+            "channels": channels,
+            "eval_every": every,
+            "checkpoint_every": steps,
+        }
+    )
+
+
+def execute(
+    config: Config, method: Method, seed: int, folder: Path, splits: data.Splits, stop: Stop
+) -> dict[str, Any]:
+    """One run, or what it found before; a loss that is not finite is what it found."""
+    run = Run.at(config, method, seed, folder)
+    run.check_identity()
+    if run.result is not None:
+        return run.result
+    try:
+        return run.execute(splits, stop)
+    except RunError as error:
+        return {"operator": method.spec, "seed": seed, "failed": str(error)}
+
+
+def search(names: list[str], folder: Path, splits: data.Splits, stop: Stop) -> dict[str, Any]:
+    """The best candidate of each family, and how the others did."""
+    found: dict[str, Any] = {}
+    for name in names:
+        config, methods = configure(list(FAMILIES[name]), FLAGS.search_steps, 1)
+        scores = {}
+        if len(methods) > 1:
+            for method in methods:
+                run = execute(config, method, SEARCH_SEED, folder, splits, stop)
+                scores[method.spec] = run.get("validation_em5", 0.0)
+        chosen = max(scores, key=scores.__getitem__) if scores else methods[0].spec
+        found[name] = {"chosen": chosen, "validation_em5": scores}
+        print(f"{name}: {chosen}", flush=True)
+    return found
+
+
+def paired(runs: list[dict[str, Any]], ours: str, other: str) -> dict[str, Any]:
+    """The difference in test EM of two methods over the seeds they share: mean, sd, t."""
+    by_seed = {
+        spec: {run["seed"]: run["test"]["em"] for run in runs if run["operator"] == spec}
+        for spec in (ours, other)
+    }
+    seeds = sorted(set(by_seed[ours]) & set(by_seed[other]))
+    gaps = [by_seed[ours][seed] - by_seed[other][seed] for seed in seeds]
+    mean = statistics.fmean(gaps) if gaps else math.nan
+    sd = statistics.stdev(gaps) if len(gaps) > 1 else math.nan
+    t = mean / (sd / math.sqrt(len(gaps))) if sd > 0 else math.nan
+    return {"other": other, "seeds": len(gaps), "mean": mean, "sd": sd, "t": t}
+
+
+def main() -> None:
+    """Searches, compares, reports."""
+    for name in FLAGS.families:
+        if name not in FAMILIES:
+            raise FlagError(f"--families: received {name!r}, allowed: {', '.join(FAMILIES)}")
+    for name in ("steps", "search_steps", "seeds"):
+        check_at_least(FLAGS, name, 1)
+    out_dir = Path(FLAGS.out_dir)
+    splits = jax.device_put(data.load(FLAGS.dataset, download=False))
+    with Stop().on_signals() as stop:
+        chosen = search(FLAGS.families, out_dir / "search", splits, stop)
+        specs = [found["chosen"] for found in chosen.values()]
+        config, methods = configure(specs, FLAGS.steps, FLAGS.seeds)
+        ran = [
+            execute(config, method, seed, out_dir, splits, stop)
+            for seed in range(FLAGS.seeds)
+            for method in methods
+        ]
+    runs = [run for run in ran if "failed" not in run]
+    picture = picture_shape(splits.train, config.resolution)
+    report = results.collect(config, methods, picture, runs)
+    ours = chosen.get("learned", {}).get("chosen")
+    report |= {
+        "experiment": "contest",
+        "search": {"steps": FLAGS.search_steps, "seed": SEARCH_SEED, "families": chosen},
+        "failed": [run for run in ran if "failed" in run],
+        "paired": [paired(runs, ours, spec) for spec in specs if ours and spec != ours],
+    }
+    storage.write_json(out_dir / "contest.json", report)
+    print("\n" + results.table(report) + "\n")
+    for row in report["paired"]:
+        print(f"{ours} - {row['other']}: {100 * row['mean']:.1f} points, t = {row['t']:.1f}")
+    print(out_dir / "contest.json")
+
+
+SCRIPT = Script("contest", __doc__, FLAGS, main, (ConfigError, OSError))
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    SCRIPT.run(sys.argv)
