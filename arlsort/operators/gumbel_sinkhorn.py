@@ -25,12 +25,13 @@ class GumbelSinkhorn(base.Operator):
     the scores; this is M for scores that are already known to be sorted by size.)
 
     As the temperature falls, a draw becomes the permutation that is best for `M + G_s`: it is the
-    noise, not the temperature, that makes the order uncertain. S is solved to convergence and
-    differentiated at its solution, where the paper does a fixed number of iterations.
+    noise, not the temperature, that makes the order uncertain. S is solved by Newton's method and
+    differentiated at its solution, where the paper does a fixed number of iterations. At
+    temperatures below about 0.03 it may stop short of it: columns then do not sum to one.
 
     A change of scale and offset of the scores changes nothing in P. Time and memory grow with
     `num_samples`; every row of a batch has its own noise. `Relaxation.converged` says for every
-    list whether all draws met the tolerance.
+    list whether all draws met the tolerance: `operator(x).converged`.
 
     Attributes:
       temperature: The paper's τ, in the unit of the noise; > 0.

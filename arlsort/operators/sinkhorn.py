@@ -31,7 +31,7 @@ class Sinkhorn(base.Operator):
     The dual is solved by Newton's method, which meets the tolerance in a few steps whatever the
     temperature; it starts from the potentials that are right as the temperature goes to zero.
     Gradients, also by the temperature, are those of the solution: their memory is `O(n^2)` and does
-    not grow with the steps. `Relaxation.converged` says for every list whether the tolerance was
+    not grow with the steps. `operator(x).converged` says for every list whether the tolerance was
     met; if it was not, weights and gradients are finite and rows still sum to one.
 
     Attributes:

@@ -214,3 +214,17 @@ def test_error_free_swaps_are_those_of_their_authors(case):
     # Theirs adds 1e-10 to differences.
     np.testing.assert_allclose(by_values, case["gradient_by_values"], rtol=1e-5, atol=1e-8)
     np.testing.assert_allclose(by_weights, case["gradient_by_permutation"], rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("art_lambda", [1, 0.5, jnp.array(0.9)])
+def test_a_trick_that_is_not_used_has_no_strength(art_lambda):
+    with pytest.raises(ValueError, match="art_lambda: received"):
+        SortingNetwork(art_lambda=art_lambda)
+
+
+def test_traced_hyperparameters_are_scalars():
+    x = jnp.arange(4.0)
+    with pytest.raises(ValueError, match="art_lambda: received shape"):
+        jax.jit(lambda a: SortingNetwork("bitonic", "logistic_art", art_lambda=a).sort(x))(
+            jnp.ones(4)
+        )
