@@ -8,8 +8,7 @@ import jax
 from jax.typing import ArrayLike
 
 from arlsort.numerics import transport
-from arlsort.operators import base, sampling
-from arlsort.operators.sinkhorn import check_solver, excess_cost, standardise
+from arlsort.operators import base, matching, sampling
 
 
 @base.register
@@ -67,7 +66,7 @@ class GumbelSinkhorn(base.Operator):
         super().__post_init__()
         base.check_positive("temperature", self.temperature)
         sampling.check_num_samples(self.num_samples)
-        check_solver(self.tolerance, self.max_iterations)
+        matching.check_solver(self.tolerance, self.max_iterations)
 
     @property
     def needs_key(self) -> bool:
@@ -82,7 +81,7 @@ class GumbelSinkhorn(base.Operator):
         n = scores.shape[-1]
         noise = jax.random.gumbel(self.key, (self.num_samples, *scores.shape, n), scores.dtype)
         # M but for constants in rows and columns, which change nothing.
-        gain = -(n - 1) * excess_cost(standardise(scores))
+        gain = -(n - 1) * matching.excess_cost(matching.standardise(scores))
         logits = (gain[None] + noise) / self.temperature
         draws, converged = transport.balance(logits, self.tolerance, self.max_iterations)
         return draws.mean(axis=0), converged.all(axis=0)
