@@ -12,6 +12,7 @@ from arlsort.functional import (
     sort_by,
     top_k,
 )
+from arlsort.networks.swaps import log_sum_exp, smooth_maximum
 from arlsort.networks.topology import draw
 from arlsort.operators.base import Operator, Relaxation
 from arlsort.operators.gumbel_sinkhorn import GumbelSinkhorn
@@ -45,6 +46,7 @@ __all__ = [
     "comparison_sort",
     "draw",
     "get",
+    "log_sum_exp",
     "median",
     "names",
     "parse",
@@ -52,6 +54,7 @@ __all__ = [
     "quantile",
     "rank",
     "rank_among",
+    "smooth_maximum",
     "smooth_sort",
     "sort",
     "sort_by",

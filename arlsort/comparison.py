@@ -3,7 +3,8 @@
 
 Unlike the functions of `arlsort.functional`, which order scores, these send the items themselves
 through a network and ask at each comparator, of the mixtures that have come so far, which of two
-goes first. They take one list; `jax.vmap` makes them take several.
+goes first. They take one list; `jax.vmap` makes them take several. Call them in a jitted function:
+by themselves they are compiled anew each time, since your function may have changed.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
@@ -42,7 +44,7 @@ def comparison_sort(
       items: `[n, ...]`, floating.
       compare: Says by how much the first item comes after the second: takes two arrays `[pairs,
         ...]` of items, differentiably, and returns numbers `[pairs]`, positive where the first
-        comes later. It should be antisymmetric, and is called once for each kind of layer.
+        comes later. It should be antisymmetric, and is called when a kind of layer is traced.
       network: `"bitonic"`, `"odd_even"` or `"odd_even_merge"`.
       distribution: F, one of those of `SortingNetwork` but `"logistic_art"`.
       temperature: In the unit of what `compare` returns; > 0.
@@ -101,7 +103,7 @@ def vector_sort(
       descending: Whether the item with the largest key comes first.
 
     Returns:
-      Mixtures of items, of the shape and dtype of `items`.
+      Mixtures of items, of the shape and dtype of `items`; all NaN if any number is.
 
     Raises:
       TypeError: If an argument has the wrong type or dtype.
@@ -150,7 +152,7 @@ def smooth_sort(
       network: As for `comparison_sort`.
 
     Returns:
-      Soft values, ascending, of the shape and dtype of `x`.
+      Soft values, ascending, of the shape and dtype of `x`. If a score is NaN, all are.
 
     Raises:
       TypeError: If an argument has the wrong type or dtype.
@@ -183,7 +185,8 @@ def rank_among(x: jax.Array, values: jax.Array, width: ArrayLike = 0.1) -> jax.A
       width: Of the Gaussian, in the unit of the scores; > 0.
 
     Returns:
-      0-based soft ranks `[n]`; equal scores have equal ranks.
+      0-based soft ranks `[n]`; equal scores have equal ranks. That of a NaN is NaN; if a value is
+      NaN, all are.
 
     Raises:
       TypeError: If an argument has the wrong type or dtype.
@@ -199,8 +202,9 @@ def rank_among(x: jax.Array, values: jax.Array, width: ArrayLike = 0.1) -> jax.A
     if x.ndim != 1 or x.shape != values.shape:
         raise ValueError(base.complaint("values", f"shape {values.shape}", f"that of x, {x.shape}"))
     base.check_positive("width", width)
+    scores, among = base.clip(x), base.clip(values)
     # Divided first: squares of scores could overflow.
-    apart = jnp.clip((x[:, None] - values[None, :]) / width, -_FAR, _FAR)
+    apart = jnp.clip((scores[:, None] - among[None, :]) / width, -_FAR, _FAR)
     weights = jax.nn.softmax(-0.5 * apart**2, axis=-1)
     positions = jnp.arange(x.shape[0], dtype=weights.dtype)
     ranks = jnp.matmul(weights, positions, precision=lax.Precision.HIGHEST)
@@ -209,7 +213,7 @@ def rank_among(x: jax.Array, values: jax.Array, width: ArrayLike = 0.1) -> jax.A
 
 _PLAIN = tuple(name for name in DISTRIBUTIONS if name != "logistic_art")
 
-# In widths or temperatures: squared, it is still a finite float16's business in float32.
+# Differences are cut off at this many widths or temperatures; their squares are finite in float32.
 _FAR = 1e15
 
 
@@ -221,7 +225,7 @@ class _ItemSwap:
 
     def scores(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> tuple[jax.Array, jax.Array]:
         column = sign.reshape(sign.shape[0])
-        late = self.compare(a, b) / jnp.asarray(self.temperature, a.dtype)
+        late = self.compare(*_real(a, b, sign)) / jnp.asarray(self.temperature, a.dtype)
         v = -column * jnp.clip(late, -_FAR, _FAR)
         keep = jnp.where(column == 0, 1.0, DISTRIBUTIONS[self.distribution](v))
         keep = keep.reshape(sign.shape)
@@ -233,30 +237,58 @@ class _MaximumSwap:
     maximum: Callable[[jax.Array, jax.Array], jax.Array]
 
     def scores(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> tuple[jax.Array, jax.Array]:
-        largest = self.maximum(a, b)
-        if jnp.shape(largest) != a.shape:
-            received = f"a function that returns shape {jnp.shape(largest)}"
-            raise ValueError(base.complaint("maximum", received, f"{a.shape}, that of its scores"))
-        smallest = a + b - largest
+        one, other = _real(a, b, sign)
+        largest = _checked("maximum", self.maximum(one, other), a.shape, "that of its scores")
+        smallest = jnp.minimum(one, other) - (largest - jnp.maximum(one, other))
         first = jnp.where(sign > 0, smallest, largest)
         last = jnp.where(sign > 0, largest, smallest)
         return jnp.where(sign == 0, a, first), jnp.where(sign == 0, b, last)
 
 
+def _real(a: jax.Array, b: jax.Array, sign: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Puts a pair that is to be compared, without its gradient, where there is none to compare.
+
+    A function of the user's need not be differentiable at two copies of one item; and a derivative
+    that is not finite is not, even times zero.
+    """
+    some = jnp.argmax(sign.reshape(sign.shape[0]) != 0)
+    one, other = (
+        jnp.where(sign == 0, lax.stop_gradient(lax.dynamic_index_in_dim(w, some)), w)
+        for w in (a, b)
+    )
+    return one, other
+
+
 def _compared(compare: Compare, name: str, a: jax.Array, b: jax.Array) -> jax.Array:
-    result = compare(a, b)
-    if jnp.shape(result) != a.shape[:1]:
-        received = f"a function that returns shape {jnp.shape(result)}"
-        allowed = f"({a.shape[0]},): a number for each of the pairs {a.shape}"
-        raise ValueError(base.complaint(name, received, allowed))
-    return jnp.asarray(result, a.dtype)
+    result = _checked(name, compare(a, b), a.shape[:1], f"a number for each of the pairs {a.shape}")
+    return result.astype(a.dtype)
 
 
-def _through(swap: Any, network: str, items: jax.Array, descending: bool) -> jax.Array:
-    if items.shape[0] < 2:
-        return items
-    work = items.astype(jnp.promote_types(items.dtype, jnp.float32))
+def _checked(name: str, result: Any, shape: tuple[int, ...], meaning: str) -> jax.Array:
+    """Makes sure that a function of the user's returned real numbers of a shape."""
+    if not isinstance(result, (jax.Array, np.ndarray)):
+        received = f"a function that returns {type(result).__name__}"
+        raise TypeError(base.complaint(name, received, f"one that returns an array {shape}"))
+    if not (
+        jnp.issubdtype(result.dtype, jnp.floating) or jnp.issubdtype(result.dtype, jnp.integer)
+    ):
+        received = f"a function that returns {result.dtype}"
+        raise TypeError(base.complaint(name, received, "one that returns real numbers"))
+    if result.shape != shape:
+        received = f"a function that returns shape {result.shape}"
+        raise ValueError(base.complaint(name, received, f"{shape}: {meaning}"))
+    return jnp.asarray(result)
+
+
+def _through(
+    swap: engine.Comparator, network: str, items: jax.Array, descending: bool
+) -> jax.Array:
+    n = items.shape[0]
+    work = items if n > 1 else jnp.zeros((2, *items.shape[1:]), items.dtype)
     spoilt = jnp.isnan(work).any()
-    (work,) = engine.run(swap, network, (jnp.where(spoilt, 0.0, work),))
+    work = base.clip(jnp.where(spoilt, 0.0, work))
+    (work,) = engine.run(swap, network, (work,))
+    if n < 2:
+        return items  # the functions have been asked all the same: what is wrong shows at once
     work = jnp.flip(work, axis=0) if descending else work
     return jnp.where(spoilt, jnp.nan, work).astype(items.dtype)

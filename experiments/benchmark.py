@@ -21,7 +21,7 @@ from absl import flags
 
 from arlsort.operators import registry
 from experiments import plots, speed, storage
-from experiments.command_line import FlagError, Script, check_at_least, definers
+from experiments.command_line import FlagError, Script, check_at_least, definers, read_lengths
 from experiments.peers import ROWS
 from experiments.results import git_commit, machine
 
@@ -61,7 +61,7 @@ def settings() -> dict[str, Any]:
     if out.suffix != ".json" or out.is_dir():
         raise FlagError(f"--out: received {FLAGS.out}, allowed: a file that ends in .json")
     out.parent.mkdir(parents=True, exist_ok=True)  # and not after all is measured
-    lengths, long = _lengths("lengths"), _lengths("long")
+    lengths, long = read_lengths(FLAGS, "lengths"), read_lengths(FLAGS, "long")
     if lengths and long and long[0] <= lengths[-1]:
         raise FlagError(f"--long: received {long}, allowed: integers above {lengths[-1]}")
     return {
@@ -75,15 +75,6 @@ def settings() -> dict[str, Any]:
         "give_up_seconds": FLAGS.give_up_seconds,
         "max_gigabytes": FLAGS.max_gigabytes,
     }
-
-
-def _lengths(flag: str) -> list[int]:
-    texts: list[str] = getattr(FLAGS, flag)
-    lengths = [int(text) for text in texts if text.isdecimal()]
-    if len(lengths) != len(texts) or lengths != sorted({n for n in lengths if n >= 2}):
-        allowed = "integers of at least 2, each once, ascending"
-        raise FlagError(f"--{flag}: received {','.join(texts)}, allowed: {allowed}")
-    return lengths
 
 
 def _smaller() -> list[tuple[int, int]]:

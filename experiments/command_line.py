@@ -46,6 +46,16 @@ def check_at_least(values: flags.FlagValues, name: str, least: int) -> None:
         raise FlagError(f"--{name}: received {value}, allowed: an integer >= {least}")
 
 
+def read_lengths(values: flags.FlagValues, name: str) -> list[int]:
+    """Reads a flag that lists n, ascending; raises FlagError."""
+    texts: list[str] = getattr(values, name)
+    lengths = [int(text) for text in texts if text.isdecimal()]
+    if len(lengths) != len(texts) or lengths != sorted({n for n in lengths if n >= 2}):
+        allowed = "integers of at least 2, each once, ascending"
+        raise FlagError(f"--{name}: received {','.join(texts)}, allowed: {allowed}")
+    return lengths
+
+
 def check_clrs(flag: str) -> None:
     """Refuses a flag that needs dm-clrs where there is none, with a FlagError."""
     if importlib.util.find_spec("clrs") is None:

@@ -25,7 +25,6 @@ Operators that draw random numbers have a fixed key for errors and the mean grad
 Writes what was measured to `--out`, and two figures beside it.
 """
 
-import dataclasses
 import itertools
 import math
 import sys
@@ -43,8 +42,8 @@ from absl import flags
 from arlsort.operators import registry
 from arlsort.operators.base import Operator
 from experiments import plots, storage
-from experiments.command_line import FlagError, Script, check_at_least, definers
-from experiments.losses import permutation_loss, pointer_loss
+from experiments.command_line import FlagError, Script, check_at_least, definers, read_lengths
+from experiments.losses import permutation_loss, pointer_loss, with_key
 from experiments.results import git_commit, machine
 
 RESULT = Path("runs/error_analysis.json")
@@ -63,13 +62,6 @@ define.integer("distances", 33, "Distances of the wrong pair, from 0.01 to 100 u
 define.integer("keys", 16, "Keys over which a random operator's gradient is averaged.")
 define.integer("seed", 0, "Of scores and keys.")
 define.string("out", str(RESULT), "Where to write.")
-
-
-def with_key(operator: Operator, key: jax.Array) -> Operator:
-    """Gives an operator that draws random numbers a key."""
-    if not operator.needs_key:
-        return operator
-    return dataclasses.replace(operator, key=key)  # type: ignore[call-arg]
 
 
 def allows(operator: Operator, n: int) -> bool:
@@ -186,20 +178,11 @@ def settings() -> dict[str, Any]:
     names = ("lists", "distances", "keys", "seed")
     return {
         "operators": FLAGS.operators,
-        "lengths": _lengths("lengths"),
-        "gradient_lengths": _lengths("gradient_lengths"),
+        "lengths": read_lengths(FLAGS, "lengths"),
+        "gradient_lengths": read_lengths(FLAGS, "gradient_lengths"),
         "exponents": list(EXPONENTS),
         **{name: getattr(FLAGS, name) for name in names},
     }
-
-
-def _lengths(flag: str) -> list[int]:
-    texts: list[str] = getattr(FLAGS, flag)
-    lengths = [int(text) for text in texts if text.isdecimal()]
-    if len(lengths) != len(texts) or lengths != sorted({n for n in lengths if n >= 2}):
-        allowed = "integers of at least 2, each once, ascending"
-        raise FlagError(f"--{flag}: received {','.join(texts)}, allowed: {allowed}")
-    return lengths
 
 
 def measure_errors(config: dict[str, Any]) -> list[dict[str, Any]]:

@@ -192,10 +192,11 @@ class Series:
         before = self.points[-2] if len(self.points) > 1 else None
 
         def grown(of: int, scale: int) -> float:
-            power = GROWTH if of == 1 else SLOWEST_GROWTH
+            # To compile a longer program need not take longer.
+            power, slowest = (GROWTH, SLOWEST_GROWTH) if of == 1 else (SLOWEST_GROWTH, 0.0)
             if before is not None:
                 power = math.log(last[of] / before[of]) / math.log(last[0] / before[0])
-            power = min(max(power, SLOWEST_GROWTH), FASTEST_GROWTH)
+            power = min(max(power, slowest), FASTEST_GROWTH)
             return last[of] * scale * (n / last[0]) ** power
 
         return max(grown(1, batch), grown(2, 1))

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import arlsort
-from arlsort.networks.swaps import log_sum_exp, smooth_maximum
 from arlsort.networks.topology import NETWORKS
 
 X = jnp.array([5.0, -1.0, 9.5, 13.2, 16.2, 20.5, 42.0, 18.0])
@@ -23,7 +22,7 @@ def softened(smooth):
     t = smooth / 2
 
     def maximum(a, b):
-        return log_sum_exp((1 - t) * a + t * b, (1 - t) * b + t * a) - np.log(1 + smooth)
+        return arlsort.log_sum_exp((1 - t) * a + t * b, (1 - t) * b + t * a) - np.log(1 + smooth)
 
     return maximum
 
@@ -31,7 +30,7 @@ def softened(smooth):
 @pytest.mark.parametrize(
     ("maximum", "printed"),
     [
-        (log_sum_exp, [-1.007, 4.996, 9.439, 13.212, 15.948, 18.21, 20.602, 42.0]),
+        (arlsort.log_sum_exp, [-1.007, 4.996, 9.439, 13.212, 15.948, 18.21, 20.602, 42.0]),
         (softened(0.05), [1.242, 5.333, 9.607, 12.446, 16.845, 18.995, 20.932, 37.999]),
         (softened(1.0), [15.425] * 8),
     ],
@@ -95,7 +94,7 @@ def test_comparing_scores_is_the_network_of_scores(network):
 
 def test_the_smooth_maximum_is_the_logistic_swap():
     expected = arlsort.SortingNetwork("bitonic", "logistic", temperature=1.0).sort(X)
-    np.testing.assert_allclose(arlsort.smooth_sort(X, smooth_maximum), expected, rtol=1e-5)
+    np.testing.assert_allclose(arlsort.smooth_sort(X, arlsort.smooth_maximum), expected, rtol=1e-5)
 
 
 def test_pictures_are_sorted_by_their_brightness_in_batches():
@@ -108,7 +107,8 @@ def test_pictures_are_sorted_by_their_brightness_in_batches():
 
 def test_short_lists_nan_and_half_precision():
     difference = jnp.subtract
-    assert arlsort.comparison_sort(jnp.zeros((0, 2)), difference).shape == (0, 2)
+    by_first = lambda a, b: a[:, 0] - b[:, 0]  # noqa: E731
+    assert arlsort.comparison_sort(jnp.zeros((0, 2)), by_first).shape == (0, 2)
     np.testing.assert_array_equal(arlsort.comparison_sort(X[:1], difference), X[:1])
     assert np.isnan(arlsort.comparison_sort(X.at[2].set(jnp.nan), difference)).all()
     assert arlsort.comparison_sort(X.astype(jnp.bfloat16), difference).dtype == jnp.bfloat16
@@ -136,3 +136,53 @@ def test_what_is_wrong_names_itself():
         arlsort.comparison_sort(X, jnp.subtract, temperature=0)
     with pytest.raises(ValueError, match=r"values: received shape \(7,\)"):
         arlsort.rank_among(X, X[1:])
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6])
+def test_a_function_that_has_no_slope_at_ties_is_not_asked_for_it(network, n):
+    # Copies of one item are on the wires that pad a network.
+    x = jnp.asarray(np.random.default_rng(n).normal(size=(n, 2)), jnp.float32)
+    mix = jnp.arange(n, dtype=x.dtype)[:, None] ** 2
+
+    def compare(a, b):
+        return (a - b)[:, 0] / jnp.linalg.norm(a - b, axis=-1)
+
+    def largest(a, b):
+        return (a + b + jnp.sqrt((a - b) ** 2)) / 2
+
+    by_items = jax.grad(lambda x: (arlsort.comparison_sort(x, compare, network) * mix).sum())(x)
+    assert np.isfinite(by_items).all()
+    by_scores = jax.grad(lambda x: (arlsort.smooth_sort(x, largest, network) * mix[:, 0]).sum())(
+        x[:, 0]
+    )
+    np.testing.assert_allclose(
+        by_scores,
+        jax.grad(lambda x: (jnp.sort(x) * mix[:, 0]).sum())(x[:, 0]),
+        rtol=1e-5,
+        atol=1e-5,
+    )
+
+
+def test_infinities_and_the_largest_numbers_are_sorted():
+    inf = jnp.inf
+    x = jnp.array([3.0, -inf, 1.0, inf, 3e38])
+    for result in (
+        arlsort.smooth_sort(x, jnp.maximum),
+        arlsort.vector_sort(x, lambda item: item, temperature=0.01),
+        arlsort.comparison_sort(x, lambda a, b: a - b, "odd_even", temperature=0.01),
+    ):
+        assert np.isfinite(result).all()
+        np.testing.assert_allclose(result[1:3], [1.0, 3.0], rtol=1e-3)
+    np.testing.assert_allclose(arlsort.rank_among(x, jnp.sort(x)), [2, 0, 1, 3.5, 3.5], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda a, b: (a, b), lambda a, b: None, lambda a, b: a > b, lambda a, b: a * 1j]
+)
+@pytest.mark.parametrize("n", [1, 3])
+def test_what_is_no_number_names_itself(wrong, n):
+    with pytest.raises(TypeError, match="compare: received a function that returns"):
+        arlsort.comparison_sort(jnp.arange(float(n)), wrong)
+    with pytest.raises(TypeError, match="maximum: received a function that returns"):
+        arlsort.smooth_sort(jnp.arange(float(n)), wrong)

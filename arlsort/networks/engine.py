@@ -7,7 +7,7 @@ steps of a stage have one shape (`topology.Schedule`), so that a scan compiles o
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,20 @@ from jax import lax
 from arlsort.networks import topology
 from arlsort.networks.swaps import Swap
 
+
+class Comparator(Protocol):
+    """What a network asks at each comparator; `Swap` also knows of rows and of its weights."""
+
+    def scores(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Gives what goes on along the first and the last wire of each pair.
+
+        The smaller one goes along the first wire where the sign is 1, along the last where it is
+        -1. Where it is 0 nothing is to be compared: a and b may be copies of one another, and what
+        comes of them has no effect but through a gradient that is not finite.
+        """
+        ...
+
+
 Wires = tuple[jax.Array, ...]
 """Scores `[wires, lanes...]`, and perhaps rows `[wires, d, lanes...]` that travel with them."""
 
@@ -25,7 +39,7 @@ Wires = tuple[jax.Array, ...]
 _KEPT = 2**26
 
 
-def run(swap: Swap, network: str, wires: Wires) -> Wires:
+def run(swap: Comparator, network: str, wires: Wires) -> Wires:
     """Sends scores and rows `[n, ...]`, n >= 2, through all layers of a network.
 
     Args:
@@ -53,7 +67,7 @@ def run(swap: Swap, network: str, wires: Wires) -> Wires:
 
 
 def stage(
-    swap: Swap, signs: np.ndarray, wires: Wires, *, across: bool, keep: bool = False
+    swap: Comparator, signs: np.ndarray, wires: Wires, *, across: bool, keep: bool = False
 ) -> tuple[Wires, jax.Array | None]:
     """Sends arrays `[wires, ...]` through one stage of a network by powers of two.
 
@@ -98,7 +112,7 @@ def _turn(w: jax.Array, blocks: int) -> jax.Array:
     return w.reshape(blocks, len(w) // blocks, *w.shape[1:]).swapaxes(0, 1)
 
 
-def _brick(swap: Swap, wires: Wires) -> Wires:
+def _brick(swap: Comparator, wires: Wires) -> Wires:
     """Neighbours in turn: one half has the even wires, the other the odd ones."""
     n = wires[0].shape[0]
     half = (n + 1) // 2
@@ -130,7 +144,7 @@ def _brick(swap: Swap, wires: Wires) -> Wires:
 
 
 def _near(
-    swap: Swap, halves: Wires, sign: jax.Array, keep: bool = False
+    swap: Comparator, halves: Wires, sign: jax.Array, keep: bool = False
 ) -> tuple[Wires, jax.Array | None]:
     """Compares wire j of the first half with wire j of the second."""
     first, last, weights = _compare(swap, halves, sign, keep)
@@ -139,7 +153,7 @@ def _near(
 
 
 def _across(
-    swap: Swap, halves: Wires, sign: jax.Array, keep: bool = False
+    swap: Comparator, halves: Wires, sign: jax.Array, keep: bool = False
 ) -> tuple[Wires, jax.Array | None]:
     """Compares wire j of the second half with wire j + 1 of the first."""
     turned = tuple((h[1], jnp.roll(h[0], -1, axis=0)) for h in halves)
@@ -149,14 +163,18 @@ def _across(
 
 
 def _compare(
-    swap: Swap, pairs: Sequence[Any], sign: jax.Array, keep: bool
+    swap: Comparator, pairs: Sequence[Any], sign: jax.Array, keep: bool
 ) -> tuple[list[jax.Array], list[jax.Array], jax.Array | None]:
     a, b = pairs[0][0], pairs[0][1]
     # One column for each pair, with as many dimensions as there are lanes.
     sign = sign.astype(a.dtype).reshape(*sign.shape, *(1,) * (a.ndim - sign.ndim))
-    weights = swap.keep(a, b, sign) if keep else None
+    weights = None
+    if keep:
+        assert isinstance(swap, Swap)
+        weights = swap.keep(a, b, sign)
     first, last = ([score] for score in swap.scores(a, b, sign))
     for row in pairs[1:]:
+        assert isinstance(swap, Swap)
         mixed = swap.rows(a[:, None], b[:, None], sign[:, None], row[0], row[1])
         first.append(mixed[0])
         last.append(mixed[1])

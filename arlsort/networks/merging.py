@@ -39,6 +39,8 @@ def permutation(swap: Swap, network: str, scores: jax.Array) -> jax.Array:
       Weights `[lists, n, n]`.
     """
     lists, n = scores.shape
+    if not lists:
+        return jnp.zeros((0, n, n), scores.dtype)
     plan = topology.schedule(network, n)
     size = min(plan.wires, _SMALL)
 
@@ -173,8 +175,7 @@ def merge_bitonic(blocks: jax.Array, layers: Sequence[jax.Array]) -> jax.Array:
 def _paths(layers: Sequence[jax.Array], lists: int, blocks: int) -> jax.Array:
     """The matrices of bitonic layers on blocks of their own, `[lists, blocks, size, size]`."""
     size = 1 << len(layers)
-    dtype = layers[0].dtype if layers else None
-    matrix = jnp.ones((lists, blocks * size, 1, 1), dtype)
+    matrix = jnp.ones((lists, blocks * size, 1, 1), layers[0].dtype)
     for keep in reversed(layers):
         gap = keep.shape[-1]
         keep = keep.reshape(lists, -1, 1, 1, gap)

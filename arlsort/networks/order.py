@@ -8,7 +8,6 @@ score may as well be compared with every other.
 """
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,10 +25,10 @@ def argsort(x: jax.Array) -> jax.Array:
     """Computes the ascending order of scores `[..., n]` without NaN.
 
     Args:
-      x: Scores; equal ones may come in any order.
+      x: Scores; equal ones keep their order.
 
     Returns:
-      Indices `[..., n]`, int32, without a gradient.
+      Indices `[..., n]`, without a gradient.
 
     Example:
       >>> import jax.numpy as jnp
@@ -41,11 +40,12 @@ def argsort(x: jax.Array) -> jax.Array:
     if n < _SHORT:
         return inverse(_positions(x))
     if jax.default_backend() != "cpu" or lists < _LISTS or n > _LONGEST:
-        return jnp.argsort(x, axis=-1, stable=False)
-    index = lax.broadcasted_iota(jnp.int32, (n, 1, lists), 0)
-    exact: Any = _Exact()
-    order = engine.run(exact, "odd_even_merge", (x.reshape(lists, n).T, index))[1]
-    return order[:, 0].T.reshape(x.shape)
+        return jnp.argsort(x, axis=-1)
+    scores = x.reshape(lists, n).T
+    index = lax.broadcasted_iota(x.dtype, scores.shape, 0)
+    pairs = jnp.stack([scores, index], axis=1)  # [n, 2, lists]
+    (pairs,) = engine.run(_Exact(), "odd_even_merge", (pairs,))
+    return pairs[:, 1].T.reshape(x.shape).astype(jnp.int32)
 
 
 def sort(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -88,14 +88,10 @@ def _iota(x: jax.Array) -> jax.Array:
 
 
 class _Exact:
-    """A comparator that swaps exactly."""
+    """A comparator that swaps exactly, and compares indices where scores are equal."""
 
     def scores(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> tuple[jax.Array, jax.Array]:
-        falls = sign * (b - a) < 0
+        (one, its), (other, others) = ((w[:, :1], w[:, 1:]) for w in (a, b))
+        later = (other < one) | ((other == one) & (others < its))
+        falls = ((sign > 0) & later) | ((sign < 0) & ~later)
         return jnp.where(falls, b, a), jnp.where(falls, a, b)
-
-    def rows(
-        self, a: jax.Array, b: jax.Array, sign: jax.Array, first: jax.Array, last: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        falls = sign * (b - a) < 0
-        return jnp.where(falls, last, first), jnp.where(falls, first, last)

@@ -123,6 +123,7 @@ def draw(network: str, n: int) -> str:
       layers are set apart by a line of wires.
 
     Raises:
+      TypeError: If n is not an integer.
       ValueError: If the network is unknown or n is not at least 1.
 
     Example:
@@ -137,7 +138,9 @@ def draw(network: str, n: int) -> str:
     """
     if network not in NETWORKS:
         raise ValueError(f"network: received {network!r}, allowed: {', '.join(NETWORKS)}")
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"n: received {n!r}, allowed: an int >= 1")
+    if n < 1:
         raise ValueError(f"n: received {n!r}, allowed: an int >= 1")
     width = max(3, len(str(n - 1)) + 2)
     lines = ["".join(str(wire).ljust(width) for wire in range(n)).rstrip()]

@@ -81,14 +81,23 @@ def blocks_l2(y: jax.Array) -> Blocks:
     # A power of two is exact; sums of n values of the largest magnitude would overflow.
     large = jnp.abs(y).max(axis=-1, keepdims=True) > 2.0**64
     y = jnp.where(large, y * 2.0**-64, y)
-    return _solve(_Level.of_l2(_pad(y)), y.shape, _merge_l2)
+    return _unless_ascending(y, lambda: _solve(_Level.of_l2(_pad(y)), y.shape, _merge_l2))
 
 
 def blocks_entropic(s: jax.Array, w: jax.Array) -> Blocks:
     """Finds which of s and w, nondecreasing `[..., n]`, are pooled by `isotonic_entropic`."""
     s, w = lax.stop_gradient((s, w))
     v = s - w
-    return _solve(_Level.of_entropic(_pad(v), _pad(w)), v.shape, _merge_entropic)
+    return _unless_ascending(
+        v, lambda: _solve(_Level.of_entropic(_pad(v), _pad(w)), v.shape, _merge_entropic)
+    )
+
+
+def _unless_ascending(v: jax.Array, solve: Callable[[], Blocks]) -> Blocks:
+    """Solves for the blocks of v, unless all lists ascend as they are: then each is alone."""
+    index = lax.broadcasted_iota(jnp.int32, v.shape, v.ndim - 1)
+    ascending = (v[..., :-1] < v[..., 1:]).all()
+    return lax.cond(ascending, lambda: Blocks(index, index), solve)
 
 
 def block_sum(x: jax.Array, blocks: Blocks) -> jax.Array:

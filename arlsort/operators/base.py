@@ -96,6 +96,20 @@ def check_positive(argument: str, value: Any) -> None:
     check_number(argument, value, "a finite number > 0", 0.0, math.inf, above_low=True)
 
 
+def check_key(operator: str, value: Any) -> None:
+    """Checks that an operator has one key of `jax.random`, of the new kind or of the old."""
+    allowed = "a jax.random key; use jax.vmap for several"
+    if value is None:
+        raise ValueError(complaint("key", f"None for {operator} that samples", allowed))
+    if not isinstance(value, (jax.Array, np.ndarray)):
+        raise TypeError(complaint("key", repr(value), allowed))
+    typed = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    if not typed and value.dtype != jnp.uint32:
+        raise TypeError(complaint("key", f"dtype {value.dtype}", allowed))
+    if value.ndim != (0 if typed else 1):
+        raise ValueError(complaint("key", f"shape {value.shape}", allowed))
+
+
 def check_flag(argument: str, value: Any) -> None:
     """Checks that a flag is a bool: `"no"` is not, and would count as True."""
     if not isinstance(value, bool):
@@ -184,6 +198,11 @@ class Operator:
     def needs_key(self) -> bool:
         """Whether it draws random numbers: its field `key` must then be set before it is called."""
         return False
+
+    @property
+    def exact_forward(self) -> bool:
+        """Whether values and weights are exact, so that gradients are those of something else."""
+        return self.hard
 
     @property
     def preserves_sum(self) -> bool:
@@ -290,17 +309,20 @@ class Operator:
                 complaint("operator", f"{type(self).__name__}, which has values only", able)
             )
         scores = check_scores(argument, x)
-        if self.needs_key and getattr(self, "key", None) is None:
-            raise ValueError(
-                complaint("key", f"None for {type(self).__name__} that samples", "a jax.random key")
-            )
-        if jnp.ndim(getattr(self, "temperature", 0.0)):
-            shape = jnp.shape(self.temperature)  # type: ignore[attr-defined]
-            raise ValueError(
-                complaint("temperature", f"shape {shape}", "a scalar; use jax.vmap for several")
-            )
+        for field in dataclasses.fields(self):
+            # What was traced when it was set could not be told from one of a batch.
+            shape = np.shape(getattr(self, field.name)) if _is_number(field) else ()
+            if shape:
+                allowed = "a scalar; use jax.vmap for several"
+                raise ValueError(complaint(field.name, f"shape {shape}", allowed))
+        if self.needs_key:
+            check_key(type(self).__name__, getattr(self, "key", None))
         self._validate_length(scores.shape[-1])
         return scores
+
+
+def _is_number(field: dataclasses.Field) -> bool:
+    return isinstance(field.default, float) and not field.metadata.get("static")
 
 
 @jax.jit
@@ -378,9 +400,14 @@ def _work_dtype(x: jax.Array) -> jnp.dtype:
 
 def sanitise(x: jax.Array) -> jax.Array:
     """Makes scores finite; rows with NaN become ties, so that no NaN reaches any gradient."""
+    return clip(jnp.where(jnp.isnan(x).any(axis=-1, keepdims=True), 0.0, x))
+
+
+def clip(x: jax.Array) -> jax.Array:
+    """Puts scores into the dtype of the computation, clipped so that no sum overflows."""
     work = x.astype(_work_dtype(x))
     limit = float(jnp.finfo(work.dtype).max) / 2**_HEADROOM_BITS
-    return jnp.clip(jnp.where(jnp.isnan(x).any(axis=-1, keepdims=True), 0.0, work), -limit, limit)
+    return jnp.clip(work, -limit, limit)
 
 
 def _finish_values(operator: Operator, x: jax.Array, values: jax.Array) -> jax.Array:

@@ -8,8 +8,7 @@ import jax
 from jax.typing import ArrayLike
 
 from arlsort.numerics import transport
-from arlsort.operators import base, sampling
-from arlsort.operators.sinkhorn import check_solver, excess_cost, standardise
+from arlsort.operators import base, matching, sampling
 
 
 @base.register
@@ -25,12 +24,13 @@ class GumbelSinkhorn(base.Operator):
     the scores; this is M for scores that are already known to be sorted by size.)
 
     As the temperature falls, a draw becomes the permutation that is best for `M + G_s`: it is the
-    noise, not the temperature, that makes the order uncertain. S is solved to convergence and
-    differentiated at its solution, where the paper does a fixed number of iterations.
+    noise, not the temperature, that makes the order uncertain. S is solved by Newton's method and
+    differentiated at its solution, where the paper does a fixed number of iterations. At
+    temperatures below about 0.03 it may stop short of it: columns then do not sum to one.
 
     A change of scale and offset of the scores changes nothing in P. Time and memory grow with
     `num_samples`; every row of a batch has its own noise. `Relaxation.converged` says for every
-    list whether all draws met the tolerance.
+    list whether all draws met the tolerance: `operator(x).converged`.
 
     Attributes:
       temperature: The paper's τ, in the unit of the noise; > 0.
@@ -66,7 +66,7 @@ class GumbelSinkhorn(base.Operator):
         super().__post_init__()
         base.check_positive("temperature", self.temperature)
         sampling.check_num_samples(self.num_samples)
-        check_solver(self.tolerance, self.max_iterations)
+        matching.check_solver(self.tolerance, self.max_iterations)
 
     @property
     def needs_key(self) -> bool:
@@ -81,7 +81,7 @@ class GumbelSinkhorn(base.Operator):
         n = scores.shape[-1]
         noise = jax.random.gumbel(self.key, (self.num_samples, *scores.shape, n), scores.dtype)
         # M but for constants in rows and columns, which change nothing.
-        gain = -(n - 1) * excess_cost(standardise(scores))
+        gain = -(n - 1) * matching.excess_cost(matching.standardise(scores))
         logits = (gain[None] + noise) / self.temperature
         draws, converged = transport.balance(logits, self.tolerance, self.max_iterations)
         return draws.mean(axis=0), converged.all(axis=0)

@@ -97,7 +97,10 @@ class Permutahedron(base.Operator):
             middle = _middle(blocks, scores.dtype)
             values = isotonic.block_mean(ascending, blocks) + (position - middle) / temperature
         else:
-            floor = jnp.maximum(temperature, _COLDEST)
+            # Where all scores are within a quarter of 1 / floor none are pooled: that is exact.
+            span = ascending[..., -1:] - ascending[..., :1]
+            coldest = jnp.minimum(_COLDEST, 0.25 / jnp.maximum(span, 1.0))
+            floor = jnp.maximum(temperature, lax.stop_gradient(coldest))
             blocks = isotonic.blocks_entropic(position / floor, ascending)
             logits = (position - blocks.end.astype(scores.dtype)) / temperature
             shares = jnp.log(isotonic.block_sum(jnp.exp(logits), blocks))

@@ -152,6 +152,7 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             _NETWORKS,
             fixed={"network": "bitonic"},
             supervision={"temperature": 0.1},  # steepness 10, as published
+            variants=("error_free=true",),
             facts=Facts(
                 time=("n log(n)^2", "n^2.5"),
                 memory=("n", "n^2"),

@@ -10,7 +10,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from arlsort.numerics import transport
-from arlsort.operators import base
+from arlsort.operators import base, matching
 
 SQUASHES = ("logistic", "range")
 
@@ -31,7 +31,7 @@ class Sinkhorn(base.Operator):
     The dual is solved by Newton's method, which meets the tolerance in a few steps whatever the
     temperature; it starts from the potentials that are right as the temperature goes to zero.
     Gradients, also by the temperature, are those of the solution: their memory is `O(n^2)` and does
-    not grow with the steps. `Relaxation.converged` says for every list whether the tolerance was
+    not grow with the steps. `operator(x).converged` says for every list whether the tolerance was
     met; if it was not, weights and gradients are finite and rows still sum to one.
 
     Attributes:
@@ -66,13 +66,13 @@ class Sinkhorn(base.Operator):
         super().__post_init__()
         base.check_positive("temperature", self.temperature)
         base.check_choice("squash", self.squash, SQUASHES)
-        check_solver(self.tolerance, self.max_iterations)
+        matching.check_solver(self.tolerance, self.max_iterations)
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
         return self._solve(scores)[0]
 
     def _solve(self, scores: jax.Array) -> tuple[jax.Array, jax.Array]:
-        excess = excess_cost(squash(scores, self.squash))
+        excess = matching.excess_cost(squash(scores, self.squash))
         # Finite in temperatures; what is cut off has no weight.
         limit = jnp.finfo(scores.dtype).max ** 0.25
         ceiling = lax.stop_gradient(limit * self.temperature)
@@ -80,68 +80,12 @@ class Sinkhorn(base.Operator):
         return transport.balance(logits, self.tolerance, self.max_iterations)
 
 
-def check_solver(tolerance: ArrayLike, max_iterations: int) -> None:
-    """Checks what every operator that solves a transport problem has."""
-    base.check_number("tolerance", tolerance, "a number in [0, 1)", 0.0, 1.0)
-    allowed = "an int >= 1"
-    if type(max_iterations) is not int:
-        raise TypeError(base.complaint("max_iterations", repr(max_iterations), allowed))
-    if max_iterations < 1:
-        raise ValueError(base.complaint("max_iterations", max_iterations, allowed))
-
-
-def standardise(scores: jax.Array) -> jax.Array:
-    """Takes scores `[..., n]` to mean zero and standard deviation one; equal scores to zero."""
-    centred = _in_own_unit(scores)
-    variance = (centred**2).mean(axis=-1, keepdims=True)
-    spread = variance > 0
-    return jnp.where(spread, centred / jnp.sqrt(jnp.where(spread, variance, 1.0)), centred)
-
-
 def squash(scores: jax.Array, how: str) -> jax.Array:
     """Takes scores `[..., n]` to [-1/2, 1/2]: centred, [0, 1] loses no precision in its middle."""
     if how == "logistic":
-        return jnp.tanh(standardise(scores) / 2) / 2  # the logistic function less a half
-    centred = _in_own_unit(scores)
+        return jnp.tanh(matching.standardise(scores) / 2) / 2  # the logistic function less a half
+    centred = matching.in_own_unit(scores)
     low, high = centred.min(axis=-1, keepdims=True), centred.max(axis=-1, keepdims=True)
     spread = high > low
     width = jnp.where(spread, high - low, 1.0)
     return jnp.where(spread, (centred - low) / width - 0.5, centred)
-
-
-def _in_own_unit(scores: jax.Array) -> jax.Array:
-    """Centres scores and takes them to [-1, 1], by a factor that has no gradient.
-
-    What follows undoes any factor, so leaving out its gradient changes nothing; and squares neither
-    overflow nor vanish, nor do those of their gradients.
-    """
-    centred = scores - scores.mean(axis=-1, keepdims=True)
-    unit = lax.stop_gradient(jnp.abs(centred).max(axis=-1, keepdims=True))
-    return centred / jnp.where(unit > jnp.finfo(scores.dtype).tiny, unit, 1.0)
-
-
-def excess_cost(points: jax.Array) -> jax.Array:
-    """What it costs to carry a point to a place on the grid, beyond where it belongs.
-
-    The squared distance less what only depends on the row or the column: `-2 y[i] z[j]` plus
-    potentials a[i] and b[j] that make it zero where i is the position of j, and the same, `dy dz`,
-    for both ways to exchange two neighbours. That is where entropy takes the potentials as the
-    temperature falls, and where rounding is least.
-
-    Args:
-      points: `[..., n]`, in [-1/2, 1/2].
-
-    Returns:
-      `[..., n, n]`, non-negative but for rounding.
-    """
-    n = points.shape[-1]
-    grid = lax.broadcasted_iota(points.dtype, points.shape, points.ndim - 1) / (n - 1) - 0.5
-    order = jnp.argsort(points, axis=-1)
-    ascending = jnp.take_along_axis(points, order, axis=-1)
-    # Trapezoids under the sorted points.
-    area = jnp.cumsum((ascending[..., 1:] + ascending[..., :-1]) / (n - 1), axis=-1)
-    a = jnp.concatenate([jnp.zeros_like(area[..., :1]), area], axis=-1)
-    b = 2 * grid * ascending - a
-    b = jnp.take_along_axis(b, jnp.argsort(order, axis=-1), axis=-1)
-    # In this order of operations the zeros are exact.
-    return a[..., :, None] - 2 * grid[..., :, None] * points[..., None, :] + b[..., None, :]

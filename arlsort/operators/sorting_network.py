@@ -83,8 +83,8 @@ class SortingNetwork(base.Operator):
         base.check_positive("temperature", self.temperature)
         base.check_number("art_lambda", self.art_lambda, "a number in [0, 1]", 0.0, 1.0)
         base.check_flag("error_free", self.error_free)
-        unused = self.distribution != "logistic_art" and isinstance(self.art_lambda, float)
-        if unused and self.art_lambda != type(self).art_lambda:
+        known = not isinstance(self.art_lambda, jax.core.Tracer)
+        if self.distribution != "logistic_art" and known and self.art_lambda != 0.25:
             raise ValueError(
                 base.complaint(
                     "art_lambda",
@@ -92,6 +92,10 @@ class SortingNetwork(base.Operator):
                     "its default, or distribution 'logistic_art'",
                 )
             )
+
+    @property
+    def exact_forward(self) -> bool:
+        return self.hard or self.error_free
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
         n = scores.shape[-1]

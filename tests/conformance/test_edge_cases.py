@@ -29,6 +29,17 @@ def test_every_length(operator, n):
         np.testing.assert_array_equal(jax.grad(lambda s: operator.sort(s).sum())(x), [[1.0], [1.0]])
 
 
+@pytest.mark.parametrize("n", [5, 17])
+def test_batches_without_lists_are_empty(operator, n):
+    try:
+        operator._validate_length(n)
+    except ValueError:
+        pytest.skip("longer than it allows")
+    x = jnp.zeros((0, n))
+    assert operator.permutation(x).shape == (0, n, n)
+    assert operator.sort(x).shape == operator.rank(x).shape == (0, n)
+
+
 def test_ties_have_finite_weights_and_gradients(operator):
     x = jnp.array(
         [[1.0, 1.0, 1.0, 1.0, 1.0], [0.0, 2.0, 0.0, 2.0, 0.0], [-0.0, 0.0, 3.0, 3.0, 1.0]]
@@ -37,6 +48,24 @@ def test_ties_have_finite_weights_and_gradients(operator):
     assert is_row_stochastic(weights, ATOL).all()
     np.testing.assert_allclose(values[0], x[0], atol=ATOL)
     _assert_finite(gradients(operator, x))
+
+
+def test_ties_do_not_know_how_many_lists_there_are(operator):
+    # Lists are ordered in other ways where there are many, or under `vmap`; see `networks/order`.
+    try:
+        operator._validate_length(17)
+    except ValueError:
+        pytest.skip("longer than it allows")
+    row = jnp.asarray(np.random.default_rng(0).integers(0, 4, 17), jnp.float32)
+    mix = jnp.arange(17.0) ** 2
+
+    def loss(x):
+        return (operator.sort(x) * jnp.broadcast_to(mix, x.shape)).sum()
+
+    alone = jax.jit(jax.grad(loss))(row)
+    among = jax.jit(jax.grad(loss))(jnp.tile(row, (20, 1)))
+    np.testing.assert_allclose(among[0], alone, rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(among[19], alone, rtol=1e-4, atol=1e-2)
 
 
 def test_tied_inputs_share_weight_where_order_does_not_matter(operator):

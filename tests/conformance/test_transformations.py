@@ -45,6 +45,8 @@ def test_forward_and_reverse_mode_agree(operator, x):
 
 
 def test_gradients_are_those_of_finite_differences(operator):
+    if operator.exact_forward:
+        pytest.skip("its gradients are those of another function")
     x = np.array([0.3, -0.4, 1.1, 0.2])
     tolerance = type(operator).gradient_rtol
     with jax.enable_x64(True):
@@ -97,4 +99,7 @@ def test_a_new_temperature_changes_the_weights_and_compiles_nothing(operator, x)
 
     cool, warm = permutation(heat(operator, 0.25), x), permutation(heat(operator, 0.5), x)
     assert len(traces) == 1
-    assert np.abs(cool - warm).max() > 1e-3
+    if operator.exact_forward:
+        np.testing.assert_array_equal(cool, warm)
+    else:
+        assert np.abs(cool - warm).max() > 1e-3

@@ -3,6 +3,7 @@
 
 import json
 import math
+import pathlib
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +13,8 @@ from arlsort import LapSum
 from arlsort.operators import registry
 from experiments import error_analysis as analysis
 from tests.experiments.flags import kept, refusal
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def run(*arguments):
@@ -62,18 +65,18 @@ def test_a_list_that_is_too_long_is_not_measured():
 def test_everything_is_measured_written_and_drawn(tmp_path):
     out = tmp_path / "errors.json"
     run(
-        *("--operators=hard,lapsum,perturbed", "--lengths=2,4", "--gradient_lengths=2"),
+        *("--operators=hard,softsort,perturbed", "--lengths=2,4", "--gradient_lengths=2"),
         *("--lists=2", "--distances=3", "--keys=2", f"--out={out}"),
     )
     report = json.loads(out.read_text())
     by_name = {(r["operator"], r["n"]): r["rms"] for r in report["errors"]}
     assert len(by_name) == 6
     assert by_name["hard", 4] == [0.0] * len(analysis.EXPONENTS)
-    rms = by_name["lapsum", 4]
+    rms = by_name["softsort", 4]
     assert 0 < rms[-1] < rms[0] < 1  # softer where the range is small
     pulls = {(r["operator"], r["n"]): r for r in report["gradients"]}
-    assert set(pulls) == {("lapsum", 2), ("perturbed", 2)}
-    assert pulls["lapsum", 2]["cosine"][1] == pytest.approx(1.0)
+    assert set(pulls) == {("softsort", 2), ("perturbed", 2)}
+    assert pulls["softsort", 2]["cosine"][1] == pytest.approx(1.0)
     assert all(norm >= 0 for pull in pulls.values() for norm in pull["norm"])
     for kind in ("values", "gradients"):
         picture = tmp_path / f"errors_{kind}.png"
@@ -92,3 +95,9 @@ def test_the_pull_is_the_gradient_by_hand():
     np.testing.assert_allclose(found["norm"], [math.hypot(*gradient)], rtol=1e-2)
     together = (gradient[0] - gradient[1]) / math.sqrt(2) / math.hypot(*gradient)
     np.testing.assert_allclose(found["cosine"], [together], rtol=1e-2)
+
+
+def test_the_committed_analysis_has_every_operator():
+    committed = ROOT / "experiments" / "results" / "accuracy" / "error_analysis.json"
+    report = json.loads(committed.read_text(encoding="utf-8"))
+    assert report["config"]["operators"] == list(registry.names())

@@ -22,6 +22,7 @@ def test_order_sorts(n, lists):
     np.testing.assert_array_equal(ascending, np.sort(x, axis=-1))
     np.testing.assert_array_equal(np.sort(index, axis=-1), np.broadcast_to(np.arange(n), x.shape))
     np.testing.assert_array_equal(np.take_along_axis(x, np.asarray(index), -1), ascending)
+    np.testing.assert_array_equal(index, np.argsort(x, axis=-1, kind="stable"))
     place = order.inverse(index)
     np.testing.assert_array_equal(order.at(ascending, place), x)
     np.testing.assert_array_equal(order.at(place, index), np.broadcast_to(np.arange(n), x.shape))

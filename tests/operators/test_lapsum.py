@@ -57,7 +57,7 @@ def _run(function, operator, x, rows, mix):
     return result, back(mix)
 
 
-@pytest.mark.parametrize("temperature", [1e-3, 0.1, 3.0])
+@pytest.mark.parametrize("temperature", [1e-3, 3.0])
 def test_long_tied_rows_without_weights_are_those_with_weights_in_float64(temperature):
     n = 150
     generator = np.random.default_rng(0)

@@ -65,3 +65,12 @@ def test_bad_regularization_is_named():
         ValueError, match="regularization: received 'kl', allowed: 'l2', 'entropic'"
     ):
         Permutahedron(regularization="kl")
+
+
+@pytest.mark.parametrize("regularization", REGULARIZATIONS)
+@pytest.mark.parametrize("scale", [1e30, 1.0, 1e-30])
+def test_cold_values_are_exact_at_every_scale(regularization, scale):
+    x = scale * jnp.array([3.0, 1.0, 2.0, -1.0])
+    for temperature in (1e-33, 1e-37):
+        values = Permutahedron(temperature, regularization).sort(x)
+        np.testing.assert_array_equal(values, jnp.sort(x))

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plackett-Luce sampling, for both operators that have it."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from arlsort.operators import registry
 from arlsort.operators.neuralsort import NeuralSort
 from arlsort.operators.softsort import SoftSort
 from tests import references
@@ -48,3 +51,26 @@ def test_a_key_is_needed_for_sampling_and_only_for_that(cls):
         cls(stochastic=True, num_samples=2.0)
     with pytest.raises(TypeError, match="stochastic: received 'no'"):
         cls(stochastic="no")
+
+
+@pytest.mark.parametrize(
+    ("key", "error"),
+    [
+        (3, TypeError),
+        ("a", TypeError),
+        (jnp.ones(3), TypeError),
+        (jax.random.split(jax.random.key(0), 3), ValueError),
+        (jax.random.split(jax.random.PRNGKey(0), 3), ValueError),
+    ],
+)
+@pytest.mark.parametrize("name", ["neuralsort", "perturbed", "gumbel_sinkhorn"])
+def test_what_is_no_key_is_named(name, key, error):
+    options = {"stochastic": True} if name == "neuralsort" else {}
+    operator = dataclasses.replace(registry.get(name), key=key, **options)
+    with pytest.raises(error, match="key: received"):
+        operator.sort(jnp.arange(3.0))
+
+
+@pytest.mark.parametrize("key", [jax.random.key(0), jax.random.PRNGKey(0)])
+def test_keys_of_both_kinds_are_taken(key):
+    assert np.isfinite(NeuralSort(stochastic=True, key=key).sort(jnp.arange(3.0))).all()

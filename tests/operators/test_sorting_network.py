@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from arlsort.networks import merging
 from arlsort.networks.swaps import DISTRIBUTIONS
 from arlsort.networks.topology import NETWORKS
 from arlsort.operators import registry
@@ -96,12 +97,12 @@ def test_bad_hyperparameters_are_named(arguments, message):
         SortingNetwork(**arguments)
 
 
-# Lengths at which a list goes another way: through layers alone, by one product for each stage, by
-# two, and in parts of a batch; with and without wires that are absent.
-@pytest.mark.parametrize(
-    ("network", "n"), [("bitonic", 19), ("bitonic", 128), ("odd_even_merge", 61)]
-)
-def test_long_permutations_are_the_oracle_with_its_gradient(network, n):
+# A long list goes through layers, then by one product for each stage, then by two. Here it need not
+# be long for that; wires are absent.
+@pytest.mark.parametrize(("network", "n"), [("bitonic", 27), ("odd_even_merge", 13)])
+def test_long_permutations_are_the_oracle_with_its_gradient(network, n, monkeypatch):
+    monkeypatch.setattr(merging, "_SMALL", 4)
+    monkeypatch.setattr(merging, "_TWICE", 16)
     x = np.random.default_rng(n).normal(size=(3, n))
     operator = SortingNetwork(network, "cauchy", temperature=0.3)
     mix = np.random.default_rng(1).normal(size=(3, n, n))
@@ -125,8 +126,6 @@ def test_long_permutations_are_the_oracle_with_its_gradient(network, n):
 
 
 def test_parts_of_a_batch_are_the_batch(monkeypatch):
-    from arlsort.networks import merging
-
     x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 32)), jnp.float32)
     operator = SortingNetwork("bitonic")
     together = operator.permutation(x)
@@ -214,3 +213,17 @@ def test_error_free_swaps_are_those_of_their_authors(case):
     # Theirs adds 1e-10 to differences.
     np.testing.assert_allclose(by_values, case["gradient_by_values"], rtol=1e-5, atol=1e-8)
     np.testing.assert_allclose(by_weights, case["gradient_by_permutation"], rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("art_lambda", [1, 0.5, jnp.array(0.9)])
+def test_a_trick_that_is_not_used_has_no_strength(art_lambda):
+    with pytest.raises(ValueError, match="art_lambda: received"):
+        SortingNetwork(art_lambda=art_lambda)
+
+
+def test_traced_hyperparameters_are_scalars():
+    x = jnp.arange(4.0)
+    with pytest.raises(ValueError, match="art_lambda: received shape"):
+        jax.jit(lambda a: SortingNetwork("bitonic", "logistic_art", art_lambda=a).sort(x))(
+            jnp.ones(4)
+        )
