@@ -47,12 +47,42 @@ DISTRIBUTIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
 
 
 def log_sum_exp(a: jax.Array, b: jax.Array, temperature: ArrayLike = 1.0) -> jax.Array:
-    """A smooth maximum of two, `t log(exp(a / t) + exp(b / t))`: above both, by t log 2 at most."""
+    """A smooth maximum of two: `t log(exp(a / t) + exp(b / t))`, with t the temperature.
+
+    Args:
+      a: Scores, floating.
+      b: Scores of the same shape and dtype.
+      temperature: In the unit of the scores; > 0.
+
+    Returns:
+      What is above both, by t log 2 at most; of the shape and dtype of the scores.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(log_sum_exp(jnp.array([0.0, 50.0]), jnp.array([90.0, -50.0])).round(1))
+      [90. 50.]
+    """
     return jnp.logaddexp(a / temperature, b / temperature) * temperature
 
 
 def smooth_maximum(a: jax.Array, b: jax.Array, temperature: ArrayLike = 1.0) -> jax.Array:
-    """A smooth maximum of two that mixes them by the softmax of both, as logistic swaps do."""
+    """A smooth maximum of two: both mixed by the softmax of `a / t` and `b / t`.
+
+    That is what a comparator with logistic swaps makes of two scores.
+
+    Args:
+      a: Scores, floating.
+      b: Scores of the same shape and dtype.
+      temperature: In the unit of the scores; > 0.
+
+    Returns:
+      What is between both; of the shape and dtype of the scores.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(smooth_maximum(jnp.array([0.0, 50.0]), jnp.array([90.0, -50.0])).round(1))
+      [90. 50.]
+    """
     weight = jax.nn.sigmoid((a - b) / temperature)
     return weight * a + (1 - weight) * b
 
