@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A contest: a search by validation, then the chosen ones on the same seeds."""
+
+import pytest
+
+from experiments import contest, storage
+from tests.experiments.flags import kept, refusal
+
+TINY = (
+    *("--dataset=digits", "--resolution=full", "--n=2", "--steps=2", "--search_steps=1"),
+    *("--batch_size=4", "--channels=2,2", "--validation_lists=4", "--test_lists=4", "--seeds=2"),
+)
+
+
+def run(*arguments):
+    with kept(contest.FLAGS):
+        contest.SCRIPT.run(["contest.py", *TINY, *arguments])
+
+
+def test_every_family_has_the_same_budget():
+    searched = {name: specs for name, specs in contest.FAMILIES.items() if len(specs) > 1}
+    assert {len(specs) for specs in searched.values()} == {4}
+    assert set(contest.FAMILIES) - set(searched) == {"plackett_luce", "pairwise"}
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--families=bogo"], "--families: received 'bogo', allowed: learned"),
+        (["--seeds=0"], "--seeds: received 0"),
+        (["--channels=a,b"], "--channels: received"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
+    assert message in refusal(lambda: run(*arguments), capsys)
+
+
+def test_the_best_by_validation_is_compared(tmp_path, monkeypatch, capsys):
+    families = {
+        "learned": ("learned@pointer",),
+        "soft": ("softsort@rows", "softsort:temperature=2@rows"),
+    }
+    monkeypatch.setattr(contest, "FAMILIES", families)
+    run("--families=learned,soft", f"--out_dir={tmp_path}")
+    report = storage.read_json(tmp_path / "contest.json")
+    soft = report["search"]["families"]["soft"]
+    assert set(soft["validation_em5"]) == set(families["soft"])
+    best = max(soft["validation_em5"], key=soft["validation_em5"].__getitem__)
+    assert soft["chosen"] == best
+    assert [row["operator"] for row in report["summary"]] == ["learned@pointer", best]
+    assert len(report["runs"]) == 4 and report["failed"] == []
+    (pair,) = report["paired"]
+    assert pair["seeds"] == 2 and "learned@pointer - " in capsys.readouterr().out
+
+
+def test_a_paired_difference_is_that_of_the_same_seeds():
+    runs = [
+        {"operator": name, "seed": seed, "test": {"em": em}}
+        for name, ems in {"a": (0.5, 0.7, 0.6), "b": (0.4, 0.5, 0.5)}.items()
+        for seed, em in enumerate(ems)
+    ]
+    found = contest.paired(runs, "a", "b")
+    assert found["mean"] == pytest.approx(0.4 / 3)
+    assert found["t"] == pytest.approx((0.4 / 3) / (found["sd"] / 3**0.5))
