@@ -133,20 +133,19 @@ def _in_blocks(
     count, height = _block_shape(lists, m, n)
     if count * height == lists * m:
         return function(heads, *columns)
-    blocks = m // height
-    if blocks > 1:
-        columns = tuple(
-            jnp.repeat(c.reshape(lists, *c.shape[len(batch) :]), blocks, axis=0) for c in columns
-        )
-    else:
-        columns = tuple(c.reshape(lists, *c.shape[len(batch) :]) for c in columns)
-    heads = tuple(head.reshape(lists * blocks, height) for head in heads)
+    heads = tuple(head.reshape(lists, m) for head in heads)
+    columns = tuple(c.reshape(lists, *c.shape[len(batch) :]) for c in columns)
+    if height == m:
+        parts = jax.tree.map(lambda p: p.reshape(-1, count, *p.shape[1:]), (heads, columns))
+        result = lax.map(lambda part: function(part[0], *part[1]), parts)
+        return result.reshape(*batch, m, *result.shape[3:])
 
-    def grouped(part: jax.Array) -> jax.Array:
-        return part.reshape(lists * blocks // count, count, *part.shape[1:])
+    def rows(part: tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]) -> jax.Array:
+        # All blocks of a list share its columns, of which copies would be as many as there are.
+        blocks = tuple(head.reshape(-1, height) for head in part[0])
+        return lax.map(lambda block: function(block, *part[1]), blocks)
 
-    parts = jax.tree.map(grouped, (heads, columns))
-    result = lax.map(lambda part: function(part[0], *part[1]), parts)
+    result = lax.map(rows, (heads, columns))
     return result.reshape(*batch, m, *result.shape[3:])
 
 
