@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 
@@ -157,6 +157,14 @@ def resolve(given: Mapping[str, Any]) -> tuple[Config, tuple[Method, ...]]:
     return config, methods
 
 
+def read_channels(texts: Sequence[str]) -> tuple[int, ...]:
+    """Reads the channels from a command line; how many they may be is for `resolve`."""
+    try:
+        return tuple(int(text) for text in texts)
+    except ValueError:
+        _refuse("channels", ",".join(texts), "two integers >= 1")
+
+
 def split_specs(texts: Iterable[str]) -> list[str]:
     """Splits lists of operators at semicolons, spaces and commas.
 
@@ -257,5 +265,5 @@ def _check_choice(name: str, value: str, allowed: Collection[str]) -> None:
         _refuse(name, repr(value), ", ".join(allowed) + hint)
 
 
-def _refuse(name: str, received: Any, allowed: Any) -> None:
+def _refuse(name: str, received: Any, allowed: Any) -> NoReturn:
     raise ConfigError(complaint(f"--{name}", received, allowed))

@@ -27,7 +27,7 @@ from absl import flags
 
 from experiments import data, results, storage
 from experiments.command_line import FlagError, Script, Stop, check_at_least, definers
-from experiments.config import Config, ConfigError, Method, resolve
+from experiments.config import Config, ConfigError, Method, read_channels, resolve
 from experiments.drawing import RESOLUTIONS, picture_shape
 from experiments.runs import Run, RunError
 
@@ -83,20 +83,15 @@ SHARED = (
 
 def configure(specs: list[str], steps: int, seeds: int) -> tuple[Config, tuple[Method, ...]]:
     """The settings of one part, complete and checked."""
-    try:
-        channels = tuple(int(text) for text in FLAGS.channels)
-    except ValueError:
-        raise FlagError(f"--channels: received {FLAGS.channels}, allowed: two integers") from None
     every = max(1, steps // 8)
     stated = {name: getattr(FLAGS, name) for name in SHARED}
-    # The exact sort and its losses have no permutation to be trained by: each spec names a loss.
     return resolve(
         {
             **stated,
             "operators": specs,
             "steps": steps,
             "seeds": seeds,
-            "channels": channels,
+            "channels": read_channels(FLAGS.channels),
             "eval_every": every,
             "checkpoint_every": steps,
         }

@@ -36,6 +36,7 @@ from experiments.config import (
     Config,
     ConfigError,
     Method,
+    read_channels,
     resolve,
 )
 from experiments.drawing import RESOLUTIONS, picture_shape
@@ -139,11 +140,7 @@ def given() -> dict[str, object]:
     """Collects the settings that the command line states."""
     stated = {name: FLAGS[name].value for name in SETTINGS}
     if stated["channels"] is not None:
-        try:
-            stated["channels"] = tuple(int(text) for text in stated["channels"])
-        except ValueError:
-            text = ",".join(stated["channels"])
-            raise ConfigError(f"--channels: received {text}, allowed: two integers >= 1") from None
+        stated["channels"] = read_channels(stated["channels"])
     return stated
 
 

@@ -37,7 +37,7 @@ from arlsort.operators.base import Operator
 from experiments import storage
 from experiments.command_line import FlagError, Script, check_at_least, definers, read_lengths
 from experiments.config import ConfigError, resolve
-from experiments.losses import order_loss, plackett_luce_loss, with_key
+from experiments.losses import OF_SCORES, order_loss, plackett_luce_loss, with_key
 from experiments.results import git_commit, machine
 
 RESULT = Path("runs/teaching.json")
@@ -144,7 +144,7 @@ def measure(kind: str, operator: Operator, lists: Lists, key: jax.Array) -> dict
                 "silent": float((norms < 1e-3 * norms.max()).mean()),
             }
         )
-    if kind not in ("plackett_luce", "pairwise"):
+    if kind not in OF_SCORES:
         weights = with_key(operator, key).permutation(scale * lists.true)
         found["calibration"] = calibration(np.asarray(weights), np.asarray(lists.order))
     return found

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
+from arlsort.networks import order as exact
 from arlsort.operators import base
 
 
@@ -54,12 +55,11 @@ def excess_cost(points: jax.Array) -> jax.Array:
     """
     n = points.shape[-1]
     grid = lax.broadcasted_iota(points.dtype, points.shape, points.ndim - 1) / (n - 1) - 0.5
-    order = jnp.argsort(points, axis=-1)
-    ascending = jnp.take_along_axis(points, order, axis=-1)
+    ascending, order = exact.sort(points)
     # Trapezoids under the sorted points.
     area = jnp.cumsum((ascending[..., 1:] + ascending[..., :-1]) / (n - 1), axis=-1)
     a = jnp.concatenate([jnp.zeros_like(area[..., :1]), area], axis=-1)
     b = 2 * grid * ascending - a
-    b = jnp.take_along_axis(b, jnp.argsort(order, axis=-1), axis=-1)
+    b = exact.at(b, exact.inverse(order))
     # In this order of operations the zeros are exact.
     return a[..., :, None] - 2 * grid[..., :, None] * points[..., None, :] + b[..., None, :]

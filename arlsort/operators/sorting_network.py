@@ -83,8 +83,9 @@ class SortingNetwork(base.Operator):
         base.check_positive("temperature", self.temperature)
         base.check_number("art_lambda", self.art_lambda, "a number in [0, 1]", 0.0, 1.0)
         base.check_flag("error_free", self.error_free)
+        default = type(self).art_lambda
         known = not isinstance(self.art_lambda, jax.core.Tracer)
-        if self.distribution != "logistic_art" and known and self.art_lambda != 0.25:
+        if self.distribution != "logistic_art" and known and self.art_lambda != default:
             raise ValueError(
                 base.complaint(
                     "art_lambda",
