@@ -36,6 +36,7 @@ QUICK: Mapping[str, Any] = {
     "steps": 400,
     "batch_size": 100,
     "learning_rate": 1e-3,
+    "schedule": "constant",
     "channels": (32, 64),
     "eval_every": 50,
     "validation_lists": 500,
@@ -49,6 +50,7 @@ PUBLISHED: Mapping[str, Any] = {
     "steps": 100_000,
     "batch_size": 100,
     "learning_rate": 10**-3.5,
+    "schedule": "constant",
     "channels": (32, 64),
     "eval_every": 1000,
     "validation_lists": 5000,
@@ -59,6 +61,8 @@ PUBLISHED: Mapping[str, Any] = {
 PUBLISHED_DATASETS = ("mnist", "fashion_mnist")  # 60,000 + 10,000 pictures of 28×28
 
 PROTOCOLS = ("quick", "published")
+
+SCHEDULES = ("constant", "cosine")  # of the learning rate; the second ends at zero
 
 DIGITS_CHANNELS = (16, 32)  # of 8×8 pixels there is less to see
 
@@ -89,6 +93,7 @@ class Config:
     steps: int
     batch_size: int
     learning_rate: float
+    schedule: str
     channels: tuple[int, ...]
     eval_every: int
     validation_lists: int
@@ -197,6 +202,7 @@ def _check(config: Config) -> None:
     _check_choice("dataset", config.dataset, DATASETS)
     _check_choice("resolution", config.resolution, RESOLUTIONS)
     _check_choice("loss", config.loss, losses.LOSSES)
+    _check_choice("schedule", config.schedule, SCHEDULES)
     if config.protocol == "published":
         _check_choice("dataset", config.dataset, PUBLISHED_DATASETS)
     if config.download and config.dataset == EMBEDDED:

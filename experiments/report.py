@@ -46,7 +46,10 @@ OPERATOR_TITLES = {
 }
 
 # In the order a reader wants them; what the title says already is left out.
-REDUCTIONS = ("resolution", "steps", "batch_size", "learning_rate", "channels", "test_lists")
+REDUCTIONS = (
+    *("resolution", "steps", "batch_size", "learning_rate", "schedule", "channels"),
+    "test_lists",
+)
 
 
 def render(folder: Path = RESULTS) -> str:
@@ -259,7 +262,7 @@ def _reduction(config: dict[str, Any]) -> str:
     differences = [
         f"{name} {_plain(config[name])} for {_plain(PUBLISHED[name])}"
         for name in REDUCTIONS
-        if _plain(config[name]) != _plain(PUBLISHED[name])
+        if name in config and _plain(config[name]) != _plain(PUBLISHED[name])
     ]
     if not differences:
         return "The published protocol. "

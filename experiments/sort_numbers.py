@@ -33,6 +33,7 @@ from experiments.config import (
     OPERATORS,
     PROTOCOLS,
     QUICK,
+    SCHEDULES,
     Config,
     ConfigError,
     Method,
@@ -78,6 +79,12 @@ define.integer("seeds", None, _help("seeds", "Runs of each operator: seeds 0, 1,
 define.integer("steps", None, _help("steps", "Training steps."))
 define.integer("batch_size", None, _help("batch_size", "Lists in a step."))
 define.float("learning_rate", None, _help("learning_rate", "Of Adam."))
+define.enum(
+    "schedule",
+    None,
+    SCHEDULES,
+    _help("schedule", "Of the learning rate: constant, or cosine, which ends at zero."),
+)
 define.list("channels", None, "Of the two convolutions. (default: 32,64; digits: 16,32)")
 define.integer("eval_every", None, _help("eval_every", "Steps between validations."))
 define.integer("validation_lists", None, _help("validation_lists", "Lists to choose by."))

@@ -68,6 +68,8 @@ class Task:
       n: Numbers in a list.
       batch_size: Lists in a step.
       learning_rate: Of Adam.
+      schedule: "constant", or "cosine", by which the rate falls to zero over all the steps.
+      steps: All the steps.
       channels: Of the two convolutions.
       resolution: Of the pictures.
       mesh: The devices that share a batch, if there are several.
@@ -77,6 +79,8 @@ class Task:
     n: int
     batch_size: int
     learning_rate: float
+    schedule: str
+    steps: int
     channels: tuple[int, ...]
     resolution: str
     mesh: Mesh | None = None
@@ -114,7 +118,9 @@ class Task:
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
-        """Adam at a constant rate, as published."""
+        """Adam, at a constant rate as published or at one that falls to zero."""
+        if self.schedule == "cosine":
+            return optax.adam(optax.cosine_decay_schedule(self.learning_rate, self.steps))
         return optax.adam(self.learning_rate)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import jax
 
-NOISES: Final = ("gaussian", "logistic", "cauchy")
+NOISES: Final = ("gaussian", "logistic", "cauchy", "gumbel")
 REMATS: Final = ("none", "elementwise", "all")
 PAIR_DTYPES: Final = ("float32", "bfloat16")
 CPU_PAIRS_PER_PASS: Final = 1024  # docs/speed.md has the measurement
@@ -166,7 +166,8 @@ class TrainingConfig:
       grad_clip: clip of the gradient's global norm.
       ema_decay: decay of the averaged weights, which are the ones kept.
       hints: ``"perturbed"`` or ``"clrs"``.
-      noise: law of the unit noise.
+      noise: law of the unit noise. Under ``"gumbel"`` the mean trace is that of a list whose order
+        is drawn from the Plackett-Luce distribution of its scores.
       copies: perturbed copies averaged per list.
       min_spread, max_spread: scores have a range drawn log-uniformly between these.
       hint_weight: weight of the hint losses beside the output losses (CLRS uses 1).

@@ -43,13 +43,15 @@ class Batch(NamedTuple):
 
 
 def sample_noise(key: Array, noise: str, shape: tuple[int, ...]) -> Array:
-    """Draws unit noise: standard normal, or logistic or Cauchy of scale 1."""
+    """Draws unit noise: standard normal, or logistic, Cauchy or Gumbel of scale 1."""
     if noise == "gaussian":
         return jax.random.normal(key, shape)
     if noise == "logistic":
         return jax.random.logistic(key, shape)
     if noise == "cauchy":
         return jax.random.cauchy(key, shape)
+    if noise == "gumbel":
+        return jax.random.gumbel(key, shape)
     raise ValueError(f"noise: got {noise!r}, allowed are {', '.join(NOISES)}")
 
 
@@ -59,6 +61,8 @@ def probability_not_larger(difference: Array, noise: str) -> Array:
         return jax.scipy.stats.norm.cdf(difference / jnp.sqrt(2.0).astype(difference.dtype))
     if noise == "cauchy":
         return 0.5 + jnp.arctan(difference / 2) / jnp.pi
+    if noise == "gumbel":
+        return jax.nn.sigmoid(difference)  # two Gumbel variables differ by a logistic one
     if noise == "logistic":
         # With e = exp(-|d|): P = 1 - e (|d| - 1 + e) / (1 - e)^2 for d >= 0; 1/2 + d/6 near 0.
         d = jnp.abs(difference)

@@ -26,6 +26,7 @@ CHANGES = {
     "steps": "--steps=300",
     "batch_size": "--batch_size=20",
     "learning_rate": "--learning_rate=0.01",
+    "schedule": "--schedule=cosine",
     "channels": "--channels=4,8",
     "eval_every": "--eval_every=20",
     "validation_lists": "--validation_lists=30",
