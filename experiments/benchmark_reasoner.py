@@ -241,7 +241,7 @@ def settings() -> dict[str, Any]:
     Raises:
       FlagError: If one is not allowed.
     """
-    longest = checkpoint.validated_length(None, LearnedSort().algorithm)
+    longest = checkpoint.shipped(LearnedSort().algorithm).validated_length
     out = Path(FLAGS.out)
     if out.suffix != ".json" or out.is_dir():
         raise FlagError(f"--out: received {FLAGS.out}, allowed: a file that ends in .json")

@@ -113,13 +113,11 @@ class Method:
     @property
     def weights(self) -> str | None:
         """The SHA-256 of the trained weights of an operator that has any."""
-        if not isinstance(self.operator, LearnedSort):
+        operator = self.operator
+        if not isinstance(operator, LearnedSort):
             return None
-        path = self.operator.checkpoint
-        trained = (
-            checkpoint.load_once(path) if path else checkpoint.shipped(self.operator.algorithm)
-        )
-        return trained.card["sha256"]
+        path = operator.checkpoint or checkpoint.shipped_path(operator.algorithm, operator.noise)
+        return checkpoint.load_card(path)["sha256"]
 
     def describe(self) -> str:
         """Says in one line which operator this is, with all its settings, and its loss."""

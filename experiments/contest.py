@@ -27,15 +27,22 @@ from absl import flags
 
 from experiments import data, results, storage
 from experiments.command_line import FlagError, Script, Stop, check_at_least, definers
-from experiments.config import Config, ConfigError, Method, read_channels, resolve
+from experiments.config import (
+    SCHEDULES,
+    Config,
+    ConfigError,
+    Method,
+    read_channels,
+    resolve,
+)
 from experiments.drawing import RESOLUTIONS, picture_shape
 from experiments.runs import Run, RunError
 
 SEARCH_SEED = 1000
 
 
-def _soft(operator: str, temperatures: tuple[float, float]) -> tuple[str, ...]:
-    """Two temperatures by two losses."""
+def _soft(operator: str, *temperatures: float) -> tuple[str, ...]:
+    """Three temperatures by two losses."""
     joined = operator + ("," if ":" in operator else ":")
     return tuple(
         f"{joined}temperature={t}@{loss}" for t in temperatures for loss in ("bce", "rows")
@@ -43,17 +50,22 @@ def _soft(operator: str, temperatures: tuple[float, float]) -> tuple[str, ...]:
 
 
 FAMILIES = {
-    "learned": ("learned@pointer", "learned@trace", "learned@rows", "learned@bce"),
-    "cauchy": _soft("odd_even", (0.1, 0.3)),
-    "optimal": _soft("odd_even:distribution=optimal", (0.1, 0.3)),
-    "logistic": _soft("odd_even:distribution=logistic", (0.1, 0.3)),
+    "learned": (
+        *(f"learned:noise=cauchy,temperature={t}@trace" for t in (0.03, 0.1, 0.3)),
+        "learned:noise=gaussian,temperature=0.1@trace",
+        "learned:noise=cauchy,temperature=0.1@pointer",
+        "learned:noise=cauchy,temperature=0.1@bce",
+    ),
+    "cauchy": _soft("odd_even", 0.03, 0.1, 0.3),
+    "optimal": _soft("odd_even:distribution=optimal", 0.03, 0.1, 0.3),
+    "logistic": _soft("odd_even:distribution=logistic", 0.03, 0.1, 0.3),
     "error_free": tuple(
         f"odd_even:distribution={d},error_free=true,temperature={t}@square"
         for d in ("optimal", "cauchy")
-        for t in (0.1, 0.3)
+        for t in (0.03, 0.1, 0.3)
     ),
-    "neuralsort": _soft("neuralsort", (1.0, 5.0)),
-    "sinkhorn": _soft("sinkhorn", (0.01, 0.1)),
+    "neuralsort": _soft("neuralsort", 0.3, 1.0, 5.0),
+    "sinkhorn": _soft("sinkhorn", 0.01, 0.03, 0.1),
     "plackett_luce": ("hard@plackett_luce",),
     "pairwise": ("hard@pairwise",),
 }
@@ -65,10 +77,11 @@ define.list("families", list(FAMILIES), "What to compare.")
 define.enum("dataset", "mnist", data.DATASETS, "Pictures of digits.")
 define.enum("resolution", "half", tuple(RESOLUTIONS), "half averages 2x2 pixels.")
 define.integer("n", 9, "Numbers in a list.")
-define.integer("steps", 400, "Training steps of the contest.")
-define.integer("search_steps", 200, "Training steps of a candidate.")
-define.integer("batch_size", 50, "Lists in a step.")
-define.float("learning_rate", 1e-3, "Of Adam.")
+define.integer("steps", 5000, "Training steps of the contest.")
+define.integer("search_steps", 2500, "Training steps of a candidate.")
+define.integer("batch_size", 5, "Lists in a step.")
+define.float("learning_rate", 2e-3, "Of Adam, at first.")
+define.enum("schedule", "cosine", SCHEDULES, "Of the learning rate; cosine ends at zero.")
 define.list("channels", ["16", "32"], "Of the two convolutions.")
 define.integer("validation_lists", 500, "Lists to choose by.")
 define.integer("test_lists", 2000, "Lists to report on.")
@@ -76,7 +89,7 @@ define.integer("seeds", 3, "Runs of each chosen method.")
 define.string("out_dir", "runs/contest", "Where to write.")
 
 SHARED = (
-    *("dataset", "resolution", "n", "batch_size", "learning_rate"),
+    *("dataset", "resolution", "n", "batch_size", "learning_rate", "schedule"),
     *("validation_lists", "test_lists"),
 )
 

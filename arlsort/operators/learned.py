@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from arlsort.operators import base
 from arlsort.reasoner import checkpoint as checkpoints
 from arlsort.reasoner import inference
-from arlsort.reasoner.config import ALGORITHMS
+from arlsort.reasoner.config import ALGORITHMS, NOISES
 from arlsort.reasoner.readout import MAX_POWER, READOUTS, permutation
 
 _HOTTEST = 1e6  # in ranges of a list: there is nothing left of it long before
@@ -67,6 +67,10 @@ class LearnedSort(base.Operator):
       normalize: Whether to map each list to range 1 first.
       allow_extrapolation: Whether to accept lists longer than the checkpoint was validated for.
       readout: `"two_ended"`, or `"chain"` for the forward chain alone.
+      noise: Law of the unit noise: `"gaussian"`, or for insertion sort `"cauchy"`, of scale 1 where
+        that is of standard deviation 1. Its tails are heavy, so pairs far apart in the wrong or the
+        right order are felt still: for training a network. None takes `"gaussian"`, or what a
+        checkpoint of your own was trained with.
       checkpoint: A `.safetensors` file of your own training, read once; by default the shipped one.
 
     Raises:
@@ -89,6 +93,7 @@ class LearnedSort(base.Operator):
     normalize: bool = dataclasses.field(default=True, metadata=base.STATIC)
     allow_extrapolation: bool = dataclasses.field(default=False, metadata=base.STATIC)
     readout: str = dataclasses.field(default="two_ended", metadata=base.STATIC)
+    noise: str | None = dataclasses.field(default=None, metadata=base.STATIC)
     checkpoint: str | None = dataclasses.field(default=None, metadata=base.STATIC)
 
     equivariant = False
@@ -99,8 +104,11 @@ class LearnedSort(base.Operator):
     def __post_init__(self) -> None:
         super().__post_init__()
         own = self.checkpoint is not None
-        allowed = tuple(ALGORITHMS) if own else checkpoints.SHIPPED
+        allowed = tuple(ALGORITHMS if own else checkpoints.SHIPPED)
         base.check_choice("algorithm", self.algorithm, allowed)
+        if self.noise is not None:
+            noises = NOISES if own else checkpoints.SHIPPED[self.algorithm]
+            base.check_choice("noise", self.noise, noises)
         base.check_choice("readout", self.readout, READOUTS)
         base.check_number("temperature", self.temperature, "a finite number >= 0", 0.0, jnp.inf)
         for name in ("normalize", "allow_extrapolation"):
@@ -209,18 +217,24 @@ class LearnedSort(base.Operator):
 
     def _checkpoint(self) -> checkpoints.Checkpoint:
         if self.checkpoint is None:
-            return checkpoints.shipped(self.algorithm)
+            return checkpoints.shipped(self.algorithm, self.noise)
         model = checkpoints.load_once(self.checkpoint)
         if model.config.algorithm != self.algorithm:
             received = f"{self.algorithm!r} with a checkpoint trained on {model.config.algorithm!r}"
             raise ValueError(base.complaint("algorithm", received, repr(model.config.algorithm)))
+        if self.noise not in (None, model.noise):
+            received = f"{self.noise!r} with a checkpoint trained with {model.noise or 'no noise'}"
+            raise ValueError(base.complaint("noise", received, f"{model.noise!r} or None"))
         return model
 
     def _validate_length(self, n: int) -> None:
         if self.allow_extrapolation:
             return
-        path = pathlib.Path(self.checkpoint) if self.checkpoint else None
-        limit = checkpoints.validated_length(path, self.algorithm)
+        shipped = checkpoints.shipped_path
+        own = self.checkpoint
+        limit = checkpoints.validated_length(
+            pathlib.Path(own) if own else shipped(self.algorithm, self.noise)
+        )
         if n > limit:
             # The registry imports this module; it is needed here only to word the error.
             from arlsort.operators import registry

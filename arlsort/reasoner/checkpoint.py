@@ -23,7 +23,12 @@ import safetensors.numpy
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig, algorithm_spec, from_dict
 
 WEIGHTS = pathlib.Path(__file__).parent / "weights"
-SHIPPED: Final = ("insertion_sort", "bubble_sort", "quicksort")  # with one checkpoint each
+# The sorts and, of each, the noises that there is a checkpoint for; the first is the default.
+SHIPPED: Final[Mapping[str, tuple[str, ...]]] = {
+    "insertion_sort": ("gaussian", "cauchy"),
+    "bubble_sort": ("gaussian",),
+    "quicksort": ("gaussian",),
+}
 
 _SEPARATOR = "::"  # between module and parameter name; Haiku's module names contain "/"
 
@@ -169,10 +174,29 @@ def load_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     return content
 
 
+def shipped_path(algorithm: str, noise: str | None = None) -> pathlib.Path:
+    """Names the checkpoint of a sort and a noise that comes with the library.
+
+    Args:
+      algorithm: one of ``SHIPPED``.
+      noise: one of those that ``SHIPPED`` names; None takes the first.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    noises = SHIPPED.get(algorithm_spec(algorithm).name, ())
+    if not noises or noise not in (None, *noises):
+        raise ValueError(
+            f"noise: got {noise!r} for {algorithm}, shipped are {', '.join(noises) or 'none'}"
+        )
+    suffix = "" if noise in (None, noises[0]) else f"_{noise}"
+    return WEIGHTS / f"{algorithm}{suffix}.safetensors"
+
+
 @functools.cache
-def shipped(algorithm: str) -> Checkpoint:
+def shipped(algorithm: str, noise: str | None = None) -> Checkpoint:
     """The checkpoint that comes with the library, read once."""
-    return load(WEIGHTS / f"{algorithm_spec(algorithm).name}.safetensors")
+    return load(shipped_path(algorithm, noise))
 
 
 @functools.cache
@@ -182,10 +206,9 @@ def load_once(path: str) -> Checkpoint:
 
 
 @functools.cache
-def validated_length(path: pathlib.Path | None, algorithm: str) -> int:
-    """Reads from the card alone how long a list may be; ``path=None`` for the shipped one."""
-    card = load_card(path or WEIGHTS / f"{algorithm_spec(algorithm).name}.safetensors")
-    return int(card["validated_length"])
+def validated_length(path: pathlib.Path) -> int:
+    """Reads from the card alone how long a list may be."""
+    return int(load_card(path)["validated_length"])
 
 
 def load_clrs(path: str | os.PathLike[str], algorithm: str, hidden_size: int) -> hk.Params:

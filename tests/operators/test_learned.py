@@ -72,6 +72,37 @@ def test_it_averages_over_noise():
         assert np.abs(weights - mean).sum(-1).mean() / 2 < 0.35, algorithm
 
 
+def test_the_noise_is_the_one_asked_for():
+    """Far pairs are felt under heavy tails alone, and the weights are near the noise's own."""
+    x = jnp.array([-12.0, 9.0, 2.0, -3.0, 16.0])
+    raw = LearnedSort(normalize=False, temperature=1.0)
+    heavy = dataclasses.replace(raw, noise="cauchy")
+    np.testing.assert_array_equal(
+        raw.permutation(x), dataclasses.replace(raw, noise="gaussian").permutation(x)
+    )
+    noise = jax.random.cauchy(jax.random.key(0), (20_000, 5))
+    mean = jax.nn.one_hot(jnp.argsort(x + noise, axis=-1), 5).mean(0)
+    assert np.abs(heavy.permutation(x) - mean).sum(-1).mean() / 2 < 0.15
+    assert np.abs(raw.permutation(x) - mean).sum(-1).mean() / 2 > 0.2
+    with pytest.raises(ValueError, match="noise.*received cauchy.*allowed: gaussian"):
+        LearnedSort("quicksort", noise="cauchy")
+    with pytest.raises(ValueError, match="noise.*received gumbel.*allowed: gaussian, cauchy"):
+        LearnedSort(noise="gumbel")
+
+
+def test_the_noise_of_your_own_checkpoint(tmp_path):
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(
+            checkpoint.WEIGHTS / f"insertion_sort_cauchy{suffix}", tmp_path / f"mine{suffix}"
+        )
+    path, x = str(tmp_path / "mine.safetensors"), jnp.array([3.0, 1.0, 2.0])
+    heavy = LearnedSort(noise="cauchy").sort(x)
+    for noise in (None, "cauchy"):
+        np.testing.assert_array_equal(LearnedSort(noise=noise, checkpoint=path).sort(x), heavy)
+    with pytest.raises(ValueError, match="noise.*'gaussian' with.*trained with cauchy"):
+        LearnedSort(noise="gaussian", checkpoint=path).sort(x)
+
+
 def test_log_pointers_are_distributions_and_point_right():
     x = jnp.asarray(_lists(5)[:50] * 1000)
     log_pred, log_first = LearnedSort(normalize=False, temperature=1.0).log_pointers(x)

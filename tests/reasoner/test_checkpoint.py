@@ -70,16 +70,24 @@ def test_missing_or_broken_files_are_named(saved, tmp_path):
         checkpoint.load(path)
 
 
-@pytest.mark.parametrize("algorithm", checkpoint.SHIPPED)
-def test_shipped_checkpoints_are_whole_small_and_described(algorithm):
-    model = checkpoint.shipped(algorithm)
-    path = checkpoint.WEIGHTS / f"{algorithm}.safetensors"
-    assert path.stat().st_size < 4e6
-    assert model.config.algorithm == algorithm
+@pytest.mark.parametrize(
+    "algorithm, noise", [(a, noise) for a, noises in checkpoint.SHIPPED.items() for noise in noises]
+)
+def test_shipped_checkpoints_are_whole_small_and_described(algorithm, noise):
+    model = checkpoint.shipped(algorithm, noise)
+    assert checkpoint.shipped_path(algorithm, noise).stat().st_size < 4e6
+    assert (model.config.algorithm, model.noise) == (algorithm, noise)
     assert {"exact_order", "micro_f1"} <= set(model.card["scores"])
     assert model.card["steps"] > 0
     for module, shape in GOLDEN.items():
         assert model.params[module]["w"].shape == shape, module
+
+
+def test_a_checkpoint_that_is_not_shipped_is_refused():
+    with pytest.raises(ValueError, match="noise: got 'cauchy' for quicksort, shipped are gaussian"):
+        checkpoint.shipped_path("quicksort", "cauchy")
+    with pytest.raises(ValueError, match="heapsort, shipped are none"):
+        checkpoint.shipped_path("heapsort")
 
 
 def test_shipped_weights_sort_without_tensorflow():
