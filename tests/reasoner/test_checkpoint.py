@@ -101,6 +101,9 @@ def test_shipped_weights_sort_without_tensorflow():
 
 
 def test_every_shipped_checkpoint_is_named():
-    assert {path.stem for path in checkpoint.WEIGHTS.glob("*.safetensors")} == set(
-        checkpoint.SHIPPED
-    )
+    named = [
+        checkpoint.shipped_path(a, noise)
+        for a, noises in checkpoint.SHIPPED.items()
+        for noise in noises
+    ]
+    assert set(checkpoint.WEIGHTS.glob("*.safetensors")) == set(named)
