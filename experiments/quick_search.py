@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares what teaches, in minutes: the task of `contest.py` for a small network, seeds together.
+
+The convolutional network takes most of the time of `experiments/contest.py`, and its runs differ so
+much from seed to seed that few seeds tell little. Here a digit is its first principal components,
+one layer reads each of the four, another their number; losses, lists and metrics are those of
+`experiments/sort_numbers.py`. What wins here is a candidate for there, no more.
+
+  python experiments/quick_search.py
+  python experiments/quick_search.py --methods=learned:noise=cauchy@trace,odd_even@bce --n=15
+
+Test EM and EW are those after the last step.
+"""
+
+import functools
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import flags
+
+from experiments import data, storage
+from experiments.command_line import FlagError, Script, check_at_least, definers
+from experiments.config import ConfigError, Method, resolve
+from experiments.losses import order_loss
+from experiments.metrics import accuracy
+from experiments.models import dense_layers, linear
+from experiments.results import git_commit, machine
+
+RESULT = Path("runs/quick_search.json")
+METHODS = (
+    *(f"learned:noise=cauchy,temperature={t}@trace" for t in (0.03, 0.1, 0.3)),
+    "learned:noise=gaussian,temperature=0.1@trace",
+    "learned:noise=cauchy,temperature=0.1@pointer",
+    *(f"odd_even:temperature={t}@bce" for t in (0.03, 0.1, 0.3)),
+    "neuralsort:temperature=1@rows",
+    "hard@plackett_luce",
+    "hard@pairwise",
+)
+COMPONENTS = 48
+FITTED = 8000  # pictures that the components are found from
+FEATURES = 64  # of a digit
+
+FLAGS = flags.FlagValues()
+define = definers(FLAGS)
+define.list("methods", list(METHODS), "Operators, each with a loss after an @.")
+define.enum("dataset", "mnist", data.DATASETS, "Pictures of digits.")
+define.integer("n", 9, "Numbers in a list.")
+define.integer("steps", 6000, "Training steps.")
+define.integer("batch_size", 10, "Lists in a step.")
+define.float("learning_rate", 2e-3, "Of Adam, at first; it falls to zero as a cosine.")
+define.integer("seeds", 6, "Networks trained at once, each on lists of its own.")
+define.integer("test_lists", 2000, "Lists to report on, the same for all.")
+define.string("out", str(RESULT), "Where to write.")
+
+
+class Digits(NamedTuple):
+    """What the small network sees of pictures: `[rows, components]`, and `[rows]` labels."""
+
+    features: jax.Array
+    labels: jax.Array
+
+
+def components(splits: data.Splits) -> tuple[Digits, Digits]:
+    """The first principal components of the training and the test pictures, at unit scale."""
+
+    def flat(split: data.Split) -> np.ndarray:
+        return split.images.reshape(len(split.images), -1).astype(np.float32) / 255
+
+    train = flat(splits.train)
+    mean = train.mean(axis=0)
+    directions = np.linalg.svd(train[:FITTED] - mean, full_matrices=False)[2][:COMPONENTS].T
+    scale = ((train - mean) @ directions).std(axis=0).mean()
+    seen = [
+        Digits(jnp.asarray((flat(split) - mean) @ directions / scale), jnp.asarray(split.labels))
+        for split in (splits.train, splits.test)
+    ]
+    return seen[0], seen[1]
+
+
+def draw(key: jax.Array, digits: Digits, lists: int, n: int) -> tuple[jax.Array, jax.Array]:
+    """Draws `[lists, n, 4, components]` and the numbers `[lists, n]`."""
+    rows = jax.random.randint(key, (lists, n, 4), 0, len(digits.labels))
+    return digits.features[rows], digits.labels[rows] @ jnp.array([1000, 100, 10, 1])
+
+
+@functools.cache
+def reader() -> Any:
+    """The small network: `[lists, n, 4, components]` to scores `[lists, n]`."""
+
+    def forward(features: jax.Array) -> jax.Array:
+        hidden = jax.nn.relu(linear(FEATURES, features.shape[-1], "digit")(features))
+        flat = hidden.reshape(-1, 4 * FEATURES)
+        return dense_layers(flat).reshape(features.shape[:2])
+
+    return hk.without_apply_rng(hk.transform(forward))
+
+
+def train(method: Method, digits: Digits) -> Any:
+    """Trains the network of each seed and returns their parameters, stacked."""
+    optimizer = optax.adam(optax.cosine_decay_schedule(FLAGS.learning_rate, FLAGS.steps))
+    keys = jax.vmap(jax.random.key)(jnp.arange(FLAGS.seeds))
+    lists, n = FLAGS.batch_size, FLAGS.n
+
+    def loss(params: Any, step: jax.Array) -> jax.Array:
+        at = jax.vmap(lambda key: jax.random.fold_in(key, step))(keys)
+        features, numbers = jax.vmap(lambda key: draw(key, digits, lists, n))(at)
+        scores = jax.vmap(reader().apply)(params, features)
+        # One seed after the other: what a learned sort works on then stays in the cache.
+        losses = jax.lax.map(
+            lambda a: order_loss(method.loss, method.operator, a[0], a[1], a[2]),
+            (scores, numbers, at),
+        )
+        return losses.sum()  # the gradient of each seed's own
+
+    def advance(state: tuple[Any, Any], step: jax.Array) -> tuple[tuple[Any, Any], None]:
+        params, moments = state
+        gradient = jax.grad(loss)(params, step)
+        updates, moments = jax.vmap(optimizer.update)(gradient, moments, params)
+        return (optax.apply_updates(params, updates), moments), None
+
+    @jax.jit
+    def run() -> Any:
+        params = jax.vmap(lambda key: reader().init(key, draw(key, digits, 1, n)[0]))(keys)
+        start = (params, jax.vmap(optimizer.init)(params))
+        return jax.lax.scan(advance, start, jnp.arange(FLAGS.steps))[0][0]
+
+    return run()
+
+
+def measure(params: Any, digits: Digits) -> dict[str, list[float]]:
+    """EM and EW of each seed, on the same test lists."""
+    features, numbers = draw(jax.random.key(FLAGS.seeds), digits, FLAGS.test_lists, FLAGS.n)
+
+    @jax.jit
+    def found(params: Any) -> dict[str, jax.Array]:
+        return {k: v.mean() for k, v in accuracy(reader().apply(params, features), numbers).items()}
+
+    each = [found(jax.tree.map(lambda leaf, i=i: leaf[i], params)) for i in range(FLAGS.seeds)]
+    return {name: [round(float(seed[name]), 5) for seed in each] for name in ("em", "ew")}
+
+
+def settings() -> dict[str, Any]:
+    """Reads and checks the flags.
+
+    Raises:
+      FlagError: If one is not allowed.
+    """
+    for name, least in (("n", 2), ("steps", 1), ("batch_size", 1), ("seeds", 1), ("test_lists", 1)):
+        check_at_least(FLAGS, name, least)
+    if not FLAGS.learning_rate > 0:
+        raise FlagError(f"--learning_rate: received {FLAGS.learning_rate}, allowed: a number > 0")
+    out = Path(FLAGS.out)
+    if out.suffix != ".json" or out.is_dir():
+        raise FlagError(f"--out: received {FLAGS.out}, allowed: a file that ends in .json")
+    names = ("methods", "dataset", "n", "steps", "batch_size", "learning_rate", "seeds")
+    return {name: FLAGS[name].value for name in (*names, "test_lists")}
+
+
+def line(record: dict[str, Any]) -> str:
+    """One method, for a terminal."""
+    cells = [
+        f"{name.upper()} {100 * np.mean(record[name]):5.1f} ± "
+        f"{100 * np.std(record[name], ddof=min(1, len(record[name]) - 1)):.1f}"
+        for name in ("em", "ew")
+    ]
+    return f"{record['method']:52} {'  '.join(cells)}  {record['seconds']:.0f} s"
+
+
+def main() -> None:
+    """Trains and measures each method; writes after each."""
+    config = settings()
+    _, methods = resolve({"operators": config["methods"], "n": config["n"]})
+    seen, test = components(data.load(config["dataset"]))
+    report: dict[str, Any] = {
+        "experiment": "quick_search",
+        "config": {**config, "methods": [method.spec for method in methods]},
+        "commit": git_commit(),
+        "machine": machine(),
+        "records": [],
+    }
+    for method in methods:
+        began = time.perf_counter()
+        found = measure(train(method, seen), test)
+        seconds = round(time.perf_counter() - began, 1)
+        record = {"method": method.spec, "is": method.describe(), **found, "seconds": seconds}
+        report["records"].append(record)
+        print(line(record), flush=True)
+        storage.write_json(Path(FLAGS.out), report)
+    print(FLAGS.out)
+
+
+SCRIPT = Script("quick_search", __doc__, FLAGS, main, (ConfigError, data.DataError, OSError))
+
+if __name__ == "__main__":
+    SCRIPT.run(sys.argv)
