@@ -179,7 +179,7 @@ def line(record: dict[str, Any]) -> str:
 def main() -> None:
     """Trains and measures each method; writes after each."""
     config = settings()
-    _, methods = resolve({"operators": config["methods"], "n": config["n"]})
+    _, methods = resolve({"operators": [",".join(config["methods"])], "n": config["n"]})
     seen, test = components(data.load(config["dataset"]))
     report: dict[str, Any] = {
         "experiment": "quick_search",

@@ -214,7 +214,7 @@ def main() -> None:
         "records": [],
     }
     for n in config["lengths"]:
-        _, methods = resolve({"operators": config["methods"], "n": n})
+        _, methods = resolve({"operators": [",".join(config["methods"])], "n": n})
         lists = draw(jax.random.fold_in(key, n), config["lists"], n, config["spread"])
         for method in methods:
             found = measure(method.loss, method.operator, lists, key)

@@ -34,8 +34,13 @@ def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
 
 def test_it_learns_and_says_so(tmp_path):
     out = tmp_path / "found.json"
-    run("--steps=600", f"--out={out}", "--methods=hard@plackett_luce,odd_even@bce")
+    run(
+        "--steps=600",
+        f"--out={out}",
+        "--methods=hard@plackett_luce,odd_even:temperature=0.1,distribution=cauchy@bce",
+    )
     report = storage.read_json(out)
+    assert report["config"]["methods"][1] == "odd_even:temperature=0.1,distribution=cauchy@bce"
     assert [record["method"] for record in report["records"]] == report["config"]["methods"]
     for record in report["records"]:
         assert min(record["em"]) > 0.35, record  # by chance 1/6
