@@ -21,7 +21,14 @@ from absl import flags
 
 from arlsort.operators import registry
 from experiments import plots, speed, storage
-from experiments.command_line import FlagError, Script, check_at_least, definers, read_lengths
+from experiments.command_line import (
+    FlagError,
+    Script,
+    check_at_least,
+    check_out,
+    definers,
+    read_lengths,
+)
 from experiments.peers import ROWS
 from experiments.results import git_commit, machine
 
@@ -57,9 +64,7 @@ def settings() -> dict[str, Any]:
         value: float = getattr(FLAGS, name)
         if not value > 0:
             raise FlagError(f"--{name}: received {value}, allowed: a number > 0")
-    out = Path(FLAGS.out)
-    if out.suffix != ".json" or out.is_dir():
-        raise FlagError(f"--out: received {FLAGS.out}, allowed: a file that ends in .json")
+    out = check_out(FLAGS)
     out.parent.mkdir(parents=True, exist_ok=True)  # and not after all is measured
     lengths, long = read_lengths(FLAGS, "lengths"), read_lengths(FLAGS, "long")
     if lengths and long and long[0] <= lengths[-1]:

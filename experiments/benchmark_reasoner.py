@@ -34,7 +34,14 @@ from arlsort.reasoner.gradients import gradients
 from arlsort.reasoner.hints import Batch, sample_batch
 from arlsort.reasoner.traces import trace
 from experiments import growth, plots, storage, timing
-from experiments.command_line import FlagError, Script, check_at_least, check_clrs, definers
+from experiments.command_line import (
+    FlagError,
+    Script,
+    check_at_least,
+    check_clrs,
+    check_out,
+    definers,
+)
 from experiments.models import dense_layers, number_reader
 from experiments.report import speed_table
 from experiments.results import git_commit, machine
@@ -241,10 +248,8 @@ def settings() -> dict[str, Any]:
     Raises:
       FlagError: If one is not allowed.
     """
-    longest = checkpoint.shipped(LearnedSort().algorithm).validated_length
-    out = Path(FLAGS.out)
-    if out.suffix != ".json" or out.is_dir():
-        raise FlagError(f"--out: received {FLAGS.out}, allowed: a file that ends in .json")
+    longest = checkpoint.validated_length(checkpoint.shipped_path(LearnedSort().algorithm))
+    out = check_out(FLAGS)
     out.parent.mkdir(parents=True, exist_ok=True)  # and not after all is measured
     for name in ("cases", "samplers"):
         if FLAGS[name].value:

@@ -8,6 +8,7 @@ import importlib.util
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,6 +45,14 @@ def check_at_least(values: flags.FlagValues, name: str, least: int) -> None:
     value: int = getattr(values, name)
     if value < least:
         raise FlagError(f"--{name}: received {value}, allowed: an integer >= {least}")
+
+
+def check_out(values: flags.FlagValues) -> Path:
+    """Gives the file that --out names; raises FlagError if results cannot be written there."""
+    out = Path(values.out)
+    if out.suffix != ".json" or out.is_dir():
+        raise FlagError(f"--out: received {values.out}, allowed: a file that ends in .json")
+    return out
 
 
 def read_lengths(values: flags.FlagValues, name: str) -> list[int]:

@@ -42,8 +42,15 @@ from absl import flags
 from arlsort.operators import registry
 from arlsort.operators.base import Operator
 from experiments import plots, storage
-from experiments.command_line import FlagError, Script, check_at_least, definers, read_lengths
-from experiments.losses import permutation_loss, pointer_loss, with_key
+from experiments.command_line import (
+    FlagError,
+    Script,
+    check_at_least,
+    check_out,
+    definers,
+    read_lengths,
+)
+from experiments.losses import order_loss, with_key
 from experiments.results import git_commit, machine
 
 RESULT = Path("runs/error_analysis.json")
@@ -116,15 +123,13 @@ def losses(operator: Operator) -> tuple[str, ...]:
     return (("bce",) if operator.has_permutation else ("ranks",)) + pointers
 
 
-def order_loss(kind: str, operator: Operator, scores: jax.Array) -> jax.Array:
+def listed_loss(kind: str, operator: Operator, scores: jax.Array, key: jax.Array) -> jax.Array:
     """The loss whose minimum is the order in which the scores are listed."""
     order = jnp.arange(scores.shape[-1])
-    if kind == "bce":
-        return permutation_loss(operator.permutation(scores), order)
-    if kind == "pointer":
-        log_predecessor, log_first = operator.log_pointers(scores)  # type: ignore[attr-defined]
-        return pointer_loss(log_predecessor, log_first, order)
-    return ((operator.rank(scores) - order.astype(scores.dtype)) ** 2).mean()
+    if kind == "ranks":
+        ranks = with_key(operator, key).rank(scores)
+        return ((ranks - order.astype(scores.dtype)) ** 2).mean()
+    return order_loss(kind, operator, scores, order, key)
 
 
 def pulls(
@@ -142,9 +147,7 @@ def pulls(
     def gradient(distance: jax.Array) -> jax.Array:
         def mean_loss(scores: jax.Array) -> jax.Array:
             several = jax.random.split(jax.random.key(seed), count)
-            losses = jax.lax.map(
-                lambda key: order_loss(kind, with_key(operator, key), scores), several
-            )
+            losses = jax.lax.map(lambda key: listed_loss(kind, operator, scores, key), several)
             return losses.mean()
 
         return jax.grad(mean_loss)(wrong_pair(n, distance))
@@ -171,9 +174,7 @@ def settings() -> dict[str, Any]:
             raise FlagError(f"--operators: received {name!r}, allowed: {allowed}")
     for name, least in (("lists", 1), ("distances", 2), ("keys", 1), ("seed", 0)):
         check_at_least(FLAGS, name, least)
-    out = Path(FLAGS.out)
-    if out.suffix != ".json" or out.is_dir():
-        raise FlagError(f"--out: received {FLAGS.out}, allowed: a file that ends in .json")
+    out = check_out(FLAGS)
     out.parent.mkdir(parents=True, exist_ok=True)  # and not after all is measured
     names = ("lists", "distances", "keys", "seed")
     return {

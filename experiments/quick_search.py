@@ -29,7 +29,7 @@ import optax
 from absl import flags
 
 from experiments import data, storage
-from experiments.command_line import FlagError, Script, check_at_least, definers
+from experiments.command_line import FlagError, Script, check_at_least, check_out, definers
 from experiments.config import ConfigError, Method, resolve
 from experiments.losses import order_loss
 from experiments.metrics import accuracy
@@ -159,9 +159,7 @@ def settings() -> dict[str, Any]:
         check_at_least(FLAGS, name, least)
     if not FLAGS.learning_rate > 0:
         raise FlagError(f"--learning_rate: received {FLAGS.learning_rate}, allowed: a number > 0")
-    out = Path(FLAGS.out)
-    if out.suffix != ".json" or out.is_dir():
-        raise FlagError(f"--out: received {FLAGS.out}, allowed: a file that ends in .json")
+    check_out(FLAGS)
     names = ("methods", "dataset", "n", "steps", "batch_size", "learning_rate", "seeds")
     return {name: FLAGS[name].value for name in (*names, "test_lists")}
 

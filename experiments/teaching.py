@@ -35,7 +35,14 @@ from absl import flags
 
 from arlsort.operators.base import Operator
 from experiments import storage
-from experiments.command_line import FlagError, Script, check_at_least, definers, read_lengths
+from experiments.command_line import (
+    FlagError,
+    Script,
+    check_at_least,
+    check_out,
+    definers,
+    read_lengths,
+)
 from experiments.config import ConfigError, resolve
 from experiments.losses import OF_SCORES, order_loss, plackett_luce_loss, with_key
 from experiments.results import git_commit, machine
@@ -179,9 +186,7 @@ def settings() -> dict[str, Any]:
         check_at_least(FLAGS, name, least)
     if not FLAGS.spread > 0:
         raise FlagError(f"--spread: received {FLAGS.spread}, allowed: a number > 0")
-    out = Path(FLAGS.out)
-    if out.suffix != ".json" or out.is_dir():
-        raise FlagError(f"--out: received {FLAGS.out}, allowed: a file that ends in .json")
+    check_out(FLAGS)
     lengths = read_lengths(FLAGS, "lengths")
     return {
         "methods": FLAGS.methods,

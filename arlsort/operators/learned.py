@@ -230,11 +230,8 @@ class LearnedSort(base.Operator):
     def _validate_length(self, n: int) -> None:
         if self.allow_extrapolation:
             return
-        shipped = checkpoints.shipped_path
-        own = self.checkpoint
-        limit = checkpoints.validated_length(
-            pathlib.Path(own) if own else shipped(self.algorithm, self.noise)
-        )
+        path = self.checkpoint or checkpoints.shipped_path(self.algorithm, self.noise)
+        limit = checkpoints.validated_length(pathlib.Path(path))
         if n > limit:
             # The registry imports this module; it is needed here only to word the error.
             from arlsort.operators import registry
