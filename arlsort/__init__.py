@@ -12,6 +12,7 @@ from arlsort.functional import (
     sort_by,
     top_k,
 )
+from arlsort.likelihood import cauchy_log_likelihood
 from arlsort.networks.swaps import log_sum_exp, smooth_maximum
 from arlsort.networks.topology import draw
 from arlsort.operators.base import Operator, Relaxation
@@ -43,6 +44,7 @@ __all__ = [
     "SoftSort",
     "SortingNetwork",
     "argsort",
+    "cauchy_log_likelihood",
     "comparison_sort",
     "draw",
     "get",

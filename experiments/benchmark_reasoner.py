@@ -228,8 +228,8 @@ def learned_case(n: int, batch_size: int, repeats: int) -> dict[str, Any]:
         gradient = jax.jit(jax.grad(lambda x: jnp.sum(operator.permutation(x) * mix)))
         return lambda: gradient(scores)
 
-    by_features = jax.jit(jax.grad(lambda p, x: jnp.sum(layers.apply(p, x)), argnums=(0, 1)))
-    by_images = jax.jit(jax.grad(lambda p, x: jnp.sum(reader.apply(p, x))))
+    by_features = jax.jit(jax.grad(lambda p, x: jnp.sum(layers.apply(p, x).scores), argnums=(0, 1)))
+    by_images = jax.jit(jax.grad(lambda p, x: jnp.sum(reader.apply(p, x).scores)))
     seconds = timing.medians(
         {
             "learned": sorting("learned"),

@@ -199,7 +199,7 @@ def split_specs(texts: Iterable[str]) -> list[str]:
 def _check(config: Config) -> None:
     _check_choice("dataset", config.dataset, DATASETS)
     _check_choice("resolution", config.resolution, RESOLUTIONS)
-    _check_choice("loss", config.loss, losses.LOSSES)
+    _check_choice("loss", config.loss.partition("/")[0].partition("+")[0], losses.LOSSES)
     _check_choice("schedule", config.schedule, SCHEDULES)
     if config.protocol == "published":
         _check_choice("dataset", config.dataset, PUBLISHED_DATASETS)
@@ -232,9 +232,10 @@ def _method(spec: str, config: Config) -> Method:
         scores = jax.ShapeDtypeStruct((1, config.n), "float32")
         numbers = jax.ShapeDtypeStruct((1, config.n), "int32")
         jax.eval_shape(
-            lambda s, z: losses.order_loss(method.loss, operator, s, z, jax.random.key(0)),
+            lambda s, z, w: losses.order_loss(method.loss, operator, s, z, jax.random.key(0), w),
             scores,
             numbers,
+            scores if losses.parse(method.loss).levels else None,
         )
     except (TypeError, ValueError) as error:
         line = " ".join(str(error).split())

@@ -3,15 +3,24 @@
 
 `bce`, `rows` and `square` compare a soft permutation with the true one; `pointer` and `trace`
 compare what a learned sort points to, at its end or after every step, with what the sort of the
-true order does. `plackett_luce` and `pairwise` use no sort at all: they are the controls of the
-comparison.
+true order does; `likelihood` leads it along the true order and asks how likely that is. The others
+use no sort at all: they are the controls of the comparison.
+
+A loss is written `name[/temperature][+levels]`, as `pairwise/0.1` or `likelihood+levels`. The
+temperature divides the scores, and is for losses without an operator that has one of its own. With
+levels the network that reads also says of each number how sure it is, which is the scale of the
+noise on its score.
 """
 
 import dataclasses
+import functools
+import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from arlsort.likelihood import cauchy_log_likelihood
 from arlsort.operators.base import Operator, complaint
 from arlsort.operators.hard import Hard
 from arlsort.operators.learned import LearnedSort
@@ -19,9 +28,10 @@ from arlsort.permutation import from_order
 from arlsort.reasoner import traces
 
 OF_WEIGHTS = ("bce", "rows", "square")
-OF_POINTERS = ("pointer", "trace")
-OF_SCORES = ("plackett_luce", "pairwise")
+OF_POINTERS = ("pointer", "trace", "likelihood")
+OF_SCORES = ("plackett_luce", "pairwise", "cauchy_pairs", "thurstone")
 LOSSES = ("auto", *OF_WEIGHTS, *OF_POINTERS, *OF_SCORES)
+WITH_LEVELS = ("likelihood", "cauchy_pairs", "thurstone")
 
 # PyTorch's `BCELoss`, which the published experiment uses, ends logarithms at -100 and the
 # denominator of the gradient at 1e-12.
@@ -29,15 +39,53 @@ _LOG_FLOOR = -100.0
 _DENOMINATOR_FLOOR = 1e-12
 
 
+class Loss(NamedTuple):
+    """A loss that was asked for, in parts."""
+
+    name: str
+    temperature: float = 1.0
+    levels: bool = False
+
+
+@functools.cache
+def parse(text: str) -> Loss:
+    """Reads `name[/temperature][+levels]`.
+
+    Raises:
+      ValueError: If it is not of that form, or asks for what the loss does not have.
+
+    Example:
+      >>> parse("thurstone/0.1+levels")
+      Loss(name='thurstone', temperature=0.1, levels=True)
+    """
+    rest, plus, levels = text.partition("+")
+    name, slash, number = rest.partition("/")
+    if name not in LOSSES:
+        raise ValueError(complaint("loss", repr(name), ", ".join(LOSSES)))
+    if plus and (levels != "levels" or name not in WITH_LEVELS):
+        raise ValueError(complaint("loss", text, f"+levels after {', '.join(WITH_LEVELS)}"))
+    temperature = 1.0
+    if slash:
+        try:
+            temperature = float(number)
+        except ValueError:
+            temperature = math.nan
+        if name not in OF_SCORES or not 0 < temperature < math.inf:
+            allowed = f"a temperature > 0 after {', '.join(OF_SCORES)}"
+            raise ValueError(complaint("loss", text, allowed))
+    return Loss(name, temperature, bool(plus))
+
+
 def choose(loss: str, operator: Operator) -> str:
     """Says which loss an operator is trained with.
 
     Args:
-      loss: One of `LOSSES`. "auto" takes "pointer" for an operator with pointers, else "bce".
+      loss: One of `LOSSES`, with what `parse` allows. "auto" takes "pointer" for an operator with
+        pointers, else "bce".
       operator: The operator.
 
     Returns:
-      One of `LOSSES`, not "auto".
+      The loss, not "auto".
 
     Raises:
       ValueError: If the loss is not one of the operator: those of pointers are of a learned sort
@@ -51,7 +99,7 @@ def choose(loss: str, operator: Operator) -> str:
         known += OF_POINTERS
     if isinstance(operator, Hard):
         known += OF_SCORES
-    if loss not in known:
+    if parse(loss).name not in known:
         raise ValueError(
             complaint("loss", f"{loss} for {type(operator).__name__}", ", ".join(known))
         )
@@ -59,29 +107,45 @@ def choose(loss: str, operator: Operator) -> str:
 
 
 def order_loss(
-    kind: str, operator: Operator, scores: jax.Array, numbers: jax.Array, key: jax.Array
+    kind: str,
+    operator: Operator,
+    scores: jax.Array,
+    numbers: jax.Array,
+    key: jax.Array,
+    levels: jax.Array | None = None,
 ) -> jax.Array:
     """Computes the mean loss over lists.
 
     Equal numbers are ordered by their place in the list (a stable argsort), as published.
 
     Args:
-      kind: One of `LOSSES`, not "auto".
+      kind: What `choose` gave.
       operator: What turns scores into a soft order.
       scores: `[lists, n]`.
       numbers: `[lists, n]`; only their order is used.
       key: Randomness for an operator that samples.
+      levels: `[lists, n]`, what the network says of its scores, for a loss with levels.
 
     Returns:
       A scalar.
     """
+    kind, temperature, _ = parse(kind)
     order = jnp.argsort(numbers, axis=-1)
-    if kind == "plackett_luce":
-        return plackett_luce_loss(scores, order)
-    if kind == "pairwise":
-        return pairwise_loss(scores, order)
+    if kind in OF_SCORES:
+        scores = scores / temperature
+        if kind == "plackett_luce":
+            return plackett_luce_loss(scores, order)
+        if kind == "pairwise":
+            return pairwise_loss(scores, order)
+        if kind == "cauchy_pairs":
+            return cauchy_pairs_loss(scores, order, levels)
+        return (
+            -cauchy_log_likelihood(scores, order, levels, temperature=1.0).mean() / order.shape[-1]
+        )
     if kind in OF_POINTERS:
         assert isinstance(operator, LearnedSort)
+        if kind == "likelihood":
+            return -operator.log_likelihood(scores, order, levels).mean() / order.shape[-1]
         if kind == "trace":
             return trace_loss(operator, scores, order)
         return pointer_loss(*operator.log_pointers(scores), order)
@@ -254,3 +318,26 @@ def pairwise_loss(scores: jax.Array, order: jax.Array) -> jax.Array:
     n = ascending.shape[-1]
     small, large = jnp.triu_indices(n, 1)
     return jax.nn.softplus(ascending[..., small] - ascending[..., large]).mean()
+
+
+def cauchy_pairs_loss(
+    scores: jax.Array, order: jax.Array, levels: jax.Array | None = None
+) -> jax.Array:
+    """Negative log-probability of every pair under Cauchy noise, mean over pairs and lists.
+
+    Args:
+      scores: `[..., n]`, in units of the noise.
+      order: `[..., n]`.
+      levels: Scales of the noise, `[..., n]`; None for 1. The noise of a pair has their sum.
+
+    Returns:
+      A scalar.
+    """
+    levels = jnp.ones_like(scores) if levels is None else levels
+    ascending, widths = (jnp.take_along_axis(v, order, axis=-1) for v in (scores, levels))
+    small, large = jnp.triu_indices(scores.shape[-1], 1)
+    gap = ascending[..., large] - ascending[..., small]
+    # The angle between the axis and (gap, width): both tails to full precision.
+    wrong = jnp.arctan2(widths[..., large] + widths[..., small], gap) / jnp.pi
+    right = jnp.arctan2(widths[..., large] + widths[..., small], -gap) / jnp.pi
+    return -jnp.where(gap > 0, jnp.log1p(-wrong), jnp.log(right)).mean()

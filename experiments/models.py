@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import haiku as hk
 import jax
@@ -12,6 +13,7 @@ from experiments.convolution import conv_pool
 
 KERNEL = 5
 HIDDEN = 64
+LEVEL_BOUND = 6.0  # of the logarithm of a noise level, either way
 
 
 def uniform_fan_in(fan_in: int) -> hk.initializers.Initializer:
@@ -36,25 +38,45 @@ class ConvPool(hk.Module):
         return conv_pool(images, kernel, bias)
 
 
+class Reading(NamedTuple):
+    """What a network says of pictures `[...]`.
+
+    Attributes:
+      scores: `[...]`.
+      levels: `[...]`, the scale of the noise on each score; None where it does not say.
+    """
+
+    scores: jax.Array
+    levels: jax.Array | None
+
+
 class NumberReader(hk.Module):
-    """Two 5×5 convolutions with ReLU and 2×2 max-pooling, a layer of 64 units, one score."""
+    """Two 5×5 convolutions with ReLU and 2×2 max-pooling, a layer of 64 units, one score.
 
-    def __init__(self, channels: Sequence[int], name: str | None = None):
+    With levels there is a second output beside the score.
+    """
+
+    def __init__(self, channels: Sequence[int], levels: bool = False, name: str | None = None):
         super().__init__(name=name)
-        self.channels = tuple(channels)
+        self.channels, self.levels = tuple(channels), levels
 
-    def __call__(self, images: jax.Array) -> jax.Array:
-        """Maps pictures `[..., height, width, channels]` to scores `[...]`."""
+    def __call__(self, images: jax.Array) -> Reading:
+        """Reads pictures `[..., height, width, channels]`."""
         hidden = images.reshape(-1, *images.shape[-3:])
         for features in self.channels:
             hidden = ConvPool(features)(hidden)
-        return dense_layers(hidden.reshape(hidden.shape[0], -1)).reshape(images.shape[:-3])
+        read = dense_layers(hidden.reshape(hidden.shape[0], -1), self.levels)
+        return jax.tree.map(lambda each: each.reshape(images.shape[:-3]), read)
 
 
-def dense_layers(features: jax.Array) -> jax.Array:
-    """Maps features `[batch, k]` to scores `[batch, 1]`; inside a Haiku function."""
+def dense_layers(features: jax.Array, levels: bool = False) -> Reading:
+    """Reads features `[batch, k]`; inside a Haiku function."""
     hidden = jax.nn.relu(linear(HIDDEN, features.shape[-1], "hidden")(features))
-    return linear(1, HIDDEN, "score")(hidden)
+    scores = linear(1, HIDDEN, "score")(hidden)[..., 0]
+    if not levels:
+        return Reading(scores, None)
+    logs = linear(1, HIDDEN, "level")(hidden)[..., 0]
+    return Reading(scores, jnp.exp(LEVEL_BOUND * jnp.tanh(logs / LEVEL_BOUND)))
 
 
 def linear(features: int, fan_in: int, name: str) -> hk.Linear:
@@ -63,10 +85,10 @@ def linear(features: int, fan_in: int, name: str) -> hk.Linear:
     return hk.Linear(features, w_init=init, b_init=init, name=name)
 
 
-def number_reader(channels: Sequence[int]) -> hk.Transformed:
-    """Returns the pure functions `init(key, images)` and `apply(params, images) -> scores`."""
+def number_reader(channels: Sequence[int], levels: bool = False) -> hk.Transformed:
+    """Returns the pure functions `init(key, images)` and `apply(params, images) -> Reading`."""
 
-    def forward(images: jax.Array) -> jax.Array:
-        return NumberReader(channels)(jnp.asarray(images))
+    def forward(images: jax.Array) -> Reading:
+        return NumberReader(channels, levels)(jnp.asarray(images))
 
     return hk.without_apply_rng(hk.transform(forward))

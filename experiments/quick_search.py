@@ -31,9 +31,9 @@ from absl import flags
 from experiments import data, storage
 from experiments.command_line import FlagError, Script, check_at_least, check_out, definers
 from experiments.config import ConfigError, Method, resolve
-from experiments.losses import order_loss
+from experiments.losses import order_loss, parse
 from experiments.metrics import accuracy
-from experiments.models import dense_layers, linear
+from experiments.models import Reading, dense_layers, linear
 from experiments.results import git_commit, machine
 
 RESULT = Path("runs/quick_search.json")
@@ -94,13 +94,13 @@ def draw(key: jax.Array, digits: Digits, lists: int, n: int) -> tuple[jax.Array,
 
 
 @functools.cache
-def reader() -> Any:
-    """The small network: `[lists, n, 4, components]` to scores `[lists, n]`."""
+def reader(levels: bool = False) -> Any:
+    """The small network: reads `[lists, n, 4, components]`."""
 
-    def forward(features: jax.Array) -> jax.Array:
+    def forward(features: jax.Array) -> Reading:
         hidden = jax.nn.relu(linear(FEATURES, features.shape[-1], "digit")(features))
-        flat = hidden.reshape(-1, 4 * FEATURES)
-        return dense_layers(flat).reshape(features.shape[:2])
+        read = dense_layers(hidden.reshape(-1, 4 * FEATURES), levels)
+        return jax.tree.map(lambda each: each.reshape(features.shape[:2]), read)
 
     return hk.without_apply_rng(hk.transform(forward))
 
@@ -110,15 +110,14 @@ def train(method: Method, digits: Digits) -> Any:
     optimizer = optax.adam(optax.cosine_decay_schedule(FLAGS.learning_rate, FLAGS.steps))
     keys = jax.vmap(jax.random.key)(jnp.arange(FLAGS.seeds))
     lists, n = FLAGS.batch_size, FLAGS.n
+    network = reader(parse(method.loss).levels)
 
     def loss(params: Any, step: jax.Array) -> jax.Array:
         at = jax.vmap(lambda key: jax.random.fold_in(key, step))(keys)
         features, numbers = jax.vmap(lambda key: draw(key, digits, lists, n))(at)
-        scores = jax.vmap(reader().apply)(params, features)
-        # One seed after the other: what a learned sort works on then stays in the cache.
-        losses = jax.lax.map(
-            lambda a: order_loss(method.loss, method.operator, a[0], a[1], a[2]),
-            (scores, numbers, at),
+        read = jax.vmap(network.apply)(params, features)
+        losses = jax.vmap(functools.partial(order_loss, method.loss, method.operator))(
+            read.scores, numbers, at, read.levels
         )
         return losses.sum()  # the gradient of each seed's own
 
@@ -130,20 +129,22 @@ def train(method: Method, digits: Digits) -> Any:
 
     @jax.jit
     def run() -> Any:
-        params = jax.vmap(lambda key: reader().init(key, draw(key, digits, 1, n)[0]))(keys)
+        params = jax.vmap(lambda key: network.init(key, draw(key, digits, 1, n)[0]))(keys)
         start = (params, jax.vmap(optimizer.init)(params))
         return jax.lax.scan(advance, start, jnp.arange(FLAGS.steps))[0][0]
 
     return run()
 
 
-def measure(params: Any, digits: Digits) -> dict[str, list[float]]:
+def measure(method: Method, params: Any, digits: Digits) -> dict[str, list[float]]:
     """EM and EW of each seed, on the same test lists."""
     features, numbers = draw(jax.random.key(FLAGS.seeds), digits, FLAGS.test_lists, FLAGS.n)
+    network = reader(parse(method.loss).levels)
 
     @jax.jit
     def found(params: Any) -> dict[str, jax.Array]:
-        return {k: v.mean() for k, v in accuracy(reader().apply(params, features), numbers).items()}
+        scores = network.apply(params, features).scores
+        return {k: v.mean() for k, v in accuracy(scores, numbers).items()}
 
     each = [found(jax.tree.map(lambda leaf, i=i: leaf[i], params)) for i in range(FLAGS.seeds)]
     return {name: [round(float(seed[name]), 5) for seed in each] for name in ("em", "ew")}
@@ -188,7 +189,7 @@ def main() -> None:
     }
     for method in methods:
         began = time.perf_counter()
-        found = measure(train(method, seen), test)
+        found = measure(method, train(method, seen), test)
         seconds = round(time.perf_counter() - began, 1)
         record = {"method": method.spec, "is": method.describe(), **found, "seconds": seconds}
         report["records"].append(record)

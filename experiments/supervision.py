@@ -22,9 +22,9 @@ from experiments import devices
 from experiments.config import Config
 from experiments.data import Split
 from experiments.drawing import draw
-from experiments.losses import order_loss, with_key
+from experiments.losses import order_loss, parse, with_key
 from experiments.metrics import accuracy
-from experiments.models import number_reader
+from experiments.models import Reading, number_reader
 
 
 class TrainState(NamedTuple):
@@ -64,7 +64,7 @@ class Task:
     """What is compiled in: everything but operator, data and seed.
 
     Attributes:
-      loss: "bce" or "pointer".
+      loss: As `losses.parse` reads it.
       n: Numbers in a list.
       batch_size: Lists in a step.
       learning_rate: Of Adam.
@@ -99,9 +99,9 @@ class Task:
     @property
     def reader(self) -> hk.Transformed:
         """The network."""
-        return number_reader(self.channels)
+        return number_reader(self.channels, parse(self.loss).levels)
 
-    def scores(self, params: hk.Params, pictures: jax.Array) -> jax.Array:
+    def read(self, params: hk.Params, pictures: jax.Array) -> Reading:
         """What the network reads in pictures; each device reads its own."""
         if self.mesh is None:
             return self.reader.apply(params, pictures)
@@ -174,8 +174,9 @@ def _step(
     noise = jax.random.fold_in(keys.sampling, state.step)
 
     def loss(params: hk.Params) -> tuple[jax.Array, jax.Array]:
-        scores = task.scores(params, pictures)
-        return order_loss(task.loss, operator, scores, numbers, noise), scores
+        read = task.read(params, pictures)
+        value = order_loss(task.loss, operator, read.scores, numbers, noise, read.levels)
+        return value, read.scores
 
     (value, scores), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
     updates, opt_state = task.optimizer.update(gradient, state.opt_state, state.params)
@@ -214,7 +215,7 @@ def evaluate(
 @functools.partial(jax.jit, static_argnames="task")
 def _measure(task: Task, params: hk.Params, split: Split, key: jax.Array) -> dict[str, jax.Array]:
     pictures, numbers = task.draw(key, split)
-    return devices.whole(accuracy(task.scores(params, pictures), numbers), task.mesh)
+    return devices.whole(accuracy(task.read(params, pictures).scores, numbers), task.mesh)
 
 
 @jax.jit
@@ -238,7 +239,7 @@ def soft_permutation(
     """
     one = dataclasses.replace(task, batch_size=1, mesh=None)  # a single list cannot be shared
     pictures, numbers = one.draw(keys.test, split)
-    scores = task.reader.apply(params, pictures)[0]
+    scores = task.reader.apply(params, pictures).scores[0]
     order = jnp.argsort(numbers[0])
     permutation = with_key(operator, keys.sampling).permutation(scores)
     return devices.whole((numbers[0, order], permutation[:, order]), task.mesh)

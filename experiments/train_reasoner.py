@@ -3,6 +3,7 @@
 
   python experiments/train_reasoner.py --algorithm=insertion_sort
   python experiments/train_reasoner.py --algorithm=quicksort --lengths=2,3,4,5,6,7,8 --steps=9000
+  python experiments/train_reasoner.py --hints=sampled --levels --level_spread=2.5 --noise=cauchy
   python experiments/train_reasoner.py --hints=clrs --lengths=4,8,16   # clean keys, as CLRS trains
 
 The folder holds `metrics.jsonl`, the checkpoints, and at the end `reasoner.safetensors` with its
@@ -31,6 +32,7 @@ from tqdm import tqdm
 from arlsort.reasoner import checkpoint, evaluation, training
 from arlsort.reasoner.config import (
     ALGORITHMS,
+    HINTS,
     NOISES,
     PAIR_DTYPES,
     REMATS,
@@ -64,6 +66,7 @@ define.boolean("use_layer_norm", _NETWORK.use_layer_norm, "Layer norm after each
 define.enum("processor", _NETWORK.processor, ("factored", "clrs"), "clrs: the official one.")
 define.integer("sinkhorn_steps", _NETWORK.sinkhorn_steps, "Rounds of balancing the output pointer.")
 define.float("sinkhorn_temperature", _NETWORK.sinkhorn_temperature, "Divides its logits before.")
+define.boolean("levels", _NETWORK.levels, "Whether each key has a noise level of its own.")
 define.list("lengths", [str(n) for n in _TRAINING.lengths], "List lengths, in turn.")
 define.integer("steps", _TRAINING.steps, "Optimiser steps.")
 define.integer("batch_size", _TRAINING.batch_size, "Most lists in a step.")
@@ -72,9 +75,12 @@ define.float("learning_rate", _TRAINING.learning_rate, "Peak of the cosine sched
 define.integer("warmup_steps", _TRAINING.warmup_steps, "Steps before it.")
 define.float("grad_clip", _TRAINING.grad_clip, "Clip of the gradient's global norm.")
 define.float("ema_decay", _TRAINING.ema_decay, "Decay of the averaged weights.")
-define.enum("hints", _TRAINING.hints, ("perturbed", "clrs"), "What the targets are.")
+define.enum("hints", _TRAINING.hints, HINTS, "What the targets are.")
 define.enum("noise", _TRAINING.noise, NOISES, "Law of the unit noise (perturbed).")
 define.integer("copies", _TRAINING.copies, "Perturbed copies averaged for each list.")
+define.float(
+    "level_spread", _TRAINING.level_spread, "Largest deviation of log noise levels (sampled)."
+)
 define.float("min_spread", _TRAINING.min_spread, "Smallest range of scores (perturbed).")
 define.float("max_spread", _TRAINING.max_spread, "Largest range of scores (perturbed).")
 define.float("hint_weight", _TRAINING.hint_weight, "Weight of the hint losses.")
@@ -97,7 +103,11 @@ devices.define_flags(FLAGS)
 
 # Of a run that is resumed: but for rounding they change no number.
 FREE_TO_CHANGE = ("remat", "pairs_per_pass")
-PERTURBED_ONLY = ("noise", "copies", "min_spread", "max_spread")
+IDLE = {
+    "clrs": ("noise", "copies", "min_spread", "max_spread", "level_spread", "levels"),
+    "sampled": ("copies",),
+    "perturbed": ("level_spread", "levels"),
+}
 
 
 def configs() -> tuple[ReasonerConfig, TrainingConfig]:
@@ -111,10 +121,11 @@ def configs() -> tuple[ReasonerConfig, TrainingConfig]:
     except ValueError:
         received = ",".join(FLAGS.lengths)
         raise FlagError(f"--lengths: received {received}, allowed: integers >= 2") from None
-    if FLAGS.hints == "clrs":
-        idle = [name for name in PERTURBED_ONLY if FLAGS[name].present]
-        if idle:
-            raise FlagError(f"--{idle[0]}: changes nothing with --hints=clrs")
+    idle = [name for name in IDLE[FLAGS.hints] if FLAGS[name].present]
+    if idle:
+        raise FlagError(f"--{idle[0]}: changes nothing with --hints={FLAGS.hints}")
+    if FLAGS.levels != (FLAGS.level_spread > 0):
+        raise FlagError("--level_spread: greater than 0 is for --levels, and 0 without")
     for name in ("log_every", "save_every", "evaluation_lists"):
         check_at_least(FLAGS, name, 1)
     for name in ("hints", "processor"):
@@ -164,7 +175,7 @@ def make_step(
     network: ReasonerConfig, config: TrainingConfig, start: int, mesh: Mesh | None
 ) -> Callable[[training.TrainingState, int], tuple[training.TrainingState, training.Metrics]]:
     """A function of state and length; with CLRS's hints it draws from its samplers' thread."""
-    if config.hints == "perturbed":
+    if config.hints != "clrs":
         return training.make_perturbed_step(network, config, mesh)
     from arlsort.reasoner import clrs_bridge
 

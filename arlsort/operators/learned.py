@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from arlsort import likelihood
 from arlsort.operators import base
 from arlsort.reasoner import checkpoint as checkpoints
 from arlsort.reasoner import inference
@@ -163,6 +164,60 @@ class LearnedSort(base.Operator):
         """
         return _log_trace(self, self._check_pointers(x))
 
+    def log_likelihood(
+        self, x: jax.Array, order: jax.Array, levels: jax.Array | None = None
+    ) -> jax.Array:
+        """How likely an order is under noise: a loss for when the order is all there is.
+
+        Insertion sort puts one element after the other among those before it, and an order is where
+        each of them went. The network is led along the given order and says at each step how likely
+        it is that noise on the scores would put the next element there, after what was seen of the
+        noise so far; by the chain rule of probability the sum of the logarithms is that of the
+        whole order. For this it is a network of its own, trained on single noisy runs
+        (`hints="sampled"`), not on their mean.
+
+        Args:
+          x: Scores `[..., n]`, floating.
+          order: `[..., n]` ints; the elements in ascending order, as `argsort` gives it.
+          levels: `[..., n]`, > 0; the noise of each score in units of the temperature. None for 1.
+            A network that is trained with it can say of a score that it is not sure of it.
+
+        Returns:
+          `[...]`, of the dtype of `x`; NaN for a list with a NaN.
+
+        Raises:
+          TypeError: If an argument has the wrong type or dtype.
+          ValueError: If shapes differ, a list is too long, or there is no such network: the shipped
+            one is of insertion sort and Cauchy noise.
+
+        Example:
+          >>> import jax.numpy as jnp
+          >>> operator = LearnedSort(noise="cauchy", normalize=False, temperature=0.1)
+          >>> right, wrong = jnp.array([1, 2, 0]), jnp.array([0, 1, 2])
+          >>> x = jnp.array([3.0, 1.0, 2.0])
+          >>> bool(operator.log_likelihood(x, right) > operator.log_likelihood(x, wrong))
+          True
+        """
+        x, order, levels = likelihood.check_order(x, order, levels)
+        self._check(x, weights=True)
+        return _log_likelihood(self, x, order, levels)
+
+    def _log_likelihood(
+        self, scores: jax.Array, order: jax.Array, levels: jax.Array | None
+    ) -> jax.Array:
+        model = self._checkpoint(likelihood=True)
+        n = scores.shape[-1]
+        if levels is not None:
+            logs = jnp.log(levels.astype(scores.dtype))
+            middle = jnp.mean(logs, axis=-1, keepdims=True)
+            scores = scores / jnp.exp(middle)
+            levels = jnp.exp(logs - middle).reshape(-1, n)
+        keys = self._keys(scores, model).reshape(-1, n)
+        found = inference.log_likelihood(
+            model.params, model.config, keys, order.reshape(-1, n), levels
+        )
+        return found.reshape(scores.shape[:-1])
+
     def _permutation(self, scores: jax.Array) -> jax.Array:
         log_pred, log_first = self._pointers(scores)
         power = self._power(scores)
@@ -215,10 +270,13 @@ class LearnedSort(base.Operator):
         span = jax.lax.stop_gradient(inference.safe_range(scores))
         return jnp.maximum(span, _SMALLEST_SPAN)
 
-    def _checkpoint(self) -> checkpoints.Checkpoint:
+    def _checkpoint(self, likelihood: bool = False) -> checkpoints.Checkpoint:
         if self.checkpoint is None:
-            return checkpoints.shipped(self.algorithm, self.noise)
+            return checkpoints.shipped(self.algorithm, self.noise, likelihood=likelihood)
         model = checkpoints.load_once(self.checkpoint)
+        if likelihood and model.training.hints != "sampled":
+            received = f"one trained with hints={model.training.hints!r}"
+            raise ValueError(base.complaint("checkpoint", received, "one trained with 'sampled'"))
         if model.config.algorithm != self.algorithm:
             received = f"{self.algorithm!r} with a checkpoint trained on {model.config.algorithm!r}"
             raise ValueError(base.complaint("algorithm", received, repr(model.config.algorithm)))
@@ -251,6 +309,14 @@ class LearnedSort(base.Operator):
 def _at_least(x: jax.Array, low: float) -> jax.Array:
     """`maximum(x, low)` whose derivative below `low` is zero even for an infinite cotangent."""
     return jnp.where(x < low, low, x)
+
+
+@jax.jit
+def _log_likelihood(
+    operator: LearnedSort, x: jax.Array, order: jax.Array, levels: jax.Array | None
+) -> jax.Array:
+    found = operator._log_likelihood(base.sanitise(x), order, levels)
+    return jnp.where(jnp.isnan(x).any(axis=-1), jnp.nan, found).astype(x.dtype)
 
 
 @jax.jit

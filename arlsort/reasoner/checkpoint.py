@@ -29,6 +29,8 @@ SHIPPED: Final[Mapping[str, tuple[str, ...]]] = {
     "bubble_sort": ("gaussian",),
     "quicksort": ("gaussian",),
 }
+# Those that say how likely an order is (trained with hints="sampled"), in the same way.
+SHIPPED_LIKELIHOODS: Final[Mapping[str, tuple[str, ...]]] = {"insertion_sort": ("cauchy",)}
 
 _SEPARATOR = "::"  # between module and parameter name; Haiku's module names contain "/"
 
@@ -61,7 +63,7 @@ class Checkpoint:
     @property
     def noise(self) -> str | None:
         """Law of the perturbation it averages over; None when trained on clean keys."""
-        return self.training.noise if self.training.hints == "perturbed" else None
+        return self.training.noise if self.training.hints != "clrs" else None
 
     @property
     def sharpest_spread(self) -> float:
@@ -174,29 +176,35 @@ def load_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     return content
 
 
-def shipped_path(algorithm: str, noise: str | None = None) -> pathlib.Path:
+def shipped_path(
+    algorithm: str, noise: str | None = None, *, likelihood: bool = False
+) -> pathlib.Path:
     """Names the checkpoint of a sort and a noise that comes with the library.
 
     Args:
-      algorithm: one of ``SHIPPED``.
-      noise: one of those that ``SHIPPED`` names; None takes the first.
+      algorithm: one of ``SHIPPED``, or of ``SHIPPED_LIKELIHOODS``.
+      noise: one of those that are named there; None takes the first.
+      likelihood: whether it is to say how likely an order is, instead of the mean trace.
 
     Raises:
       ValueError: if there is none.
     """
-    noises = SHIPPED.get(algorithm_spec(algorithm).name, ())
+    table = SHIPPED_LIKELIHOODS if likelihood else SHIPPED
+    noises = table.get(algorithm_spec(algorithm).name, ())
     if not noises or noise not in (None, *noises):
         raise ValueError(
             f"noise: got {noise!r} for {algorithm}, shipped are {', '.join(noises) or 'none'}"
         )
     suffix = "" if noise in (None, noises[0]) else f"_{noise}"
+    if likelihood:
+        suffix = f"_{noise or noises[0]}_likelihood"
     return WEIGHTS / f"{algorithm}{suffix}.safetensors"
 
 
 @functools.cache
-def shipped(algorithm: str, noise: str | None = None) -> Checkpoint:
+def shipped(algorithm: str, noise: str | None = None, *, likelihood: bool = False) -> Checkpoint:
     """The checkpoint that comes with the library, read once."""
-    return load(shipped_path(algorithm, noise))
+    return load(shipped_path(algorithm, noise, likelihood=likelihood))
 
 
 @functools.cache

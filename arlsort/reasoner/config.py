@@ -12,6 +12,7 @@ from typing import Any, Final
 import jax
 
 NOISES: Final = ("gaussian", "logistic", "cauchy", "gumbel")
+HINTS: Final = ("perturbed", "sampled", "clrs")
 REMATS: Final = ("none", "elementwise", "all")
 PAIR_DTYPES: Final = ("float32", "bfloat16")
 CPU_PAIRS_PER_PASS: Final = 1024  # docs/speed.md has the measurement
@@ -118,6 +119,8 @@ class ReasonerConfig:
         parameters (needs the ``clrs`` extra).
       sinkhorn_steps: rounds of row and column normalisation of the output pointer.
       sinkhorn_temperature: divides the output pointer's logits before them.
+      levels: whether every key comes with a noise level of its own. CLRS has no such input, nor the
+        comparisons of keys in units of their levels that the network then sees beside it.
     """
 
     algorithm: str = "insertion_sort"
@@ -127,11 +130,14 @@ class ReasonerConfig:
     processor: str = "factored"
     sinkhorn_steps: int = 10
     sinkhorn_temperature: float = 0.1
+    levels: bool = False
 
     def __post_init__(self) -> None:
         algorithm_spec(self.algorithm)
         if self.processor not in ("factored", "clrs"):
             raise ValueError(f"processor: got {self.processor!r}, allowed are factored, clrs")
+        if self.levels and self.processor == "clrs":
+            raise ValueError("levels: got True with processor='clrs', which has no such input")
         for field in ("hidden_size", "nb_triplet_fts", "sinkhorn_steps"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field}: got {getattr(self, field)}, must be at least 1")
@@ -153,6 +159,9 @@ class TrainingConfig:
     With ``hints="perturbed"`` (default) each list of scores is copied, every copy gets
     independent unit noise, the sort runs on every copy, and the *mean* trace is the target, so the
     network learns the amortised perturbed sort: temperature is the scale of the scores. With
+    ``hints="sampled"`` there is one copy, and the network is given its true hints before each step
+    (teacher forcing) and asked for those after it, so it learns how likely each step is after the
+    steps before, and thereby how likely an order is. With
     ``hints="clrs"`` the batches are those of CLRS's own samplers: clean uniform keys, hard traces.
 
     Attributes:
@@ -165,10 +174,12 @@ class TrainingConfig:
       warmup_steps: linear warm-up before it.
       grad_clip: clip of the gradient's global norm.
       ema_decay: decay of the averaged weights, which are the ones kept.
-      hints: ``"perturbed"`` or ``"clrs"``.
+      hints: ``"perturbed"``, ``"sampled"`` or ``"clrs"``.
       noise: law of the unit noise. Under ``"gumbel"`` the mean trace is that of a list whose order
         is drawn from the Plackett-Luce distribution of its scores.
       copies: perturbed copies averaged per list.
+      level_spread: the largest standard deviation, within a list, of the logarithms of its keys'
+        noise levels (sampled); 0 for unit noise on all.
       min_spread, max_spread: scores have a range drawn log-uniformly between these.
       hint_weight: weight of the hint losses beside the output losses (CLRS uses 1).
       remat: what the backward pass computes again instead of keeping it: ``"none"``,
@@ -192,6 +203,7 @@ class TrainingConfig:
     hints: str = "perturbed"
     noise: str = "gaussian"
     copies: int = 16
+    level_spread: float = 0.0
     min_spread: float = 0.5
     max_spread: float = 4000.0
     hint_weight: float = 1.0
@@ -202,8 +214,12 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lengths", tuple(self.lengths))  # a list could not be hashed
-        if self.hints not in ("perturbed", "clrs"):
-            raise ValueError(f"hints: got {self.hints!r}, allowed are perturbed, clrs")
+        if self.hints not in HINTS:
+            raise ValueError(f"hints: got {self.hints!r}, allowed are {', '.join(HINTS)}")
+        if self.level_spread and self.hints != "sampled":
+            raise ValueError(
+                f"level_spread: got {self.level_spread} with hints={self.hints!r}, allowed is 0"
+            )
         if self.noise not in NOISES:
             raise ValueError(f"noise: got {self.noise!r}, allowed are {', '.join(NOISES)}")
         if not self.lengths or min(self.lengths) < 2:
@@ -224,7 +240,7 @@ class TrainingConfig:
             value = getattr(self, field)
             if type(value) is not int or value < 1:
                 raise ValueError(f"{field}: got {value}, must be an integer of at least 1")
-        for field in ("warmup_steps", "hint_weight"):
+        for field in ("warmup_steps", "hint_weight", "level_spread"):
             if not 0 <= getattr(self, field) < math.inf:
                 raise ValueError(f"{field}: got {getattr(self, field)}, must be at least 0")
         if not 0 <= self.ema_decay < 1:

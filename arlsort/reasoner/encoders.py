@@ -94,7 +94,7 @@ class Encoders:
       graph: basis of graph features.
     """
 
-    def __init__(self, hidden_size: int, spec: AlgorithmSpec):
+    def __init__(self, hidden_size: int, spec: AlgorithmSpec, levels: bool = False):
         def basis(sizes: Mapping[str, int]) -> Basis:
             linears = [
                 Affine(hidden_size, name=f"algo_0_{name}_enc_linear").weights(size)
@@ -105,17 +105,29 @@ class Encoders:
             return Basis(jnp.concatenate(vectors), functools.reduce(jnp.add, biases))
 
         self._spec = spec
-        self.nodes = basis(dict.fromkeys(("pos", "key", *spec.masks), 1))
-        self.edges = basis(dict.fromkeys(spec.pointers, 1))
+        own = (("level",), ("comparison",)) if levels else ((), ())
+        self.nodes = basis(dict.fromkeys(("pos", "key", *own[0], *spec.masks), 1))
+        self.edges = basis(dict.fromkeys((*own[1], *spec.pointers), 1))
         self.graph = basis(dict(spec.categories))
 
-    def scalars(self, keys: Array, pos: Array, hints: Mapping[str, Array]) -> Scalars:
-        """Sorts inputs ``[b, n]`` and hints, which are weights ``[b, ..., choices]``, by place."""
+    def scalars(
+        self, keys: Array, pos: Array, hints: Mapping[str, Array], levels: Array | None = None
+    ) -> Scalars:
+        """Sorts inputs ``[b, n]`` and hints, which are weights ``[b, ..., choices]``, by place.
+
+        With levels, keys and their differences in units of the noise come as ``asinh``: about
+        themselves where they are small, and logarithms where the noise hardly matters.
+        """
         spec = self._spec
-        nodes = jnp.stack([pos, keys, *(hints[name] for name in spec.masks)], axis=-1)
+        inputs, pairs = [pos, keys], []
+        if levels is not None:
+            inputs = [pos, jnp.arcsinh(keys), jnp.log(levels)]
+            difference = keys[:, None, :] - keys[:, :, None]
+            pairs = [jnp.arcsinh(difference / (levels[:, None, :] + levels[:, :, None]))]
+        nodes = jnp.stack([*inputs, *(hints[name] for name in spec.masks)], axis=-1)
         states = [hints[name] for name, _ in spec.categories]
         return Scalars(
             nodes,
-            tuple(hints[name] for name in spec.pointers),
+            (*pairs, *(hints[name] for name in spec.pointers)),
             jnp.concatenate([nodes[:, 0, :0], *states], axis=-1),
         )

@@ -116,7 +116,7 @@ def measure(
       training: how it was trained.
       num_lists: fresh lists for each length.
     """
-    noise = training.noise if training.hints == "perturbed" else None
+    noise = training.noise if training.hints != "clrs" else None
     lengths = sorted(set(training.lengths))
     by_lists = functools.partial(score, params, config=config, noise=noise, num_lists=num_lists)
     choose, report = jax.random.split(jax.random.key(training.seed + 2024))

@@ -172,6 +172,7 @@ def _loss_of_part(
     batch = part.batch
     clean = training.hints == "clrs"
     # Also where the hints of an algorithm of fixed length are padded, as clrs_bridge.to_batch may.
+    known = batch.hints if training.hints == "sampled" else None
     states = config.spec.num_hints(batch.keys.shape[1])
     num_hints = batch.hints["pred_h"].shape[0]
     ragged = clean and (config.spec.varying_length or num_hints != states)
@@ -183,6 +184,8 @@ def _loss_of_part(
         lengths=batch.lengths if ragged else None,
         num_hints=num_hints,
         start={name: hint[0] for name, hint in batch.hints.items()} if clean else None,
+        forced=None if known is None else {name: hint[:-1] for name, hint in known.items()},
+        levels=batch.levels,
         noise=None if clean else training.noise,
         output_noise=part.noise,
         remat=training.remat,

@@ -26,6 +26,7 @@ class Batch(NamedTuple):
 
     Attributes:
       keys: ``[b, n]`` the scores the network sees.
+      levels: ``[b, n]`` their noise levels, if the network has such an input.
       pos: ``[b, n]`` increasing positions in [0, 1).
       hints: what each hint chooses, as weights: of a POINTER ``[T, b, n, n]``, each element's over
         its targets; of a MASK_ONE ``[T, b, n]``; of a CATEGORICAL ``[T, b, states]``.
@@ -40,6 +41,7 @@ class Batch(NamedTuple):
     pred: Array
     pred_mask: Array
     lengths: Array
+    levels: Array | None = None
 
 
 def sample_noise(key: Array, noise: str, shape: tuple[int, ...]) -> Array:
@@ -169,12 +171,29 @@ def sample_scores(key: Array, batch_size: int, n: int, low: float, high: float) 
     return scores - jnp.mean(scores, axis=-1, keepdims=True)
 
 
+def sample_levels(key: Array, batch_size: int, n: int, spread: float) -> Array:
+    """Noise levels ``[b, n]`` of geometric mean 1, their logarithms normal.
+
+    Half the lists have a standard deviation uniform up to ``spread``, half the same level for all.
+    """
+    k_level, k_spread, k_equal = jax.random.split(key, 3)
+    log_level = jax.random.normal(k_level, (batch_size, n))
+    log_level *= jax.random.uniform(k_spread, (batch_size, 1), maxval=spread)
+    log_level *= jax.random.bernoulli(k_equal, 0.5, (batch_size, 1))
+    return jnp.exp(log_level - jnp.mean(log_level, axis=-1, keepdims=True))
+
+
 def sample_batch(key: Array, algorithm: str, n: int, config: TrainingConfig) -> Batch:
-    """Draws one batch of lists of length ``n`` with averaged perturbed targets, all in JAX."""
+    """Draws one batch of lists of length ``n`` with the targets of its perturbed copies."""
     lists = config.lists(n)
     k_scores, k_pos, k_noise = jax.random.split(key, 3)
     scores = sample_scores(k_scores, lists, n, config.min_spread, config.max_spread)
-    noise = sample_noise(k_noise, config.noise, (lists, config.copies, n))
+    copies = 1 if config.hints == "sampled" else config.copies
+    noise = sample_noise(k_noise, config.noise, (lists, copies, n))
+    levels = None
+    if config.level_spread:
+        levels = sample_levels(jax.random.fold_in(key, 3), lists, n, config.level_spread)
+        noise *= levels[:, None]
     hints, pred, pred_mask = jax.vmap(lambda copies: mean_trace(algorithm, copies))(
         scores[:, None, :] + noise
     )
@@ -186,4 +205,5 @@ def sample_batch(key: Array, algorithm: str, n: int, config: TrainingConfig) -> 
         pred=pred,
         pred_mask=pred_mask,
         lengths=jnp.full(lists, num_hints),
+        levels=levels,
     )

@@ -5,7 +5,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from arlsort.reasoner import network
+from arlsort.reasoner import network, traces
 from arlsort.reasoner.config import ReasonerConfig
 
 Array = jax.Array
@@ -22,9 +22,49 @@ def predict(
       scores: ``[b, n]`` keys at the scale the reasoner was trained for.
       noise: law of the perturbation it was trained with; None for clean keys.
     """
+    return network.transform(config).apply(
+        params, None, scores, _even_positions(scores), noise=noise
+    )
+
+
+def log_likelihood(
+    params: hk.Params, config: ReasonerConfig, scores: Array, order: Array, levels: Array | None
+) -> Array:
+    """Log-probability of an order: that of every insertion after those before it, added up.
+
+    Args:
+      params: parameters, trained with ``hints="sampled"``.
+      config: the reasoner, of insertion sort: each of its steps puts one element among those
+        before it, and its choices determine the order and are determined by it.
+      scores: ``[b, n]`` keys in units of the noise.
+      order: ``[b, n]`` the elements in ascending order.
+      levels: ``[b, n]`` noise levels of the keys, if the network has such an input.
+
+    Returns:
+      ``[b]``.
+    """
     n = scores.shape[-1]
-    pos = jnp.broadcast_to(jnp.arange(n, dtype=scores.dtype) / n, scores.shape)
-    return network.transform(config).apply(params, None, scores, pos, noise=noise)
+    if n == 1:
+        return jnp.zeros_like(scores[:, 0])
+    ranks = jnp.argsort(order, axis=-1).astype(scores.dtype)
+    run = jax.vmap(lambda keys: traces.trace(config.algorithm, keys).hints)(ranks)
+    given = {
+        name: jnp.moveaxis(jax.nn.one_hot(choice[:, :-1], n, dtype=scores.dtype), 1, 0)
+        for name, choice in run.items()
+    }
+    said = network.transform(config).apply(
+        params, None, scores, _even_positions(scores), forced=given, levels=levels
+    )
+    inserted = jnp.arange(1, n)
+    log_weights = jax.nn.log_softmax(said.hints["pred_h"][inserted - 1, :, inserted], axis=-1)
+    chosen = jnp.moveaxis(run["pred_h"][:, inserted, inserted], 1, 0)
+    return jnp.take_along_axis(log_weights, chosen[..., None], axis=-1)[..., 0].sum(axis=0)
+
+
+def _even_positions(scores: Array) -> Array:
+    return jnp.broadcast_to(
+        jnp.arange(scores.shape[-1], dtype=scores.dtype) / scores.shape[-1], scores.shape
+    )
 
 
 def log_pointers(

@@ -65,6 +65,8 @@ class Reasoner(hk.Module):
         lengths: Array | None = None,
         num_hints: int | None = None,
         start: Hints | None = None,
+        forced: Hints | None = None,
+        levels: Array | None = None,
         noise: str | None = None,
         output_noise: Array | None = None,
         remat: str = "none",
@@ -79,6 +81,9 @@ class Reasoner(hk.Module):
             is a step cheaper.
           num_hints: T; by default the most the algorithm can record for n keys.
           start: the first hints, where they are known; else computed from the keys.
+          forced: ``[T - 1, b, ..., choices]`` hints to start each step from, instead of what the
+            step before said (teacher forcing).
+          levels: ``[b, n]`` noise levels of the keys, if the configuration has such; by default 1.
           noise: law of the perturbation the first hints are averaged over; None for none.
           output_noise: ``[b, n, n]`` added to the logits of the output pointer before Sinkhorn, as
             CLRS does in training (:func:`clrs_output_noise`).
@@ -98,11 +103,15 @@ class Reasoner(hk.Module):
         b, n = keys.shape
         num_hints = config.spec.num_hints(n) if num_hints is None else num_hints
         steps = max(1, num_hints - 1)
+        if config.levels:
+            levels = jnp.ones_like(keys) if levels is None else levels.astype(dtype)
+        elif levels is not None:
+            raise ValueError("levels: got an array, but the network has no such input")
         encoders, decoders = self._construct_encoders_decoders()
         process = make_processor(config, encoders, pair_dtype)
 
         def run(state: _State) -> Step:
-            scalars = encoders.scalars(keys, pos, state.hints)
+            scalars = encoders.scalars(keys, pos, state.hints, levels)
             return Step(scalars, state.hidden, *process(scalars, state.hidden))
 
         def advance(state: _State) -> tuple[_State, Hints]:
@@ -111,8 +120,11 @@ class Reasoner(hk.Module):
             soft = {name: jax.nn.softmax(hint, axis=-1) for name, hint in logits.items()}
             return _State(soft, step.new_hidden), logits
 
-        def scan_step(carry: _Carry, i: Array) -> tuple[_Carry, Hints]:
+        def scan_step(carry: _Carry, at: tuple[Array, Hints | None]) -> tuple[_Carry, Hints]:
             state, last = carry
+            i, given = at
+            if given is not None:
+                state = state._replace(hints=given)
             if lengths is not None:
                 running = lengths > i + 1
 
@@ -123,18 +135,24 @@ class Reasoner(hk.Module):
             state, hints = advance(state)
             return _Carry(state, last), hints
 
+        if forced is not None:
+            forced = {name: hint.astype(dtype) for name, hint in forced.items()}
+            start = {name: hint[0] for name, hint in forced.items()}
         hints = initial_hints(config.algorithm, keys, noise) if start is None else start
         hints = {name: hint.astype(dtype) for name, hint in hints.items()}
         first = _State(hints, jnp.zeros((b, n, config.hidden_size), dtype))
         if hk.running_init():
             advance(first)  # a loop is no place to make parameters in
         ragged = lengths is not None
+        looped = steps if ragged else steps - 1
         end, logits = hk.scan(
             _rematerialised(scan_step, remat),
             _Carry(first, first if ragged else None),
-            jnp.arange(steps if ragged else steps - 1),
+            (jnp.arange(looped), jax.tree.map(lambda hint: hint[:looped], forced)),
         )
         last = end.state if end.last is None else end.last
+        if forced is not None and not ragged:
+            last = last._replace(hints={name: hint[-1] for name, hint in forced.items()})
         step = run(last)
         if not ragged:  # the common last step is not in the loop
             tail = decoders.hints(step)
@@ -148,7 +166,7 @@ class Reasoner(hk.Module):
     def _construct_encoders_decoders(self) -> tuple[Encoders, Decoders]:
         # Haiku puts the method's name into the parameters' names, so this name is CLRS's.
         size, spec = self._config.hidden_size, self._config.spec
-        encoders = Encoders(size, spec)
+        encoders = Encoders(size, spec, self._config.levels)
         return encoders, Decoders(size, spec, encoders)
 
 

@@ -133,7 +133,7 @@ def train(
 
     Args:
       config: the network.
-      training: how; its ``hints`` must be ``"perturbed"``.
+      training: how; its ``hints`` must not be ``"clrs"``.
       state: where to go on; by default from the beginning. Its buffers are taken over.
       watch: called after each step, with a state that the next step takes over.
 
@@ -149,8 +149,8 @@ def train(
       >>> int(train(ReasonerConfig(hidden_size=4), settings).step)
       3
     """
-    if training.hints != "perturbed":
-        raise ValueError(f"training: got hints={training.hints!r}, must be 'perturbed'")
+    if training.hints == "clrs":
+        raise ValueError(f"training: got hints={training.hints!r}, allowed are perturbed, sampled")
     state = init(config, training) if state is None else state
     step = make_perturbed_step(config, training)
     for done in range(int(state.step), training.steps):

@@ -36,7 +36,7 @@ def test_network_is_plain_haiku():
     own = {name.split("/")[-1]: p for name, p in params.items()}
     with jax.numpy_rank_promotion("allow"):
         expected = jax.jit(module.apply)(own, pictures.reshape(6, 8, 32, 1)).reshape(2, 3)
-    scores = jax.jit(reader.apply)(params, pictures)
+    scores = jax.jit(reader.apply)(params, pictures).scores
     assert scores.shape == (2, 3)
     np.testing.assert_allclose(scores, expected, atol=1e-5)
 
