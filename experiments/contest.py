@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares methods, each at its own best settings: a search on validation lists, then a contest.
 
-Every family has the same number of candidates, but for the controls that have nothing to choose. A
+Every sort has six candidates, every control, which uses no sort, three. A
 candidate is trained once, with a seed that is not used again, and the best EM5 on validation lists
 decides. The chosen ones are then trained with --seeds seeds on the same lists.
 
@@ -51,10 +51,9 @@ def _soft(operator: str, *temperatures: float) -> tuple[str, ...]:
 
 FAMILIES = {
     "learned": (
-        *(f"learned:noise=cauchy,temperature={t}@trace" for t in (0.03, 0.1, 0.3)),
-        "learned:noise=gaussian,temperature=0.1@trace",
-        "learned:noise=cauchy,temperature=0.1@pointer",
-        "learned:noise=cauchy,temperature=0.1@bce",
+        *(f"learned:noise=cauchy,temperature={t}@likelihood+levels" for t in (0.03, 0.1, 0.3)),
+        *(f"learned:noise=cauchy,temperature={t}@likelihood" for t in (0.03, 0.1)),
+        "learned:noise=cauchy,temperature=0.1@trace",
     ),
     "cauchy": _soft("odd_even", 0.03, 0.1, 0.3),
     "optimal": _soft("odd_even:distribution=optimal", 0.03, 0.1, 0.3),
@@ -66,10 +65,15 @@ FAMILIES = {
     ),
     "neuralsort": _soft("neuralsort", 0.3, 1.0, 5.0),
     "sinkhorn": _soft("sinkhorn", 0.01, 0.03, 0.1),
-    "plackett_luce": ("hard@plackett_luce",),
-    "pairwise": ("hard@pairwise",),
+    "plackett_luce": tuple(f"hard@plackett_luce/{t}" for t in (0.1, 0.3, 1.0)),
+    "pairwise": tuple(f"hard@pairwise/{t}" for t in (0.1, 0.3, 1.0)),
+    "cauchy_pairs": (
+        "hard@cauchy_pairs/0.1",
+        *(f"hard@cauchy_pairs/{t}+levels" for t in (0.1, 0.3)),
+    ),
+    "thurstone": ("hard@thurstone/0.1", *(f"hard@thurstone/{t}+levels" for t in (0.1, 0.3))),
 }
-"""What is compared, by name, and the candidates of each; the last two use no sort."""
+"""What is compared, by name, and the candidates of each; the last four use no sort."""
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
