@@ -86,7 +86,7 @@ def check_order(
 def _log_probability(a: jax.Array, w: jax.Array) -> jax.Array:
     """Of scores `[..., n]` with noise of scales `[..., n]` being in the order they stand in."""
     quantiles = jnp.asarray(np.tan(np.pi * ((np.arange(POINTS) + 0.5) / POINTS - 0.5)), a.dtype)
-    points = a[..., None] + w[..., None] * quantiles
+    points = a[..., None] + w[..., None] * quantiles.reshape((1,) * a.ndim + (-1,))
     points = jnp.sort(points.reshape(*a.shape[:-1], -1), axis=-1)
     # Beyond the ends there is next to nothing: 1e-7 of the mass of the widest.
     end = 1e6 * (jnp.max(jnp.abs(a), axis=-1, keepdims=True) + jnp.max(w, axis=-1, keepdims=True))

@@ -116,7 +116,10 @@ class Method:
         operator = self.operator
         if not isinstance(operator, LearnedSort):
             return None
-        path = operator.checkpoint or checkpoint.shipped_path(operator.algorithm, operator.noise)
+        likelihood = losses.parse(self.loss).name == "likelihood"
+        path = operator.checkpoint or checkpoint.shipped_path(
+            operator.algorithm, operator.noise, likelihood=likelihood
+        )
         return checkpoint.load_card(path)["sha256"]
 
     def describe(self) -> str:

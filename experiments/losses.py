@@ -29,9 +29,9 @@ from arlsort.reasoner import traces
 
 OF_WEIGHTS = ("bce", "rows", "square")
 OF_POINTERS = ("pointer", "trace", "likelihood")
-OF_SCORES = ("plackett_luce", "pairwise", "cauchy_pairs", "thurstone")
+OF_SCORES = ("plackett_luce", "pairwise", "cauchy_pairs", "thurstone", "leveled_network")
 LOSSES = ("auto", *OF_WEIGHTS, *OF_POINTERS, *OF_SCORES)
-WITH_LEVELS = ("likelihood", "cauchy_pairs", "thurstone")
+WITH_LEVELS = ("likelihood", "cauchy_pairs", "thurstone", "leveled_network")
 
 # PyTorch's `BCELoss`, which the published experiment uses, ends logarithms at -100 and the
 # denominator of the gradient at 1e-12.
@@ -139,6 +139,8 @@ def order_loss(
             return pairwise_loss(scores, order)
         if kind == "cauchy_pairs":
             return cauchy_pairs_loss(scores, order, levels)
+        if kind == "leveled_network":
+            return leveled_network_loss(scores, order, levels)
         return (
             -cauchy_log_likelihood(scores, order, levels, temperature=1.0).mean() / order.shape[-1]
         )
@@ -341,3 +343,34 @@ def cauchy_pairs_loss(
     wrong = jnp.arctan2(widths[..., large] + widths[..., small], gap) / jnp.pi
     right = jnp.arctan2(widths[..., large] + widths[..., small], -gap) / jnp.pi
     return -jnp.where(gap > 0, jnp.log1p(-wrong), jnp.log(right)).mean()
+
+
+def leveled_network_loss(
+    scores: jax.Array, order: jax.Array, levels: jax.Array | None = None
+) -> jax.Array:
+    """`permutation_loss` of an odd-even Cauchy network whose swaps know the noise levels.
+
+    What tells the levels from the sort: a swap of a and b leaves them in order with the probability
+    of the pair, `1/2 + atan((b - a) / (w_a + w_b)) / pi`, and mixes levels as it mixes scores.
+
+    Args:
+      scores: `[lists, n]`, in units of the noise.
+      order: `[lists, n]`.
+      levels: Scales of the noise, `[lists, n]`; None for 1.
+
+    Returns:
+      A scalar.
+    """
+    lists, n = scores.shape
+    levels = jnp.ones_like(scores) if levels is None else levels
+    weights = jnp.broadcast_to(jnp.eye(n, dtype=scores.dtype), (lists, n, n))
+    state = jnp.concatenate([scores[..., None], levels[..., None], weights], axis=-1)
+    for layer in range(n):
+        low, high = state[:, layer % 2 : n - 1 : 2], state[:, layer % 2 + 1 : n : 2]
+        gap = (high[..., 0] - low[..., 0]) / (low[..., 1] + high[..., 1])
+        kept = 0.5 + jnp.arctan(gap)[..., None] / jnp.pi
+        pairs = jnp.stack([kept * low + (1 - kept) * high, (1 - kept) * low + kept * high], axis=2)
+        end = layer % 2 + 2 * low.shape[1]
+        middle = pairs.reshape(lists, -1, n + 2)
+        state = jnp.concatenate([state[:, : layer % 2], middle, state[:, end:]], axis=1)
+    return permutation_loss(state[..., 2:], order)

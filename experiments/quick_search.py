@@ -7,7 +7,7 @@ one layer reads each of the four, another their number; losses, lists and metric
 `experiments/sort_numbers.py`. What wins here is a candidate for there, no more.
 
   python experiments/quick_search.py
-  python experiments/quick_search.py --methods=learned:noise=cauchy@trace,odd_even@bce --n=15
+  python experiments/quick_search.py --methods=hard@thurstone/0.1+levels,odd_even@bce --n=15
 
 Test EM and EW are those after the last step.
 """
@@ -38,13 +38,19 @@ from experiments.results import git_commit, machine
 
 RESULT = Path("runs/quick_search.json")
 METHODS = (
-    *(f"learned:noise=cauchy,temperature={t}@trace" for t in (0.03, 0.1, 0.3)),
-    "learned:noise=gaussian,temperature=0.1@trace",
-    "learned:noise=cauchy,temperature=0.1@pointer",
-    *(f"odd_even:temperature={t}@bce" for t in (0.03, 0.1, 0.3)),
+    "hard@plackett_luce/0.1",
+    "hard@pairwise/0.1",
+    "hard@cauchy_pairs/0.1",
+    "hard@cauchy_pairs/0.1+levels",
+    "hard@thurstone/0.1",
+    "hard@thurstone/0.1+levels",
+    "hard@leveled_network/0.1+levels",
     "neuralsort:temperature=1@rows",
-    "hard@plackett_luce",
-    "hard@pairwise",
+    *(f"odd_even:temperature={t}@bce" for t in (0.03, 0.1, 0.3)),
+    "odd_even:distribution=optimal,temperature=0.1@bce",
+    "learned:noise=cauchy,temperature=0.1@likelihood+levels",
+    "learned:noise=cauchy,temperature=0.1@likelihood",
+    "learned:noise=cauchy,temperature=0.1@trace",
 )
 COMPONENTS = 48
 FITTED = 8000  # pictures that the components are found from
@@ -57,7 +63,7 @@ define.enum("dataset", "mnist", data.DATASETS, "Pictures of digits.")
 define.integer("n", 9, "Numbers in a list.")
 define.integer("steps", 6000, "Training steps.")
 define.integer("batch_size", 10, "Lists in a step.")
-define.float("learning_rate", 2e-3, "Of Adam, at first; it falls to zero as a cosine.")
+define.float("learning_rate", 4e-3, "Of Adam, at first; it falls to zero as a cosine.")
 define.integer("seeds", 6, "Networks trained at once, each on lists of its own.")
 define.integer("test_lists", 2000, "Lists to report on, the same for all.")
 define.string("out", str(RESULT), "Where to write.")

@@ -4,6 +4,7 @@
 import pytest
 
 from experiments import contest, storage
+from experiments.config import resolve
 from tests.experiments.flags import kept, refusal
 
 TINY = (
@@ -17,10 +18,12 @@ def run(*arguments):
         contest.SCRIPT.run(["contest.py", *TINY, *arguments])
 
 
-def test_every_family_has_the_same_budget():
-    searched = {name: specs for name, specs in contest.FAMILIES.items() if len(specs) > 1}
-    assert {len(specs) for specs in searched.values()} == {6}
-    assert set(contest.FAMILIES) - set(searched) == {"plackett_luce", "pairwise"}
+def test_every_sort_has_the_same_budget_and_every_control():
+    controls = {"plackett_luce", "pairwise", "cauchy_pairs", "thurstone"}
+    for name, specs in contest.FAMILIES.items():
+        assert len(specs) == (3 if name in controls else 6), name
+        assert all(spec.startswith("hard@") for spec in specs) == (name in controls)
+        resolve({"operators": specs})
 
 
 @pytest.mark.parametrize(

@@ -162,3 +162,68 @@ def test_a_right_trace_is_likelier():
     right, wrong = jnp.argsort(scores, axis=-1), jnp.argsort(-scores, axis=-1)
     assert losses.trace_loss(operator, scores, right) < 1.0
     assert losses.trace_loss(operator, scores, wrong) > 10.0
+
+
+def test_a_loss_is_read_in_parts():
+    assert losses.parse("bce") == ("bce", 1.0, False)
+    assert losses.parse("plackett_luce/0.5") == ("plackett_luce", 0.5, False)
+    assert losses.parse("thurstone/0.1+levels") == ("thurstone", 0.1, True)
+    for text, allowed in (
+        ("bce/0.5", "a temperature > 0 after plackett_luce"),
+        ("pairwise/-1", "a temperature > 0 after"),
+        ("pairwise/cold", "a temperature > 0 after"),
+        ("bce+levels", r"\+levels after likelihood"),
+        ("thurstone+depth", r"\+levels after"),
+        ("entropy", "allowed: auto, bce"),
+    ):
+        with pytest.raises(ValueError, match=allowed):
+            losses.parse(text)
+
+
+@pytest.mark.parametrize("name", losses.OF_SCORES)
+def test_a_temperature_divides_the_scores(name):
+    scores, numbers = jnp.array([[0.3, -1.0, 2.0]]), jnp.array([[2, 1, 3]])
+    cold = losses.order_loss(f"{name}/0.5", Hard(), scores, numbers, jax.random.key(0))
+    scaled = losses.order_loss(name, Hard(), 2 * scores, numbers, jax.random.key(0))
+    assert float(cold) == pytest.approx(float(scaled), rel=1e-6)
+
+
+def test_cauchy_pairs_loss_has_the_probability_of_each_pair():
+    scores, levels, order = np.array([0.3, -4.0, 2.0]), np.array([1.0, 0.5, 3.0]), [2, 0, 1]
+    pairs = [(2, 0), (2, 1), (0, 1)]  # smaller, larger
+    gaps = [(scores[b] - scores[a]) / (levels[a] + levels[b]) for a, b in pairs]
+    total = -sum(math.log(0.5 + math.atan(gap) / math.pi) for gap in gaps)
+    loss = losses.cauchy_pairs_loss(jnp.asarray(scores), jnp.asarray(order), jnp.asarray(levels))
+    assert float(loss) == pytest.approx(total / 3, rel=1e-6)
+    far = jax.grad(lambda s: losses.cauchy_pairs_loss(s, jnp.array([0, 1])))(jnp.array([1e6, 0.0]))
+    np.testing.assert_allclose(far, [1e-6, -1e-6], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "kind, operator",
+    [
+        ("likelihood", LearnedSort(noise="cauchy", normalize=False)),
+        ("cauchy_pairs", Hard()),
+        ("thurstone", Hard()),
+        ("leveled_network", Hard()),
+    ],
+)
+def test_levels_forgive_an_error_of_which_the_network_is_not_sure(kind, operator):
+    scores, numbers = jnp.array([[0.0, 3.0, 1.0]]), jnp.array([[1, 2, 3]])
+
+    def loss(level):
+        levels = jnp.array([[0.05, level, 0.05]])
+        return losses.order_loss(kind, operator, scores, numbers, jax.random.key(0), levels)
+
+    assert loss(5.0) < loss(0.05) - 0.1
+    assert jax.grad(loss)(0.05) < 0
+
+
+def test_a_leveled_network_without_levels_is_the_cauchy_network():
+    scores, numbers = jnp.array([[0.4, -2.0, 1.0, 0.3, 5.0]]), jnp.array([[3, 1, 4, 2, 5]])
+    key = jax.random.key(0)
+    found = losses.order_loss("leveled_network", Hard(), scores, numbers, key)
+    # Two unit Cauchy variables differ by one of scale 2; the network's arctangent has scale 1 / pi.
+    network = SortingNetwork(distribution="cauchy", temperature=2.0)
+    expected = losses.order_loss("bce", network, scores, numbers, key)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)

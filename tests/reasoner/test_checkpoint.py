@@ -70,13 +70,21 @@ def test_missing_or_broken_files_are_named(saved, tmp_path):
         checkpoint.load(path)
 
 
-@pytest.mark.parametrize(
-    "algorithm, noise", [(a, noise) for a, noises in checkpoint.SHIPPED.items() for noise in noises]
-)
-def test_shipped_checkpoints_are_whole_small_and_described(algorithm, noise):
-    model = checkpoint.shipped(algorithm, noise)
-    assert checkpoint.shipped_path(algorithm, noise).stat().st_size < 4e6
+NAMED = [
+    (algorithm, noise, table is checkpoint.SHIPPED_LIKELIHOODS)
+    for table in (checkpoint.SHIPPED, checkpoint.SHIPPED_LIKELIHOODS)
+    for algorithm, noises in table.items()
+    for noise in noises
+]
+
+
+@pytest.mark.parametrize("algorithm, noise, likelihood", NAMED)
+def test_shipped_checkpoints_are_whole_small_and_described(algorithm, noise, likelihood):
+    model = checkpoint.shipped(algorithm, noise, likelihood=likelihood)
+    path = checkpoint.shipped_path(algorithm, noise, likelihood=likelihood)
+    assert path.stat().st_size < 4e6
     assert (model.config.algorithm, model.noise) == (algorithm, noise)
+    assert (model.training.hints == "sampled") == likelihood
     assert {"exact_order", "micro_f1"} <= set(model.card["scores"])
     assert model.card["steps"] > 0
     for module, shape in GOLDEN.items():
@@ -88,6 +96,8 @@ def test_a_checkpoint_that_is_not_shipped_is_refused():
         checkpoint.shipped_path("quicksort", "cauchy")
     with pytest.raises(ValueError, match="heapsort, shipped are none"):
         checkpoint.shipped_path("heapsort")
+    with pytest.raises(ValueError, match="'gaussian' for insertion_sort, shipped are cauchy"):
+        checkpoint.shipped_path("insertion_sort", "gaussian", likelihood=True)
 
 
 def test_shipped_weights_sort_without_tensorflow():
@@ -101,9 +111,5 @@ def test_shipped_weights_sort_without_tensorflow():
 
 
 def test_every_shipped_checkpoint_is_named():
-    named = [
-        checkpoint.shipped_path(a, noise)
-        for a, noises in checkpoint.SHIPPED.items()
-        for noise in noises
-    ]
+    named = [checkpoint.shipped_path(a, noise, likelihood=asked) for a, noise, asked in NAMED]
     assert set(checkpoint.WEIGHTS.glob("*.safetensors")) == set(named)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training target is the mean trace over perturbed copies."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,3 +87,33 @@ def test_batches_span_the_spreads_and_mix_positions():
 def test_bad_training_configurations_name_the_field(field, value):
     with pytest.raises(ValueError, match=field):
         TrainingConfig(**{field: value})
+
+
+SAMPLED = TrainingConfig(hints="sampled", lengths=(4,), level_spread=2.0, batch_size=512)
+
+
+def test_sampled_targets_are_one_run_and_its_noise_has_the_levels():
+    sharp = dataclasses.replace(SAMPLED, min_spread=1e6, max_spread=1e6)
+    batch = hints.sample_batch(jax.random.key(0), "insertion_sort", 4, sharp)
+    assert set(np.unique(batch.pred)) == {0.0, 1.0}
+    first = np.asarray(batch.pred_mask).argmax(-1)
+    np.testing.assert_array_equal(first, np.asarray(batch.keys).argmin(-1))
+    np.testing.assert_allclose(jnp.log(batch.levels).mean(-1), np.zeros(128), atol=1e-5)
+    spread = jnp.log(batch.levels).std(-1)
+    assert 0.3 < (spread == 0).mean() < 0.7 and spread.max() > 1.5
+
+    noisy = dataclasses.replace(SAMPLED, noise="gaussian", min_spread=1e-3, max_spread=1e-3)
+    batch = hints.sample_batch(jax.random.key(1), "insertion_sort", 4, noisy)
+    first = np.asarray(batch.pred_mask).argmax(-1)
+    quiet = np.asarray(batch.levels).argmin(-1)
+    share = (first == quiet)[np.asarray(spread) > 1].mean()
+    assert share < 0.2, "what hardly moves is seldom at an end"
+
+
+def test_without_levels_there_are_none():
+    plain = dataclasses.replace(SAMPLED, level_spread=0.0)
+    assert hints.sample_batch(jax.random.key(0), "quicksort", 4, plain).levels is None
+    with pytest.raises(ValueError, match="level_spread: got 1.0 with hints='perturbed'"):
+        TrainingConfig(level_spread=1.0)
+    with pytest.raises(ValueError, match="hints: got 'forced', allowed are perturbed, sampled"):
+        TrainingConfig(hints="forced")

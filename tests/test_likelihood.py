@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The likelihood of an order: by integration, and by a network that executes a sort along it."""
+
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from arlsort import LearnedSort, cauchy_log_likelihood
+
+LEARNED = LearnedSort(noise="cauchy", normalize=False, temperature=1.0)
+
+
+def exact(x, order, levels=None):
+    return cauchy_log_likelihood(x, order, levels, temperature=1.0)
+
+
+def drawn(lists, n, spread, seed=0):
+    """Scores, levels, and an order drawn from the model."""
+    rng = np.random.default_rng(seed)
+    x = spread * rng.uniform(-0.5, 0.5, (lists, n))
+    levels = np.exp(rng.normal(size=(lists, n)))
+    order = np.argsort(x + levels * rng.standard_cauchy((lists, n)), axis=-1)
+    return jnp.asarray(x, jnp.float32), jnp.asarray(order), jnp.asarray(levels, jnp.float32)
+
+
+def test_two_scores_have_the_probability_of_a_cauchy_pair():
+    for gap, levels in ((0.3, (1.0, 1.0)), (-4.0, (0.2, 1.5)), (50.0, (2.0, 1.0))):
+        p = 0.5 + math.atan(gap / sum(levels)) / math.pi
+        found = exact(jnp.array([0.0, gap]), jnp.array([0, 1]), jnp.array(levels))
+        assert float(found) == pytest.approx(math.log(p), abs=2e-3)
+
+
+def test_it_is_the_share_of_draws_in_that_order():
+    x, w = np.array([0.0, 1.5, 1.0, 4.0], np.float32), np.array([1, 2, 0.5, 3], np.float32)
+    z = x + w * np.random.default_rng(0).standard_cauchy((400_000, 4))
+    orders, counts = np.unique(np.argsort(z, axis=-1), axis=0, return_counts=True)
+    assert len(orders) == 24
+    rows = [jnp.tile(jnp.asarray(v), (24, 1)) for v in (x, w)]
+    found = exact(rows[0], jnp.asarray(orders), rows[1])
+    np.testing.assert_allclose(jnp.exp(found), counts / counts.sum(), atol=2e-3)
+    assert float(jnp.exp(found).sum()) == pytest.approx(1.0, abs=5e-3)
+
+
+def test_the_gradient_is_that_of_the_value():
+    x, order, levels = drawn(20, 6, 10.0)
+    with jax.enable_x64(True):
+        x, levels = (jnp.asarray(np.asarray(v), jnp.float64) for v in (x, levels))
+        gradient = jax.grad(lambda x: exact(x, order, levels).sum())(x)
+        step = 1e-3
+        for i in range(6):
+            moved = [exact(x.at[:, i].add(s), order, levels) for s in (step, -step)]
+            slope = (moved[0] - moved[1]) / (2 * step)
+            np.testing.assert_allclose(gradient[:, i], slope, atol=0.02, rtol=0.05)
+
+
+def test_a_far_error_pulls_less_than_a_near_one():
+    def pull(distance):
+        x = jnp.array([distance, 0.0, 1.0])
+        return float(-jax.grad(lambda x: exact(x, jnp.arange(3)))(x)[0])
+
+    assert pull(10.0) > pull(100.0) > pull(1000.0) > 0
+    assert pull(1000.0) == pytest.approx(pull(100.0) / 10, rel=0.1)
+
+
+@pytest.mark.parametrize("likelihood", [exact, LEARNED.log_likelihood])
+def test_what_is_not_allowed_is_refused(likelihood):
+    x, order = jnp.zeros((2, 3)), jnp.array([[0, 1, 2], [2, 1, 0]])
+    with pytest.raises(TypeError, match="order: received dtype float32, allowed: integers"):
+        likelihood(x, x)
+    with pytest.raises(ValueError, match=r"order: received shape \(3,\), allowed: that of x"):
+        likelihood(x, order[0])
+    with pytest.raises(ValueError, match="levels: received shape"):
+        likelihood(x, order, x[:1])
+    with pytest.raises(TypeError, match="x: received dtype int32"):
+        likelihood(order, order)
+
+
+@pytest.mark.parametrize("likelihood", [exact, LEARNED.log_likelihood])
+def test_shapes_dtypes_and_nan(likelihood):
+    x, order, levels = drawn(6, 4, 5.0)
+    flat = likelihood(x, order, levels)
+    assert flat.shape == (6,)
+    whole = likelihood(*(v.reshape(2, 3, 4) for v in (x, order, levels)))
+    np.testing.assert_allclose(whole.reshape(6), flat, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(likelihood(x[0], order[0], levels[0]), flat[0], rtol=1e-4)
+    half = likelihood(x.astype(jnp.bfloat16), order)
+    assert half.dtype == jnp.bfloat16 and jnp.isfinite(half).all()
+    spoilt = likelihood(x.at[1, 2].set(jnp.nan), order)
+    assert jnp.isnan(spoilt[1]) and jnp.isfinite(jnp.delete(spoilt, 1)).all()
+    np.testing.assert_allclose(likelihood(jnp.ones((2, 1)), jnp.zeros((2, 1), int)), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", [exact, LEARNED.log_likelihood])
+def test_gradients_are_finite_at_ties_and_far_out(likelihood):
+    order = jnp.array([2, 0, 1])
+    for x in ([0.0, 0.0, 0.0], [1e6, 0.0, -1e6], [3e37, 0.0, 1.0]):
+        slopes = jax.grad(lambda x, w: likelihood(x, order, w), argnums=(0, 1))(
+            jnp.array(x), jnp.array([1e-2, 1.0, 1e2])
+        )
+        assert all(jnp.isfinite(slope).all() for slope in slopes), x
+
+
+@pytest.mark.parametrize("n, spread, share", [(5, 10.0, 0.10), (9, 10.0, 0.10), (9, 300.0, 0.25)])
+def test_the_network_knows_the_exact_likelihood(n, spread, share):
+    """Its loss is within a share of the least there can be, and its gradient points the same way.
+
+    The mean over orders drawn from the model of the difference is a Kullback-Leibler divergence.
+    """
+    x, order, levels = drawn(200, n, spread)
+    best, found = exact(x, order, levels), LEARNED.log_likelihood(x, order, levels)
+    assert -0.01 * n < float((best - found).mean()) < share * float(-best.mean())
+    slopes = [
+        jax.grad(lambda x, f=f: f(x, order, levels).sum())(x)
+        for f in (exact, LEARNED.log_likelihood)
+    ]
+    norms = [jnp.linalg.norm(slope, axis=-1) for slope in slopes]
+    cosines = (slopes[0] * slopes[1]).sum(-1) / (norms[0] * norms[1])
+    assert float(jnp.median(cosines)) > 0.85
+
+
+def test_the_probabilities_of_all_orders_add_up():
+    orders = jnp.asarray(list(itertools.permutations(range(4))))
+    for x in ([0.0, 0.0, 0.0, 0.0], [0.0, 2.0, -1.0, 7.0]):
+        rows = jnp.tile(jnp.array(x), (24, 1))
+        total = jnp.exp(LEARNED.log_likelihood(rows, orders)).sum()
+        assert 0.9 < float(total) <= 1.0 + 1e-5
+
+
+def test_what_counts_is_scores_in_units_of_their_noise():
+    x, order, levels = drawn(10, 5, 8.0)
+    expected = LEARNED.log_likelihood(x, order, levels)
+    scaled = LEARNED.log_likelihood(7 * x + 3, order, 7 * levels)
+    np.testing.assert_allclose(scaled, expected, rtol=1e-3, atol=1e-3)
+    warmer = LearnedSort(noise="cauchy", normalize=False, temperature=2.0)
+    np.testing.assert_allclose(
+        warmer.log_likelihood(2 * x, order, levels), expected, rtol=1e-3, atol=1e-3
+    )
+
+
+def test_a_sort_without_such_a_network_says_so():
+    x, order = jnp.array([3.0, 1.0, 2.0]), jnp.array([1, 2, 0])
+    with pytest.raises(ValueError, match="'gaussian' for insertion_sort, shipped are cauchy"):
+        LearnedSort(noise="gaussian").log_likelihood(x, order)
+    with pytest.raises(ValueError, match="for quicksort, shipped are none"):
+        LearnedSort("quicksort").log_likelihood(x, order)
