@@ -12,7 +12,11 @@ from jax.typing import ArrayLike
 
 from arlsort.operators import base
 
-POINTS = 24  # of the integration, for each key
+# Where the integration looks, from each score in units of its noise: quantiles, and in the tails on,
+# evenly in the logarithm.
+_QUANTILES = np.tan(np.pi * ((np.arange(16) + 0.5) / 16 - 0.5))
+_TAIL = np.geomspace(2 * _QUANTILES[-1], 1e5, 8)
+_OFFSETS = np.concatenate([-_TAIL[::-1], _QUANTILES, _TAIL])
 _LARGEST = 1e9  # in units of the noise; its square, times that of the grid's ends, is finite
 
 
@@ -25,8 +29,8 @@ def cauchy_log_likelihood(
     `log P(x[o_0] + t w[o_0] z_0 < x[o_1] + t w[o_1] z_1 < ...)`. The probability that the first
     k + 1 are in order and the last of them is below u is `f_k(u) = int_{v<u} p_k(v) f_{k-1}(v) dv`,
     of which the masses of p_k between the points of a grid are exact and f is taken to be linear
-    there. The grid follows the scores: `POINTS` quantiles of each. Its error is near 1e-3 for each
-    element. Heavy tails forgive a gross error: the gradient of a score that stands far on the wrong
+    there. The grid follows the scores, with 32 points for each. The error is below 0.01 for each
+    element, that of the gradient a few percent at most. Heavy tails forgive a gross error: the gradient of a score that stands far on the wrong
     side falls with its distance. Time O(n^2 log n), memory O(n^2).
 
     Args:
@@ -85,8 +89,8 @@ def check_order(
 
 def _log_probability(a: jax.Array, w: jax.Array) -> jax.Array:
     """Of scores `[..., n]` with noise of scales `[..., n]` being in the order they stand in."""
-    quantiles = jnp.asarray(np.tan(np.pi * ((np.arange(POINTS) + 0.5) / POINTS - 0.5)), a.dtype)
-    points = a[..., None] + w[..., None] * quantiles.reshape((1,) * a.ndim + (-1,))
+    offsets = jnp.asarray(_OFFSETS, a.dtype).reshape((1,) * a.ndim + (-1,))
+    points = a[..., None] + w[..., None] * offsets
     points = jnp.sort(points.reshape(*a.shape[:-1], -1), axis=-1)
     # Beyond the ends there is next to nothing: 1e-7 of the mass of the widest.
     end = 1e6 * (jnp.max(jnp.abs(a), axis=-1, keepdims=True) + jnp.max(w, axis=-1, keepdims=True))
