@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from arlsort.operators import base
 
-# Where the integration looks, from each score in units of its noise: quantiles, and in the tails on,
+# Where the integration looks, from each score in units of its noise: at quantiles, and further out
 # evenly in the logarithm.
 _QUANTILES = np.tan(np.pi * ((np.arange(16) + 0.5) / 16 - 0.5))
 _TAIL = np.geomspace(2 * _QUANTILES[-1], 1e5, 8)
@@ -29,14 +29,16 @@ def cauchy_log_likelihood(
     `log P(x[o_0] + t w[o_0] z_0 < x[o_1] + t w[o_1] z_1 < ...)`. The probability that the first
     k + 1 are in order and the last of them is below u is `f_k(u) = int_{v<u} p_k(v) f_{k-1}(v) dv`,
     of which the masses of p_k between the points of a grid are exact and f is taken to be linear
-    there. The grid follows the scores, with 32 points for each. The error is below 0.01 for each
-    element, that of the gradient a few percent at most. Heavy tails forgive a gross error: the gradient of a score that stands far on the wrong
-    side falls with its distance. Time O(n^2 log n), memory O(n^2).
+    there. The grid follows the scores, with 32 points for each. In units of the noise, the error is
+    below 0.01 for each element, and gradients are within a tenth for gaps up to 1e4 and levels up
+    to a factor of 100 apart. Heavy tails forgive a gross error: the pull on a score that stands far
+    on the wrong side falls with its distance. Time O(n^2 log n), memory O(n^2).
 
     Args:
       x: Scores `[..., n]`, floating.
       order: `[..., n]` ints; the elements in ascending order, as `argsort` gives it.
-      levels: `[..., n]`, > 0; the noise of each score in units of the temperature. None for 1.
+      levels: `[..., n]`, > 0; the noise of each score in units of the temperature, at least 1e-9 of
+        the range. None for 1.
       temperature: Scale of the noise in the unit of x; > 0.
 
     Returns:
@@ -55,8 +57,10 @@ def cauchy_log_likelihood(
     References:
       Thurstone, A Law of Comparative Judgment, Psychological Review 1927.
     """
-    x, order, levels = check_order(x, order, levels)
+    x, order, levels = base.check_order(x, order, levels)
     base.check_positive("temperature", temperature)
+    if x.shape[-1] < 2:
+        return jnp.zeros(x.shape[:-1], x.dtype) + 0 * x.sum(axis=-1)
     scores = base.sanitise(x)
     scores = scores - jnp.mean(scores, axis=-1, keepdims=True)
     scores = jnp.clip(scores / jnp.asarray(temperature, scores.dtype), -_LARGEST, _LARGEST)
@@ -66,34 +70,15 @@ def cauchy_log_likelihood(
     return jnp.where(spoilt, jnp.nan, _log_probability(a, w)).astype(x.dtype)
 
 
-def check_order(
-    x: jax.Array, order: jax.Array, levels: jax.Array | None
-) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    """Checks scores, an order of them and the levels of their noise.
-
-    Raises:
-      TypeError: If one has the wrong type or dtype.
-      ValueError: If one is of another shape than `x`.
-    """
-    x = base.check_scores("x", x)
-    order = jnp.asarray(order)
-    if not jnp.issubdtype(order.dtype, jnp.integer):
-        raise TypeError(base.complaint("order", f"dtype {order.dtype}", "integers"))
-    if levels is not None:
-        levels = base.check_scores("levels", levels)
-    for name, other in (("order", order), ("levels", levels)):
-        if other is not None and other.shape != x.shape:
-            raise ValueError(base.complaint(name, f"shape {other.shape}", f"that of x, {x.shape}"))
-    return x, order, levels
-
-
 def _log_probability(a: jax.Array, w: jax.Array) -> jax.Array:
     """Of scores `[..., n]` with noise of scales `[..., n]` being in the order they stand in."""
+    largest = jnp.max(jnp.abs(a), axis=-1, keepdims=True) + jnp.max(w, axis=-1, keepdims=True)
+    w = jnp.maximum(w, 1e-9 * jax.lax.stop_gradient(largest))
     offsets = jnp.asarray(_OFFSETS, a.dtype).reshape((1,) * a.ndim + (-1,))
     points = a[..., None] + w[..., None] * offsets
     points = jnp.sort(points.reshape(*a.shape[:-1], -1), axis=-1)
     # Beyond the ends there is next to nothing: 1e-7 of the mass of the widest.
-    end = 1e6 * (jnp.max(jnp.abs(a), axis=-1, keepdims=True) + jnp.max(w, axis=-1, keepdims=True))
+    end = 1e6 * largest
     grid = jax.lax.stop_gradient(jnp.concatenate([-end, points, end], axis=-1))
 
     def place(

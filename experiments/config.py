@@ -202,7 +202,10 @@ def split_specs(texts: Iterable[str]) -> list[str]:
 def _check(config: Config) -> None:
     _check_choice("dataset", config.dataset, DATASETS)
     _check_choice("resolution", config.resolution, RESOLUTIONS)
-    _check_choice("loss", config.loss.partition("/")[0].partition("+")[0], losses.LOSSES)
+    try:
+        losses.parse(config.loss)
+    except ValueError as error:
+        raise ConfigError(f"--{error}") from None
     _check_choice("schedule", config.schedule, SCHEDULES)
     if config.protocol == "published":
         _check_choice("dataset", config.dataset, PUBLISHED_DATASETS)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares methods, each at its own best settings: a search on validation lists, then a contest.
 
-Every sort has six candidates, every control, which uses no sort, three. A
-candidate is trained once, with a seed that is not used again, and the best EM5 on validation lists
-decides. The chosen ones are then trained with --seeds seeds on the same lists.
+Every family has six candidates. One is trained once, with a seed that is not used again, and the
+best EM5 on validation lists decides. The chosen ones are then trained with --seeds seeds, all on
+the same lists.
 
   python experiments/contest.py --n=9
   python experiments/contest.py --n=5 --families=learned,cauchy --steps=1000 --seeds=5
@@ -49,6 +49,11 @@ def _soft(operator: str, *temperatures: float) -> tuple[str, ...]:
     )
 
 
+def _leveled(loss: str) -> tuple[str, ...]:
+    """Three temperatures with noise levels and without."""
+    return tuple(f"hard@{loss}/{t}{end}" for t in (0.03, 0.1, 0.3) for end in ("+levels", ""))
+
+
 FAMILIES = {
     "learned": (
         *(f"learned:noise=cauchy,temperature={t}@likelihood+levels" for t in (0.03, 0.1, 0.3)),
@@ -65,15 +70,13 @@ FAMILIES = {
     ),
     "neuralsort": _soft("neuralsort", 0.3, 1.0, 5.0),
     "sinkhorn": _soft("sinkhorn", 0.01, 0.03, 0.1),
-    "plackett_luce": tuple(f"hard@plackett_luce/{t}" for t in (0.1, 0.3, 1.0)),
-    "pairwise": tuple(f"hard@pairwise/{t}" for t in (0.1, 0.3, 1.0)),
-    "cauchy_pairs": (
-        "hard@cauchy_pairs/0.1",
-        *(f"hard@cauchy_pairs/{t}+levels" for t in (0.1, 0.3)),
-    ),
-    "thurstone": ("hard@thurstone/0.1", *(f"hard@thurstone/{t}+levels" for t in (0.1, 0.3))),
+    **{
+        name: tuple(f"hard@{name}/{t}" for t in (0.03, 0.1, 0.3, 1.0, 3.0, 10.0))
+        for name in ("plackett_luce", "pairwise")
+    },
+    **{name: _leveled(name) for name in ("cauchy_pairs", "thurstone", "leveled_network")},
 }
-"""What is compared, by name, and the candidates of each; the last four use no sort."""
+"""What is compared, by name, and the candidates of each; the last five are controls."""
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)

@@ -4,7 +4,8 @@
 `bce`, `rows` and `square` compare a soft permutation with the true one; `pointer` and `trace`
 compare what a learned sort points to, at its end or after every step, with what the sort of the
 true order does; `likelihood` leads it along the true order and asks how likely that is. The others
-use no sort at all: they are the controls of the comparison.
+are the controls of the comparison. They take scores and no operator; but for `leveled_network`,
+they use no sort at all.
 
 A loss is written `name[/temperature][+levels]`, as `pairwise/0.1` or `likelihood+levels`. The
 temperature divides the scores, and is for losses without an operator that has one of its own. With
@@ -339,10 +340,9 @@ def cauchy_pairs_loss(
     ascending, widths = (jnp.take_along_axis(v, order, axis=-1) for v in (scores, levels))
     small, large = jnp.triu_indices(scores.shape[-1], 1)
     gap = ascending[..., large] - ascending[..., small]
-    # The angle between the axis and (gap, width): both tails to full precision.
-    wrong = jnp.arctan2(widths[..., large] + widths[..., small], gap) / jnp.pi
-    right = jnp.arctan2(widths[..., large] + widths[..., small], -gap) / jnp.pi
-    return -jnp.where(gap > 0, jnp.log1p(-wrong), jnp.log(right)).mean()
+    # The smaller of the two probabilities, to full precision however far apart the pair is.
+    tail = jnp.arctan2(widths[..., large] + widths[..., small], jnp.abs(gap)) / jnp.pi
+    return -jnp.where(gap > 0, jnp.log1p(-tail), jnp.log(tail)).mean()
 
 
 def leveled_network_loss(

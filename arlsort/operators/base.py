@@ -67,6 +67,27 @@ def check_scores(argument: str, x: Any) -> jax.Array:
     return jnp.asarray(x)
 
 
+def check_order(
+    x: jax.Array, order: jax.Array, levels: jax.Array | None
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Checks scores, an order of them and the levels of their noise.
+
+    Raises:
+      TypeError: If one has the wrong type or dtype.
+      ValueError: If one is of another shape than `x`.
+    """
+    x = check_scores("x", x)
+    order = jnp.asarray(order)
+    if not jnp.issubdtype(order.dtype, jnp.integer):
+        raise TypeError(complaint("order", f"dtype {order.dtype}", "integers"))
+    if levels is not None:
+        levels = check_scores("levels", levels)
+    for name, other in (("order", order), ("levels", levels)):
+        if other is not None and other.shape != x.shape:
+            raise ValueError(complaint(name, f"shape {other.shape}", f"that of x, {x.shape}"))
+    return x, order, levels
+
+
 def check_number(
     argument: str, value: Any, allowed: str, low: float, high: float, *, above_low: bool = False
 ) -> None:

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from arlsort import likelihood
 from arlsort.operators import base
 from arlsort.reasoner import checkpoint as checkpoints
 from arlsort.reasoner import inference
@@ -174,7 +173,11 @@ class LearnedSort(base.Operator):
         it is that noise on the scores would put the next element there, after what was seen of the
         noise so far; by the chain rule of probability the sum of the logarithms is that of the
         whole order. For this it is a network of its own, trained on single noisy runs
-        (`hints="sampled"`), not on their mean.
+        (`hints="sampled"`), not on their mean; the shipped one is of Cauchy noise, which is what
+        `noise=None` means here. It has seen orders as the noise makes them: of an order that is all
+        but impossible, with errors of more than some thirty units of noise, the value is low but
+        the gradient need not point the right way. Beyond the sharpest spread of its card lists are
+        brought back to it.
 
         Args:
           x: Scores `[..., n]`, floating.
@@ -198,8 +201,9 @@ class LearnedSort(base.Operator):
           >>> bool(operator.log_likelihood(x, right) > operator.log_likelihood(x, wrong))
           True
         """
-        x, order, levels = likelihood.check_order(x, order, levels)
+        x, order, levels = base.check_order(x, order, levels)
         self._check(x, weights=True)
+        self._validate_length(x.shape[-1], likelihood=True)
         return _log_likelihood(self, x, order, levels)
 
     def _log_likelihood(
@@ -207,12 +211,14 @@ class LearnedSort(base.Operator):
     ) -> jax.Array:
         model = self._checkpoint(likelihood=True)
         n = scores.shape[-1]
+        if n < 2:
+            return jnp.zeros(scores.shape[:-1], scores.dtype)
+        middle = None
         if levels is not None:
             logs = jnp.log(levels.astype(scores.dtype))
             middle = jnp.mean(logs, axis=-1, keepdims=True)
-            scores = scores / jnp.exp(middle)
             levels = jnp.exp(logs - middle).reshape(-1, n)
-        keys = self._keys(scores, model).reshape(-1, n)
+        keys = self._keys(scores, model, middle).reshape(-1, n)
         found = inference.log_likelihood(
             model.params, model.config, keys, order.reshape(-1, n), levels
         )
@@ -238,8 +244,13 @@ class LearnedSort(base.Operator):
         parts = LogTrace(hints, said.pred, jax.nn.log_softmax(said.pred_mask, axis=-1))
         return jax.tree.map(lambda part: part.reshape(*keys.shape[:-1], *part.shape[1:]), parts)
 
-    def _keys(self, scores: jax.Array, model: checkpoints.Checkpoint) -> jax.Array:
-        """Scores at the scale the network was trained for, `[..., n]`."""
+    def _keys(
+        self, scores: jax.Array, model: checkpoints.Checkpoint, log_level: jax.Array | None = None
+    ) -> jax.Array:
+        """Scores at the scale the network was trained for, `[..., n]`.
+
+        The logarithm of a level `[..., 1]` scales the temperature of each list.
+        """
         unit = inference.unit_range(scores)
         if model.noise is None:  # trained on clean keys in [0, 1], which have no scale
             if not self.normalize:
@@ -247,6 +258,8 @@ class LearnedSort(base.Operator):
                 raise ValueError(base.complaint("normalize", received, "True"))
             return unit - jnp.min(unit, axis=-1, keepdims=True)
         relative, coldest = self._relative_temperature(scores), 1.0 / model.sharpest_spread
+        if log_level is not None:
+            relative = jnp.minimum(relative * jnp.exp(log_level), _HOTTEST)
         if not self.normalize:
             centred = (scores - jnp.mean(scores, axis=-1, keepdims=True)) / self._span(scores)
             unit = jnp.where(relative < coldest, unit, centred)
@@ -274,6 +287,8 @@ class LearnedSort(base.Operator):
         if self.checkpoint is None:
             return checkpoints.shipped(self.algorithm, self.noise, likelihood=likelihood)
         model = checkpoints.load_once(self.checkpoint)
+        if likelihood and self.algorithm != "insertion_sort":
+            raise ValueError(base.complaint("algorithm", repr(self.algorithm), "'insertion_sort'"))
         if likelihood and model.training.hints != "sampled":
             received = f"one trained with hints={model.training.hints!r}"
             raise ValueError(base.complaint("checkpoint", received, "one trained with 'sampled'"))
@@ -285,10 +300,12 @@ class LearnedSort(base.Operator):
             raise ValueError(base.complaint("noise", received, f"{model.noise!r} or None"))
         return model
 
-    def _validate_length(self, n: int) -> None:
+    def _validate_length(self, n: int, likelihood: bool = False) -> None:
         if self.allow_extrapolation:
             return
-        path = self.checkpoint or checkpoints.shipped_path(self.algorithm, self.noise)
+        path = self.checkpoint or checkpoints.shipped_path(
+            self.algorithm, self.noise, likelihood=likelihood
+        )
         limit = checkpoints.validated_length(pathlib.Path(path))
         if n > limit:
             # The registry imports this module; it is needed here only to word the error.

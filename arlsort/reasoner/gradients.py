@@ -159,7 +159,14 @@ def _padded(part: _Part, devices: int) -> _Part:
     def pad(leaf: Array, axis: int) -> Array:
         return jnp.pad(leaf, [(0, missing if i == axis else 0) for i in range(leaf.ndim)])
 
-    return jax.tree.map(pad, part, _list_axes(part)) if missing else part
+    if not missing:
+        return part
+    padded = jax.tree.map(pad, part, _list_axes(part))
+    levels = padded.batch.levels
+    if levels is None:
+        return padded
+    # A level of zero would divide by it.
+    return padded._replace(batch=padded.batch._replace(levels=jnp.where(levels > 0, levels, 1.0)))
 
 
 def _loss_of_part(
@@ -171,8 +178,8 @@ def _loss_of_part(
 ) -> tuple[Array, Metrics]:
     batch = part.batch
     clean = training.hints == "clrs"
-    # Also where the hints of an algorithm of fixed length are padded, as clrs_bridge.to_batch may.
     known = batch.hints if training.hints == "sampled" else None
+    # Also where the hints of an algorithm of fixed length are padded, as clrs_bridge.to_batch may.
     states = config.spec.num_hints(batch.keys.shape[1])
     num_hints = batch.hints["pred_h"].shape[0]
     ragged = clean and (config.spec.varying_length or num_hints != states)

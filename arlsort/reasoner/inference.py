@@ -44,8 +44,8 @@ def log_likelihood(
       ``[b]``.
     """
     n = scores.shape[-1]
-    if n == 1:
-        return jnp.zeros_like(scores[:, 0])
+    if n < 2:
+        return jnp.zeros(scores.shape[:1], scores.dtype)
     ranks = jnp.argsort(order, axis=-1).astype(scores.dtype)
     run = jax.vmap(lambda keys: traces.trace(config.algorithm, keys).hints)(ranks)
     given = {

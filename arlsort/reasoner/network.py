@@ -136,6 +136,8 @@ class Reasoner(hk.Module):
             return _Carry(state, last), hints
 
         if forced is not None:
+            if start is not None:
+                raise ValueError("start: got hints beside forced, which has the first")
             forced = {name: hint.astype(dtype) for name, hint in forced.items()}
             start = {name: hint[0] for name, hint in forced.items()}
         hints = initial_hints(config.algorithm, keys, noise) if start is None else start

@@ -95,12 +95,31 @@ def test_a_run_leaves_a_checkpoint_that_sorts_and_resumes_to_the_same_numbers(
     assert "--copies: received 3, but the run" in capsys.readouterr().err
 
 
+def test_a_network_for_likelihoods_is_trained_and_used(tmp_path, capsys):
+    tiny = [text for text in TINY if not text.startswith("--copies")]
+    sampled = ("--hints=sampled", "--levels", "--level_spread=1", "--noise=cauchy")
+    with kept(train_reasoner.FLAGS):
+        train_reasoner.SCRIPT.run(["train_reasoner.py", *tiny, *sampled, f"--out_dir={tmp_path}"])
+    path = str(tmp_path / "reasoner.safetensors")
+    mine = LearnedSort(checkpoint=path, normalize=False, allow_extrapolation=True)
+    x, order = jnp.array([3.0, 1.0, 2.0]), jnp.array([1, 2, 0])
+    plain, unsure = (mine.log_likelihood(x, order, w) for w in (None, jnp.array([1.0, 9.0, 1.0])))
+    assert jnp.isfinite(plain) and jnp.isfinite(unsure) and plain != unsure
+    with kept(train_reasoner.FLAGS):
+        line = ["train_reasoner.py", *tiny, "--hints=sampled", "--levels"]
+        assert "--level_spread: greater than 0" in refusal(
+            lambda: train_reasoner.SCRIPT.run(line), capsys
+        )
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
         (["--lengths=2,x"], "--lengths: received 2,x"),
         (["--lengths=1"], "--lengths: got (1,)"),
         (["--hints=clrs", "--copies=3"], "--copies: changes nothing with --hints=clrs"),
+        (["--level_spread=1"], "--level_spread: changes nothing with --hints=perturbed"),
+        (["--hints=sampled"], "--copies: changes nothing with --hints=sampled"),
         (["--learning_rate=0"], "--learning_rate"),
         (["--algorithm=bogosort"], "bogosort"),
         (["--log_every=0"], "--log_every: received 0"),
@@ -126,13 +145,17 @@ def test_every_setting_is_a_flag_that_reaches_the_configuration():
         "remat": "all",
         "pair_dtype": "bfloat16",
         "pairs_per_pass": "64",
+        "levels": "true",
     }
+    together = ("--hints=sampled", "--levels", "--level_spread=1")
     for cls, index in ((ReasonerConfig, 0), (TrainingConfig, 1)):
         for field in dataclasses.fields(cls):
             default = field.default
             text = changed.get(field.name) or str(0.5 if field.name == "ema_decay" else default + 1)
             with kept(train_reasoner.FLAGS):
-                train_reasoner.SCRIPT.parse(["train_reasoner.py", f"--{field.name}={text}"])
+                others = together if field.name in ("levels", "level_spread") else ()
+                line = ["train_reasoner.py", *others, f"--{field.name}={text}"]
+                train_reasoner.SCRIPT.parse(line)
                 value = getattr(train_reasoner.configs()[index], field.name)
             assert value != default, field.name
 

@@ -89,7 +89,9 @@ def test_bad_training_configurations_name_the_field(field, value):
         TrainingConfig(**{field: value})
 
 
-SAMPLED = TrainingConfig(hints="sampled", lengths=(4,), level_spread=2.0, batch_size=512)
+SAMPLED = TrainingConfig(
+    hints="sampled", lengths=(4,), level_spread=2.0, batch_size=2048, pairs_per_batch=2048 * 16
+)
 
 
 def test_sampled_targets_are_one_run_and_its_noise_has_the_levels():
@@ -98,7 +100,7 @@ def test_sampled_targets_are_one_run_and_its_noise_has_the_levels():
     assert set(np.unique(batch.pred)) == {0.0, 1.0}
     first = np.asarray(batch.pred_mask).argmax(-1)
     np.testing.assert_array_equal(first, np.asarray(batch.keys).argmin(-1))
-    np.testing.assert_allclose(jnp.log(batch.levels).mean(-1), np.zeros(128), atol=1e-5)
+    np.testing.assert_allclose(jnp.log(batch.levels).mean(-1), np.zeros(2048), atol=1e-5)
     spread = jnp.log(batch.levels).std(-1)
     assert 0.3 < (spread == 0).mean() < 0.7 and spread.max() > 1.5
 
@@ -106,8 +108,8 @@ def test_sampled_targets_are_one_run_and_its_noise_has_the_levels():
     batch = hints.sample_batch(jax.random.key(1), "insertion_sort", 4, noisy)
     first = np.asarray(batch.pred_mask).argmax(-1)
     quiet = np.asarray(batch.levels).argmin(-1)
-    share = (first == quiet)[np.asarray(spread) > 1].mean()
-    assert share < 0.2, "what hardly moves is seldom at an end"
+    share = (first == quiet)[np.asarray(jnp.log(batch.levels).std(-1)) > 1].mean()
+    assert share < 0.15, "what hardly moves is seldom at an end"
 
 
 def test_without_levels_there_are_none():
