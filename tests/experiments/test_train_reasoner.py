@@ -105,6 +105,7 @@ def test_a_network_for_likelihoods_is_trained_and_used(tmp_path, capsys):
     x, order = jnp.array([3.0, 1.0, 2.0]), jnp.array([1, 2, 0])
     plain, unsure = (mine.log_likelihood(x, order, w) for w in (None, jnp.array([1.0, 9.0, 1.0])))
     assert jnp.isfinite(plain) and jnp.isfinite(unsure) and plain != unsure
+    capsys.readouterr()
     with kept(train_reasoner.FLAGS):
         line = ["train_reasoner.py", *tiny, "--hints=sampled", "--levels"]
         assert "--level_spread: greater than 0" in refusal(
