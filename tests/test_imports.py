@@ -18,7 +18,7 @@ LAYERS = (
     ("arlsort.permutation",),
     ("arlsort.reasoner", "arlsort.programs", "arlsort.numerics", "arlsort.networks"),
     ("arlsort.operators",),
-    ("arlsort.functional", "arlsort.comparison"),
+    ("arlsort.functional", "arlsort.comparison", "arlsort.likelihood"),
     ("arlsort",),
 )
 FILES = sorted(ROOT.rglob("*.py"))

@@ -91,8 +91,8 @@ def test_training_goes_on_from_a_state_and_is_watched():
     jax.tree.map(np.testing.assert_array_equal, dict(whole.average), dict(ended.average))
 
 
-def test_training_by_itself_needs_perturbed_hints():
-    with pytest.raises(ValueError, match="hints='clrs', must be 'perturbed'"):
+def test_training_by_itself_does_not_draw_hints_of_clrs():
+    with pytest.raises(ValueError, match="hints='clrs', allowed are perturbed, sampled"):
         training.train(CONFIG, dataclasses.replace(TRAINING, hints="clrs"))
 
 
