@@ -59,15 +59,15 @@ def cauchy_log_likelihood(
     """
     x, order, levels = base.check_order(x, order, levels)
     base.check_positive("temperature", temperature)
-    if x.shape[-1] < 2:
-        return jnp.zeros(x.shape[:-1], x.dtype) + 0 * x.sum(axis=-1)
     scores = base.sanitise(x)
-    scores = scores - jnp.mean(scores, axis=-1, keepdims=True)
-    scores = jnp.clip(scores / jnp.asarray(temperature, scores.dtype), -_LARGEST, _LARGEST)
-    widths = jnp.ones_like(scores) if levels is None else levels.astype(scores.dtype)
-    a, w = (jnp.take_along_axis(v, order, axis=-1) for v in (scores, widths))
-    spoilt = jnp.isnan(x).any(axis=-1)
-    return jnp.where(spoilt, jnp.nan, _log_probability(a, w)).astype(x.dtype)
+    if x.shape[-1] < 2:
+        found = jnp.zeros(x.shape[:-1], scores.dtype)
+    else:
+        scores = scores - jnp.mean(scores, axis=-1, keepdims=True)
+        scores = jnp.clip(scores / jnp.asarray(temperature, scores.dtype), -_LARGEST, _LARGEST)
+        widths = jnp.ones_like(scores) if levels is None else levels.astype(scores.dtype)
+        found = _log_probability(*(jnp.take_along_axis(v, order, -1) for v in (scores, widths)))
+    return jnp.where(jnp.isnan(x).any(axis=-1), jnp.nan, found).astype(x.dtype)
 
 
 def _log_probability(a: jax.Array, w: jax.Array) -> jax.Array:

@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from arlsort.likelihood import cauchy_log_likelihood
+from arlsort.networks import engine
 from arlsort.operators.base import Operator, complaint
 from arlsort.operators.hard import Hard
 from arlsort.operators.learned import LearnedSort
@@ -277,8 +278,7 @@ def trace_loss(operator: LearnedSort, scores: jax.Array, order: jax.Array) -> ja
       A scalar.
     """
     predicted = operator.log_trace(scores)
-    ranks = jnp.argsort(order, axis=-1).astype(scores.dtype)
-    recorded = jax.vmap(lambda keys: traces.trace(operator.algorithm, keys))(ranks).hints
+    recorded = traces.traces_of_orders(operator.algorithm, order).hints
     loss = pointer_loss(predicted.log_predecessor, predicted.log_first, order)
     for name, log_weights in predicted.log_hints.items():
         chosen = recorded[name][:, 1:, ..., None]  # [lists, T - 1, ..., 1]
@@ -364,13 +364,16 @@ def leveled_network_loss(
     lists, n = scores.shape
     levels = jnp.ones_like(scores) if levels is None else levels
     weights = jnp.broadcast_to(jnp.eye(n, dtype=scores.dtype), (lists, n, n))
-    state = jnp.concatenate([scores[..., None], levels[..., None], weights], axis=-1)
-    for layer in range(n):
-        low, high = state[:, layer % 2 : n - 1 : 2], state[:, layer % 2 + 1 : n : 2]
-        gap = (high[..., 0] - low[..., 0]) / (low[..., 1] + high[..., 1])
-        kept = 0.5 + jnp.arctan(gap)[..., None] / jnp.pi
-        pairs = jnp.stack([kept * low + (1 - kept) * high, (1 - kept) * low + kept * high], axis=2)
-        end = layer % 2 + 2 * low.shape[1]
-        middle = pairs.reshape(lists, -1, n + 2)
-        state = jnp.concatenate([state[:, : layer % 2], middle, state[:, end:]], axis=1)
-    return permutation_loss(state[..., 2:], order)
+    wires = jnp.concatenate([scores[..., None], levels[..., None], weights], axis=-1)
+    (wires,) = engine.run(_LeveledSwap(), "odd_even", (jnp.moveaxis(wires, 0, -1),))
+    return permutation_loss(jnp.moveaxis(wires[:, 2:], -1, 0), order)
+
+
+class _LeveledSwap:
+    """Wires carry `[2 + n, lists]`: a score, its level, and its row of weights."""
+
+    def scores(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mixes all that the wires carry; what is not compared stays."""
+        gap = (b[:, :1] - a[:, :1]) / (a[:, 1:2] + b[:, 1:2])
+        kept = jnp.where(sign == 0, 1.0, 0.5 + jnp.arctan(gap) / jnp.pi)
+        return kept * a + (1 - kept) * b, (1 - kept) * a + kept * b

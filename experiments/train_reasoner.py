@@ -76,13 +76,13 @@ define.integer("warmup_steps", _TRAINING.warmup_steps, "Steps before it.")
 define.float("grad_clip", _TRAINING.grad_clip, "Clip of the gradient's global norm.")
 define.float("ema_decay", _TRAINING.ema_decay, "Decay of the averaged weights.")
 define.enum("hints", _TRAINING.hints, HINTS, "What the targets are.")
-define.enum("noise", _TRAINING.noise, NOISES, "Law of the unit noise (perturbed).")
-define.integer("copies", _TRAINING.copies, "Perturbed copies averaged for each list.")
+define.enum("noise", _TRAINING.noise, NOISES, "Law of the unit noise (perturbed, sampled).")
+define.integer("copies", _TRAINING.copies, "Perturbed copies averaged for each list (perturbed).")
 define.float(
     "level_spread", _TRAINING.level_spread, "Largest deviation of log noise levels (sampled)."
 )
-define.float("min_spread", _TRAINING.min_spread, "Smallest range of scores (perturbed).")
-define.float("max_spread", _TRAINING.max_spread, "Largest range of scores (perturbed).")
+define.float("min_spread", _TRAINING.min_spread, "Smallest range of scores (perturbed, sampled).")
+define.float("max_spread", _TRAINING.max_spread, "Largest range of scores (perturbed, sampled).")
 define.float("hint_weight", _TRAINING.hint_weight, "Weight of the hint losses.")
 define.enum(
     "remat", _TRAINING.remat, REMATS, "What the backward pass computes again to save memory."

@@ -62,7 +62,7 @@ class Scalars(NamedTuple):
 
     Attributes:
       nodes: ``[b, n, k]`` of inputs and MASK_ONE hints.
-      edges: for each POINTER hint ``[b, n, n]``.
+      edges: for each POINTER hint ``[b, n, n]``; before them, with levels, the comparisons.
       graph: ``[b, k]`` of CATEGORICAL hints, of which most sorts have none: k = 0.
     """
 
@@ -105,9 +105,10 @@ class Encoders:
             return Basis(jnp.concatenate(vectors), functools.reduce(jnp.add, biases))
 
         self._spec = spec
-        own = (("level",), ("comparison",)) if levels else ((), ())
-        self.nodes = basis(dict.fromkeys(("pos", "key", *own[0], *spec.masks), 1))
-        self.edges = basis(dict.fromkeys((*own[1], *spec.pointers), 1))
+        inputs = ["pos", "key", "level"] if levels else ["pos", "key"]
+        pairs = ["comparison"] if levels else []
+        self.nodes = basis(dict.fromkeys([*inputs, *spec.masks], 1))
+        self.edges = basis(dict.fromkeys([*pairs, *spec.pointers], 1))
         self.graph = basis(dict(spec.categories))
 
     def scalars(

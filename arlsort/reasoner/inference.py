@@ -36,7 +36,7 @@ def log_likelihood(
       params: parameters, trained with ``hints="sampled"``.
       config: the reasoner, of insertion sort: each of its steps puts one element among those
         before it, and its choices determine the order and are determined by it.
-      scores: ``[b, n]`` keys in units of the noise.
+      scores: ``[b, n]`` keys in units of the noise, n >= 2.
       order: ``[b, n]`` the elements in ascending order.
       levels: ``[b, n]`` noise levels of the keys, if the network has such an input.
 
@@ -44,10 +44,7 @@ def log_likelihood(
       ``[b]``.
     """
     n = scores.shape[-1]
-    if n < 2:
-        return jnp.zeros(scores.shape[:1], scores.dtype)
-    ranks = jnp.argsort(order, axis=-1).astype(scores.dtype)
-    run = jax.vmap(lambda keys: traces.trace(config.algorithm, keys).hints)(ranks)
+    run = traces.traces_of_orders(config.algorithm, order).hints
     given = {
         name: jnp.moveaxis(jax.nn.one_hot(choice[:, :-1], n, dtype=scores.dtype), 1, 0)
         for name, choice in run.items()

@@ -309,3 +309,15 @@ def trace(algorithm: str, keys: Array) -> Trace:
     """
     algorithm_spec(algorithm)
     return _TRACERS[algorithm](keys)
+
+
+def traces_of_orders(algorithm: str, orders: Array) -> Trace:
+    """The traces of lists that end in given orders ``[b, n]``: those of their ranks.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> traces_of_orders("insertion_sort", jnp.array([[1, 2, 0]])).order.tolist()
+      [[1, 2, 0]]
+    """
+    ranks = jnp.argsort(orders, axis=-1)
+    return jax.vmap(functools.partial(trace, algorithm))(ranks)
