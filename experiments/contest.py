@@ -64,7 +64,7 @@ FAMILIES = {
     "optimal": _soft("odd_even:distribution=optimal", 0.03, 0.1, 0.3),
     "logistic": _soft("odd_even:distribution=logistic", 0.03, 0.1, 0.3),
     "error_free": tuple(
-        f"odd_even:distribution={d},error_free=true,temperature={t}@square"
+        f"odd_even:distribution={d},error_free=true,temperature={t}@error_free"
         for d in ("optimal", "cauchy")
         for t in (0.03, 0.1, 0.3)
     ),

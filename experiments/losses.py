@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is minimised when only the order of a list is known.
 
-`bce`, `rows` and `square` compare a soft permutation with the true one; `pointer` and `trace`
-compare what a learned sort points to, at its end or after every step, with what the sort of the
-true order does; `likelihood` leads it along the true order and asks how likely that is. The others
-are the controls of the comparison. They take scores and no operator; but for `leveled_network`,
-they use no sort at all.
+`bce` and `rows` compare a soft permutation with the true one; `error_free` does so for a network
+that swaps exactly forward; `pointer` and `trace` compare what a learned sort points to, at its end
+or after every step, with what the sort of the true order does; `likelihood` leads it along the true
+order and asks how likely that is. The others are the controls of the comparison. They take scores
+and no operator; but for `leveled_network`, they use no sort at all.
 
 A loss is written `name[/temperature][+levels]`, as `pairwise/0.1` or `likelihood+levels`. The
 temperature divides the scores, and is for losses without an operator that has one of its own. With
@@ -26,13 +26,15 @@ from arlsort.networks import engine
 from arlsort.operators.base import Operator, complaint
 from arlsort.operators.hard import Hard
 from arlsort.operators.learned import LearnedSort
+from arlsort.operators.sorting_network import SortingNetwork
 from arlsort.permutation import from_order
 from arlsort.reasoner import traces
 
-OF_WEIGHTS = ("bce", "rows", "square")
+OF_WEIGHTS = ("bce", "rows")
+OF_ERROR_FREE = ("error_free",)
 OF_POINTERS = ("pointer", "trace", "likelihood")
 OF_SCORES = ("plackett_luce", "pairwise", "cauchy_pairs", "thurstone", "leveled_network")
-LOSSES = ("auto", *OF_WEIGHTS, *OF_POINTERS, *OF_SCORES)
+LOSSES = ("auto", *OF_WEIGHTS, *OF_ERROR_FREE, *OF_POINTERS, *OF_SCORES)
 WITH_LEVELS = ("likelihood", "cauchy_pairs", "thurstone", "leveled_network")
 
 # PyTorch's `BCELoss`, which the published experiment uses, ends logarithms at -100 and the
@@ -83,7 +85,7 @@ def choose(loss: str, operator: Operator) -> str:
 
     Args:
       loss: One of `LOSSES`, with what `parse` allows. "auto" takes "pointer" for an operator with
-        pointers, else "bce".
+        pointers, "error_free" for a network with exact swaps, else "bce".
       operator: The operator.
 
     Returns:
@@ -91,12 +93,16 @@ def choose(loss: str, operator: Operator) -> str:
 
     Raises:
       ValueError: If the loss is not one of the operator: those of pointers are of a learned sort
-        alone, and those of scores, in which no operator takes part, of the exact sort alone.
+        alone, "error_free" of a network with exact swaps alone, and those of scores, in which no
+        operator takes part, of the exact sort alone.
     """
     learned = isinstance(operator, LearnedSort)
+    error_free = isinstance(operator, SortingNetwork) and operator.error_free
     if loss == "auto":
-        return "pointer" if learned else "bce"
+        return "pointer" if learned else "error_free" if error_free else "bce"
     known: tuple[str, ...] = OF_WEIGHTS
+    if error_free:
+        known += OF_ERROR_FREE
     if learned:
         known += OF_POINTERS
     if isinstance(operator, Hard):
@@ -153,9 +159,11 @@ def order_loss(
         if kind == "trace":
             return trace_loss(operator, scores, order)
         return pointer_loss(*operator.log_pointers(scores), order)
+    if kind == "error_free":
+        assert isinstance(operator, SortingNetwork)
+        return error_free_loss(operator, scores, order)
     permutation = with_key(operator, key).permutation(scores)
-    compare = {"bce": permutation_loss, "rows": row_loss, "square": square_loss}[kind]
-    return compare(permutation, order)
+    return {"bce": permutation_loss, "rows": row_loss}[kind](permutation, order)
 
 
 def with_key(operator: Operator, key: jax.Array) -> Operator:
@@ -244,14 +252,16 @@ def row_loss(permutation: jax.Array, order: jax.Array) -> jax.Array:
     return binary_cross_entropy(right, jnp.ones_like(right)).mean()
 
 
-def square_loss(permutation: jax.Array, order: jax.Array) -> jax.Array:
-    """Squared distance of a soft permutation from the true one, mean over all entries.
+def error_free_loss(network: SortingNetwork, scores: jax.Array, order: jax.Array) -> jax.Array:
+    """`permutation_loss` of the soft swaps, and the squared distance of what the exact swaps give.
 
-    For weights that are exact forward, of which a logarithm makes nothing.
+    The latter is the mean over all entries of P. (The paper has the squared distance of the lists
+    of pictures that both P make, which is that of P seen through the pictures.)
 
     Args:
-      permutation: `P[..., n, n]`, rows are positions.
-      order: The index of the element at each position, `[..., n]`.
+      network: With `error_free=True`; the soft swaps are its own.
+      scores: `[lists, n]`.
+      order: The index of the element at each position, `[lists, n]`.
 
     Returns:
       A scalar.
@@ -260,7 +270,10 @@ def square_loss(permutation: jax.Array, order: jax.Array) -> jax.Array:
       Kim et al., Generalized Neural Sorting Networks with Error-Free Differentiable Swap Functions,
       ICLR 2024.
     """
-    return ((permutation - from_order(order, permutation.dtype)) ** 2).mean()
+    soft = dataclasses.replace(network, error_free=False).permutation(scores)
+    exact = network.permutation(scores)
+    distance = ((exact - from_order(order, exact.dtype)) ** 2).mean()
+    return permutation_loss(soft, order) + distance
 
 
 def trace_loss(operator: LearnedSort, scores: jax.Array, order: jax.Array) -> jax.Array:

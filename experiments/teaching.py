@@ -57,7 +57,7 @@ METHODS = (
     "odd_even@rows",
     "odd_even:distribution=optimal@bce",
     "odd_even:distribution=logistic@bce",
-    "odd_even:error_free=true,distribution=optimal@bce",
+    "odd_even:error_free=true,distribution=optimal@error_free",
     "neuralsort@bce",
     "neuralsort@rows",
     "softsort@rows",

@@ -73,6 +73,9 @@ def test_auto_takes_pointers_where_there_are_any():
     assert losses.choose("bce", LearnedSort()) == "bce"
     network = registry.get("odd_even")
     assert losses.choose("auto", network) == "bce"
+    assert losses.choose("auto", SortingNetwork(error_free=True)) == "error_free"
+    with pytest.raises(ValueError, match="loss: received error_free for SortingNetwork"):
+        losses.choose("error_free", network)
     with pytest.raises(ValueError, match="pointer for SortingNetwork"):
         losses.choose("pointer", network)
 
@@ -113,10 +116,18 @@ def test_row_loss_is_computed_by_hand():
     assert float(loss) == pytest.approx(-(math.log(0.3) + math.log(0.4)) / 2, rel=1e-6)
 
 
-def test_square_loss_is_computed_by_hand():
-    soft = jnp.array([[0.7, 0.3], [0.4, 0.6]])
-    loss = losses.square_loss(soft, jnp.array([1, 0]))
-    assert float(loss) == pytest.approx((0.7**2 + 0.7**2 + 0.6**2 + 0.6**2) / 4, rel=1e-6)
+def test_error_free_loss_is_that_of_soft_swaps_and_the_distance_of_exact_ones():
+    scores, numbers = jnp.array([[0.1, -1.0, 2.0]]), jnp.array([[1, 3, 2]])
+    network = SortingNetwork(error_free=True, temperature=0.5)
+    soft = losses.order_loss("bce", SortingNetwork(temperature=0.5), scores, numbers, None)
+    loss = losses.order_loss("error_free", network, scores, numbers, None)
+    # The scores' order is 1, 0, 2, the true one 0, 2, 1: in no row are the two the same.
+    assert float(loss) == pytest.approx(float(soft) + 6 / 9, rel=1e-6)
+    by_both, by_soft = (
+        jax.grad(lambda s, kind=kind, of=of: losses.order_loss(kind, of, s, numbers, None))(scores)
+        for kind, of in (("error_free", network), ("bce", SortingNetwork(temperature=0.5)))
+    )
+    assert jnp.abs(by_both - by_soft).max() > 1e-3  # the exact swaps have a gradient
 
 
 def test_plackett_luce_loss_sums_over_what_is_left():
