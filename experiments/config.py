@@ -202,6 +202,7 @@ def split_specs(texts: Iterable[str]) -> list[str]:
 def _check(config: Config) -> None:
     _check_choice("dataset", config.dataset, DATASETS)
     _check_choice("resolution", config.resolution, RESOLUTIONS)
+    _check_choice("loss", re.split("[/+]", config.loss)[0], losses.LOSSES)
     try:
         losses.parse(config.loss)
     except ValueError as error:

@@ -24,6 +24,7 @@ if __package__ in (None, ""):  # run as a file: its folder would stand for the r
 
 import jax
 from absl import flags
+from jax.scipy.special import betainc
 
 from experiments import data, results, storage
 from experiments.command_line import FlagError, Script, Stop, check_at_least, definers
@@ -76,7 +77,10 @@ FAMILIES = {
     },
     **{name: _leveled(name) for name in ("cauchy_pairs", "thurstone", "leveled_network")},
 }
-"""What is compared, by name, and the candidates of each; the last five are controls."""
+"""What is compared, by name, and the candidates of each."""
+
+OURS = "learned"
+CONTROLS = tuple(FAMILIES)[-5:]  # these are not sorts
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
@@ -149,7 +153,7 @@ def search(names: list[str], folder: Path, splits: data.Splits, stop: Stop) -> d
 
 
 def paired(runs: list[dict[str, Any]], ours: str, other: str) -> dict[str, Any]:
-    """The difference in test EM of two methods over the seeds they share: mean, sd, t."""
+    """The difference in test EM over the seeds that both share, with a two-sided paired t-test."""
     by_seed = {
         spec: {run["seed"]: run["test"]["em"] for run in runs if run["operator"] == spec}
         for spec in (ours, other)
@@ -159,7 +163,9 @@ def paired(runs: list[dict[str, Any]], ours: str, other: str) -> dict[str, Any]:
     mean = statistics.fmean(gaps) if gaps else math.nan
     sd = statistics.stdev(gaps) if len(gaps) > 1 else math.nan
     t = mean / (sd / math.sqrt(len(gaps))) if sd > 0 else math.nan
-    return {"other": other, "seeds": len(gaps), "mean": mean, "sd": sd, "t": t}
+    freedom = len(gaps) - 1
+    p = float(betainc(freedom / 2, 0.5, freedom / (freedom + t * t))) if sd > 0 else math.nan
+    return {"other": other, "seeds": len(gaps), "mean": mean, "sd": sd, "t": t, "p": p}
 
 
 def main() -> None:
@@ -183,7 +189,7 @@ def main() -> None:
     runs = [run for run in ran if "failed" not in run]
     picture = picture_shape(splits.train, config.resolution)
     report = results.collect(config, methods, picture, runs)
-    ours = chosen.get("learned", {}).get("chosen")
+    ours = chosen.get(OURS, {}).get("chosen")
     report |= {
         "experiment": "contest",
         "search": {"steps": FLAGS.search_steps, "seed": SEARCH_SEED, "families": chosen},
@@ -193,7 +199,7 @@ def main() -> None:
     storage.write_json(out_dir / "contest.json", report)
     print("\n" + results.table(report) + "\n")
     for row in report["paired"]:
-        print(f"{ours} - {row['other']}: {100 * row['mean']:.1f} points, t = {row['t']:.1f}")
+        print(f"{ours} - {row['other']}: {100 * row['mean']:.1f} points, p = {row['p']:.2g}")
     print(out_dir / "contest.json")
 
 

@@ -41,6 +41,7 @@ from absl import flags
 
 from arlsort.operators import registry
 from arlsort.operators.base import Operator
+from arlsort.operators.learned import LearnedSort
 from experiments import plots, storage
 from experiments.command_line import (
     FlagError,
@@ -119,7 +120,9 @@ def wrong_pair(n: int, distance: jax.Array) -> jax.Array:
 
 def losses(operator: Operator) -> tuple[str, ...]:
     """Names the losses by which an operator can learn an order."""
-    pointers = ("pointer",) if hasattr(operator, "log_pointers") else ()
+    pointers: tuple[str, ...] = ()
+    if isinstance(operator, LearnedSort):
+        pointers = ("pointer", "likelihood") if operator.has_likelihood else ("pointer",)
     return (("bce",) if operator.has_permutation else ("ranks",)) + pointers
 
 

@@ -84,8 +84,9 @@ def choose(loss: str, operator: Operator) -> str:
     """Says which loss an operator is trained with.
 
     Args:
-      loss: One of `LOSSES`, with what `parse` allows. "auto" takes "pointer" for an operator with
-        pointers, "error_free" for a network with exact swaps, else "bce".
+      loss: One of `LOSSES`, with what `parse` allows. "auto" takes what taught
+        best: "likelihood+levels" for a learned sort that has a likelihood, "pointer" for one that
+        has not, "error_free" for a network with exact swaps, else "bce".
       operator: The operator.
 
     Returns:
@@ -99,7 +100,9 @@ def choose(loss: str, operator: Operator) -> str:
     learned = isinstance(operator, LearnedSort)
     error_free = isinstance(operator, SortingNetwork) and operator.error_free
     if loss == "auto":
-        return "pointer" if learned else "error_free" if error_free else "bce"
+        if isinstance(operator, LearnedSort):
+            return "likelihood+levels" if operator.has_likelihood else "pointer"
+        return "error_free" if error_free else "bce"
     known: tuple[str, ...] = OF_WEIGHTS
     if error_free:
         known += OF_ERROR_FREE

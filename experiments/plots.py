@@ -5,13 +5,15 @@ import itertools
 import math
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments.contest import CONTROLS, FAMILIES
+from experiments.contest_tables import TITLES, rows
 from experiments.growth import MEASURES, exponents, terms
 from experiments.report import OPERATOR_TITLES
 from experiments.speed import YARDSTICK
@@ -42,6 +44,68 @@ def curves(report: dict[str, Any], path: Path) -> Path:
     figure.suptitle(
         f"{config['dataset']}, n = {config['n']}, {len(report['seeds'])} seed(s): mean and range"
     )
+    return _save(figure, path)
+
+
+def contests(reports: Mapping[int, dict[str, Any]], path: Path) -> Path:
+    """Draws validation EM over steps, a panel for each n: mean and range over seeds.
+
+    Args:
+      reports: What `experiments.contest` found, by n.
+      path: Where to write.
+    """
+    figure = Figure(figsize=(3.6 * len(reports), 4.6), layout="constrained")
+    axes = figure.subplots(1, len(reports), squeeze=False)[0]
+    looks = _looks([{"operator": name} for name in FAMILIES])
+    labels: dict[str, Any] = {}
+    for ax, (n, report) in zip(axes, reports.items(), strict=True):
+        for name, row in rows(report).items():
+            own = [run["curve"] for run in report["runs"] if run["operator"] == row["operator"]]
+            values = 100 * np.array([curve["em"] for curve in own])
+            look = looks[name] | {"linestyle": ":" if name in CONTROLS else "-"}
+            (line,) = ax.plot(own[0]["step"], values.mean(axis=0), **look)
+            ax.fill_between(
+                own[0]["step"],
+                values.min(axis=0),
+                values.max(axis=0),
+                color=line.get_color(),
+                alpha=0.1,
+            )
+            labels.setdefault(TITLES[name], line)
+        ax.set(title=f"n = {n}", xlabel="step", ylim=(0, None))
+        ax.grid(alpha=0.3)
+    axes[0].set_ylabel("EM on validation lists, %")
+    figure.legend(labels.values(), labels, loc="outside lower center", ncols=6, fontsize=9)
+    return _save(figure, path)
+
+
+def calibration(report: dict[str, Any], path: Path) -> Path:
+    """Draws how often an element is at a position, over its weight there, a panel for each n.
+
+    Args:
+      report: What `experiments.teaching` found.
+      path: Where to write.
+    """
+    records = [r for r in report["records"] if "calibration" in r]
+    lengths = sorted({r["n"] for r in records})
+    figure = Figure(figsize=(4.2 * len(lengths), 5.6), layout="constrained")
+    axes = figure.subplots(1, len(lengths), squeeze=False)[0]
+    looks = _looks([{"operator": r["method"]} for r in records])
+    labels: dict[str, Any] = {}
+    for ax, n in zip(axes, lengths, strict=True):
+        ax.plot([0, 1], [0, 1], color="black", linewidth=0.8)
+        for r in (r for r in records if r["n"] == n):
+            found = r["calibration"]
+            filled = [i for i, count in enumerate(found["count"]) if count]
+            (line,) = ax.plot(
+                [found["weight"][i] for i in filled],
+                [found["share"][i] for i in filled],
+                **looks[r["method"]],
+            )
+            labels.setdefault(r["method"], line)
+        ax.set(title=f"n = {n}", xlabel="weight in P", ylabel="how often it is there")
+        ax.grid(alpha=0.3)
+    figure.legend(labels.values(), labels, loc="outside lower center", ncols=3, fontsize=8)
     return _save(figure, path)
 
 

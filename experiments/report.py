@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the tables of results into README.md and docs/operators.md, from the result files.
+"""Writes tables and figures of results into README.md and docs, from the result files.
 
   python experiments/report.py
 
-A comparison enters the README by copying its `results.json` to `experiments/results/`, the speed of
+A comparison enters the README by copying its `results.json` to `experiments/results/`, a contest by
+copying its `contest.json` to `experiments/results/research/contest_n9.json`, the speed of
 the reasoner by running `experiments/benchmark_reasoner.py` with
 `--out=experiments/results/speed/benchmark_reasoner.json`, that of the operators by running
 `experiments/benchmark.py` with `--out=experiments/results/speed/benchmark.json`.
@@ -18,7 +19,7 @@ if __package__ in (None, ""):  # run as a file: its folder would stand for the r
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from arlsort.reasoner.config import REMATS
-from experiments import growth, storage
+from experiments import contest_tables, growth, storage
 from experiments.config import PUBLISHED, PUBLISHED_DATASETS
 from experiments.results import METRICS, cell
 
@@ -27,6 +28,10 @@ README = ROOT / "README.md"
 RESULTS = ROOT / "experiments" / "results"
 SPEED = RESULTS / "speed" / "benchmark_reasoner.json"
 OPERATORS = ROOT / "docs" / "operators.md"
+OUTCOME = ROOT / "docs" / "results.md"
+RESEARCH = RESULTS / "research"
+CURVES = RESEARCH / "contests.png"
+TEACHING = RESEARCH / "teaching.json"
 OPERATORS_SPEED = RESULTS / "speed" / "benchmark.json"
 
 TITLES = {
@@ -57,6 +62,36 @@ def render(folder: Path = RESULTS) -> str:
     return "\n\n".join(
         _table(path.stem, storage.read_json(path)) for path in sorted(folder.glob("*.json"))
     )
+
+
+def contest() -> str:
+    """Renders the committed contests over n."""
+    return contest_tables.over_lengths(contest_tables.read(RESEARCH))
+
+
+def contest_of_each_length() -> str:
+    """Renders the committed contests one by one."""
+    return "\n\n".join(
+        f"### n = {n}\n\n{contest_tables.of_length(report)}\n\n"
+        f"([numbers](../{_relative(RESEARCH / f'contest_n{n}.json')}))"
+        for n, report in contest_tables.read(RESEARCH).items()
+    )
+
+
+def teaching() -> str:
+    """Renders the committed run of `experiments/teaching.py`; nothing if there is none."""
+    if not TEACHING.exists():
+        return ""
+    report = storage.read_json(TEACHING)
+    shares = [share["share"] for share in report["records"][0]["shares"]]
+    heads = ["loss", "n", "scale", "calibration error", *(f"cosine at {s:g}" for s in shares)]
+    lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+    for row in report["records"]:
+        error = f"{100 * row['calibration']['error']:.1f} %" if "calibration" in row else "-"
+        cells = [f"`{row['method']}`", f"{row['n']}", f"{row['scale']:g}", error]
+        cells += [f"{share['alignment']:.2f}" for share in row["shares"]]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def replace(text: str, section: str, tables: str) -> str:
@@ -276,10 +311,24 @@ def _plain(value: Any) -> str:
 
 
 SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
-    README: {"results": render, "speed": lambda: speed_table(storage.read_json(SPEED))},
+    README: {
+        "contest": contest,
+        "results": render,
+        "speed": lambda: speed_table(storage.read_json(SPEED)),
+    },
+    OUTCOME: {
+        "contest": contest,
+        "contest-each": contest_of_each_length,
+        "teaching": teaching,
+    },
     OPERATORS: {"operators-speed": operators_speed},
 }
 
 if __name__ == "__main__":
+    from experiments import plots  # it knows of this module
+
+    plots.contests(contest_tables.read(RESEARCH), CURVES)
+    if TEACHING.exists():
+        plots.calibration(storage.read_json(TEACHING), TEACHING.with_suffix(".png"))
     for path in SECTIONS:
         path.write_text(updated(path), encoding="utf-8")

@@ -73,7 +73,7 @@ define.enum(
     "loss",
     None,
     LOSSES,
-    _help("loss", "Of operators that name none. auto: pointer for learned, else bce."),
+    _help("loss", "Of operators that name none. auto: as docs/research.md found best."),
 )
 define.integer("seeds", None, _help("seeds", "Runs of each operator: seeds 0, 1, ..."))
 define.integer("steps", None, _help("steps", "Training steps."))

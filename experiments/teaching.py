@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What makes a sort teach: is its P calibrated, and does its gradient point where it should?
 
-The order of a list is drawn from a model in which the best gradient is known: Plackett-Luce, where
-position n - 1 goes to an element with probability proportional to exp(score), and so on downwards.
+The order of a list is drawn from a model in which the best gradient is known, that of the likelihood
+of the order. With --truth=plackett_luce position n - 1 goes to an element with probability
+proportional to exp(score), and so on downwards; with --truth=thurstone the order is that of scores
+with Cauchy noise of scale 1.
 Scores x stand at a share of what is true: `x = share * s + sqrt(1 - share^2) * e`, with s the true
 scores and e others that know nothing, both normal with standard deviation --spread. A share of 0 is
 a network before training, 1 after.
 
   python experiments/teaching.py
-  python experiments/teaching.py --methods=learned@trace,odd_even@bce --lengths=9
+  python experiments/teaching.py --truth=plackett_luce --methods=learned@trace,odd_even@bce
 
 Each method first gets the scale at which its own loss is least at the true scores, as a network
 would find it. Then:
 
-* alignment: the cosine of its gradient with that of the list likelihood, mean over lists;
+* alignment: the cosine of its gradient with that of the likelihood, mean over lists;
 * correlation: that of the gradient of one element with that of the likelihood, over all lists, so
   that lists of which the gradient is large count as much as they do in a batch;
 * calibration: at the true scores, the mean difference between the weight of an element at a
@@ -34,6 +36,7 @@ import numpy as np
 from absl import flags
 
 from arlsort.operators.base import Operator
+from arlsort.operators.hard import Hard
 from experiments import storage
 from experiments.command_line import (
     FlagError,
@@ -44,27 +47,28 @@ from experiments.command_line import (
     read_lengths,
 )
 from experiments.config import ConfigError, resolve
-from experiments.losses import OF_SCORES, order_loss, plackett_luce_loss, with_key
+from experiments.losses import OF_SCORES, order_loss, with_key
 from experiments.results import git_commit, machine
 
 RESULT = Path("runs/teaching.json")
 METHODS = (
-    "learned@bce",
-    "learned@rows",
+    *(f"learned:noise=cauchy@{loss}" for loss in ("likelihood", "trace", "pointer", "rows", "bce")),
     "learned@pointer",
-    "learned@trace",
     "odd_even@bce",
     "odd_even@rows",
-    "odd_even:distribution=optimal@bce",
+    "odd_even:distribution=optimal@rows",
     "odd_even:distribution=logistic@bce",
     "odd_even:error_free=true,distribution=optimal@error_free",
     "neuralsort@bce",
-    "neuralsort@rows",
     "softsort@rows",
     "sinkhorn@bce",
     "lapsum@bce",
+    "hard@thurstone",
+    "hard@plackett_luce",
+    "hard@cauchy_pairs",
     "hard@pairwise",
 )
+TRUTHS = ("thurstone", "plackett_luce")
 SHARES = (0.0, 0.5, 0.9, 1.0)
 SCALES = tuple(2.0**k for k in range(-5, 6))
 BINS = 10
@@ -73,6 +77,7 @@ BATCH = 100  # lists in one piece of work
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
 define.list("methods", list(METHODS), "Operators, each with a loss after an @.")
+define.enum("truth", "thurstone", TRUTHS, "What orders are drawn from.")
 define.list("lengths", ["5", "9", "15"], "n, ascending.")
 define.integer("lists", 2000, "Lists for each n.")
 define.float("spread", 2.0, "Standard deviation of the scores, beside noise of scale 1.")
@@ -89,11 +94,13 @@ class Lists:
     order: jax.Array
 
 
-def draw(key: jax.Array, lists: int, n: int, spread: float) -> Lists:
-    """Draws scores, and orders from the Plackett-Luce distribution of the true ones."""
+def draw(truth: str, key: jax.Array, lists: int, n: int, spread: float) -> Lists:
+    """Draws scores, and orders of the true ones with noise."""
     true, other, noise = jax.random.split(key, 3)
     scores = spread * jax.random.normal(true, (lists, n))
-    drawn = scores + jax.random.gumbel(noise, scores.shape)  # the largest first
+    # Plackett-Luce is the order of scores with Gumbel noise: the largest is chosen first.
+    law = {"thurstone": jax.random.cauchy, "plackett_luce": jax.random.gumbel}[truth]
+    drawn = scores + law(noise, scores.shape)
     return Lists(scores, spread * jax.random.normal(other, (lists, n)), jnp.argsort(drawn, axis=-1))
 
 
@@ -112,9 +119,11 @@ def per_list(kind: str, operator: Operator, key: jax.Array) -> Any:
     return loss
 
 
-def measure(kind: str, operator: Operator, lists: Lists, key: jax.Array) -> dict[str, Any]:
+def measure(
+    truth: str, kind: str, operator: Operator, lists: Lists, key: jax.Array
+) -> dict[str, Any]:
     """Scale, alignment, correlation and calibration of one method."""
-    one = per_list(kind, operator, key)
+    one, best = per_list(kind, operator, key), per_list(truth, Hard(), key)
 
     @jax.jit
     def mean_loss(scale: jax.Array) -> jax.Array:
@@ -127,13 +136,11 @@ def measure(kind: str, operator: Operator, lists: Lists, key: jax.Array) -> dict
 
     @jax.jit
     def gradients(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        ours = jax.lax.map(
-            lambda a: jax.grad(lambda s: one(scale * s, a[1]))(a[0]),
-            (x, lists.order),
-            batch_size=BATCH,
-        )
-        exact = jax.grad(lambda s: plackett_luce_loss(s, lists.order) * s.shape[0])(x)
-        return ours, exact
+        def both(scores: jax.Array, order: jax.Array) -> tuple[jax.Array, jax.Array]:
+            ours = jax.grad(lambda s: one(scale * s, order))(scores)
+            return ours, jax.grad(lambda s: best(s, order))(scores)
+
+        return jax.lax.map(lambda a: both(*a), (x, lists.order), batch_size=BATCH)
 
     found: dict[str, Any] = {"scale": scale, "losses": losses, "shares": []}
     for share in SHARES:
@@ -151,7 +158,7 @@ def measure(kind: str, operator: Operator, lists: Lists, key: jax.Array) -> dict
                 "silent": float((norms < 1e-3 * norms.max()).mean()),
             }
         )
-    if kind not in OF_SCORES:
+    if kind not in (*OF_SCORES, "likelihood"):  # these have no P
         weights = with_key(operator, key).permutation(scale * lists.true)
         found["calibration"] = calibration(np.asarray(weights), np.asarray(lists.order))
     return found
@@ -189,6 +196,7 @@ def settings() -> dict[str, Any]:
     check_out(FLAGS)
     lengths = read_lengths(FLAGS, "lengths")
     return {
+        "truth": FLAGS.truth,
         "methods": FLAGS.methods,
         "lengths": lengths,
         "lists": FLAGS.lists,
@@ -220,9 +228,11 @@ def main() -> None:
     }
     for n in config["lengths"]:
         _, methods = resolve({"operators": [",".join(config["methods"])], "n": n})
-        lists = draw(jax.random.fold_in(key, n), config["lists"], n, config["spread"])
+        lists = draw(
+            config["truth"], jax.random.fold_in(key, n), config["lists"], n, config["spread"]
+        )
         for method in methods:
-            found = measure(method.loss, method.operator, lists, key)
+            found = measure(config["truth"], method.loss, method.operator, lists, key)
             report["records"].append({"method": method.spec, "n": n, **found})
     print(table(report))
     out = Path(FLAGS.out)

@@ -330,6 +330,12 @@ class Operator:
                 complaint("operator", f"{type(self).__name__}, which has values only", able)
             )
         scores = check_scores(argument, x)
+        self._check_hyperparameters()
+        self._validate_length(scores.shape[-1])
+        return scores
+
+    def _check_hyperparameters(self) -> None:
+        """Raises what can be said only at a call."""
         for field in dataclasses.fields(self):
             # What was traced when it was set could not be told from one of a batch.
             shape = np.shape(getattr(self, field.name)) if _is_number(field) else ()
@@ -338,8 +344,6 @@ class Operator:
                 raise ValueError(complaint(field.name, f"shape {shape}", allowed))
         if self.needs_key:
             check_key(type(self).__name__, getattr(self, "key", None))
-        self._validate_length(scores.shape[-1])
-        return scores
 
 
 def _is_number(field: dataclasses.Field) -> bool:

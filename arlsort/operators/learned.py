@@ -118,6 +118,14 @@ class LearnedSort(base.Operator):
         if not isinstance(self.checkpoint, str | None):
             raise TypeError(base.complaint("checkpoint", repr(self.checkpoint), "a path or None"))
 
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether there is a network for `log_likelihood`."""
+        if self.checkpoint is not None:
+            return checkpoints.load_once(self.checkpoint).training.hints == "sampled"
+        noises = checkpoints.SHIPPED_LIKELIHOODS.get(self.algorithm, ())
+        return bool(noises) and self.noise in (None, *noises)
+
     def log_pointers(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The soft output pointers of the reasoner, in logs: what the pointer likelihood needs.
 
@@ -202,7 +210,7 @@ class LearnedSort(base.Operator):
           True
         """
         x, order, levels = base.check_order(x, order, levels)
-        self._check(x, weights=True)
+        self._check_hyperparameters()
         self._validate_length(x.shape[-1], likelihood=True)
         return _log_likelihood(self, x, order, levels)
 

@@ -63,3 +63,5 @@ def test_a_paired_difference_is_that_of_the_same_seeds():
     found = contest.paired(runs, "a", "b")
     assert found["mean"] == pytest.approx(0.4 / 3)
     assert found["t"] == pytest.approx((0.4 / 3) / (found["sd"] / 3**0.5))
+    # With two degrees of freedom the distribution of t has a closed form.
+    assert found["p"] == pytest.approx(1 - found["t"] / (2 + found["t"] ** 2) ** 0.5, rel=1e-4)

@@ -52,7 +52,7 @@ def test_the_unit_is_where_two_scores_are_three_quarters_sorted():
 
 
 def test_every_operator_has_a_loss():
-    assert analysis.losses(registry.get("learned")) == ("bce", "pointer")
+    assert analysis.losses(registry.get("learned")) == ("bce", "pointer", "likelihood")
     for name in registry.names():
         operator = registry.get(name)
         assert analysis.losses(operator)[0] == ("bce" if operator.has_permutation else "ranks")

@@ -68,8 +68,10 @@ def test_pointer_loss_is_that_of_a_loop(n):
     assert float(loss) == pytest.approx(total / lists / n, rel=1e-5)
 
 
-def test_auto_takes_pointers_where_there_are_any():
-    assert losses.choose("auto", LearnedSort()) == "pointer"
+def test_auto_takes_what_taught_best():
+    assert losses.choose("auto", LearnedSort()) == "likelihood+levels"
+    assert losses.choose("auto", LearnedSort(noise="gaussian")) == "pointer"
+    assert losses.choose("auto", LearnedSort("quicksort")) == "pointer"
     assert losses.choose("bce", LearnedSort()) == "bce"
     network = registry.get("odd_even")
     assert losses.choose("auto", network) == "bce"

@@ -33,19 +33,26 @@ def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
     assert message in refusal(lambda: run(*arguments), capsys)
 
 
-def test_orders_are_drawn_by_plackett_luce():
-    lists = teaching.draw(jax.random.key(0), 4000, 2, 1.0)
+@pytest.mark.parametrize(
+    "truth, chance",
+    [
+        ("plackett_luce", lambda gap: 1 / (1 + np.exp(-gap))),
+        ("thurstone", lambda gap: 0.5 + np.arctan(gap / 2) / np.pi),  # the noise of both adds up
+    ],
+)
+def test_orders_are_drawn_from_the_model(truth, chance):
+    lists = teaching.draw(truth, jax.random.key(0), 4000, 2, 1.0)
     gap = np.asarray(lists.true[:, 1] - lists.true[:, 0])
     second_is_larger = np.asarray(lists.order[:, 1]) == 1
-    expected = 1 / (1 + np.exp(-gap))
-    assert abs(second_is_larger.mean() - expected.mean()) < 0.03
+    assert abs(second_is_larger.mean() - chance(gap).mean()) < 0.03
     sure = gap > 2
-    assert abs(second_is_larger[sure].mean() - expected[sure].mean()) < 0.05
+    assert abs(second_is_larger[sure].mean() - chance(gap)[sure].mean()) < 0.05
 
 
-def test_the_likelihood_is_aligned_with_itself():
-    lists = teaching.draw(jax.random.key(0), 20, 3, 1.0)
-    found = teaching.measure("plackett_luce", Hard(), lists, jax.random.key(0))
+@pytest.mark.parametrize("truth", teaching.TRUTHS)
+def test_a_likelihood_is_aligned_with_itself(truth):
+    lists = teaching.draw(truth, jax.random.key(0), 20, 3, 1.0)
+    found = teaching.measure(truth, truth, Hard(), lists, jax.random.key(0))
     assert found["scale"] in (0.5, 1.0, 2.0)  # that of the model, but for 20 lists of chance
     for at_share in found["shares"]:
         assert at_share["alignment"] == pytest.approx(1.0, abs=0.1)
@@ -70,7 +77,7 @@ def test_all_is_written(tmp_path, capsys):
     assert [s["share"] for s in soft["shares"]] == list(teaching.SHARES)
     assert "softsort@rows" in capsys.readouterr().out
     # Two scores have one direction to be right about.
-    lists = teaching.draw(jax.random.key(0), 300, 2, 1.0)
-    two = teaching.measure("rows", SoftSort(), lists, jax.random.key(0))
+    lists = teaching.draw("plackett_luce", jax.random.key(0), 300, 2, 1.0)
+    two = teaching.measure("plackett_luce", "rows", SoftSort(), lists, jax.random.key(0))
     assert two["shares"][0]["alignment"] == pytest.approx(1.0, abs=1e-2)
     assert jnp.isfinite(jnp.asarray(two["losses"])).all()

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `experiments/contest.py` found, as Markdown: one table over n, and one for each n."""
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments import storage
+from experiments.contest import CONTROLS, FAMILIES, OURS
+from experiments.results import METRICS, cell
+
+TITLES = {
+    "learned": "learned sort",
+    "cauchy": "Cauchy network",
+    "optimal": "optimal network",
+    "logistic": "logistic network",
+    "error_free": "error-free network",
+    "neuralsort": "NeuralSort",
+    "sinkhorn": "Sinkhorn",
+    "plackett_luce": "Plackett-Luce",
+    "pairwise": "pairwise logistic",
+    "cauchy_pairs": "pairwise Cauchy",
+    "thurstone": "exact Cauchy likelihood",
+    "leveled_network": "network with noise levels",
+}
+
+Reports = Mapping[int, dict[str, Any]]  # by n, ascending
+
+
+def read(folder: Path) -> dict[int, dict[str, Any]]:
+    """Reads the contests of a folder, `contest_n9.json` and so on, by ascending n."""
+    reports = [storage.read_json(path) for path in folder.glob("contest_n*.json")]
+    return dict(sorted((report["config"]["n"], report) for report in reports))
+
+
+def rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The summary of the chosen method of each family that was run, in the order of `FAMILIES`."""
+    by_spec = {row["operator"]: row for row in report["summary"]}
+    chosen = report["search"]["families"]
+    return {
+        name: by_spec[chosen[name]["chosen"]]
+        for name in FAMILIES
+        if name in chosen and chosen[name]["chosen"] in by_spec
+    }
+
+
+def best_rival(report: dict[str, Any]) -> str | None:
+    """The family of the best sort that is not ours, by mean test EM."""
+    rivals = {
+        name: row["em"]["mean"]
+        for name, row in rows(report).items()
+        if name != OURS and name not in CONTROLS
+    }
+    return max(rivals, key=rivals.__getitem__) if rivals else None
+
+
+def over_lengths(reports: Reports) -> str:
+    """EM and, in brackets, EW of every family at every n; then how far ours is ahead."""
+    found = {n: rows(report) for n, report in reports.items()}
+    heads = [
+        f"n = {n}, {report['config']['steps']:,} steps, {len(report['seeds'])} seeds"
+        for n, report in reports.items()
+    ]
+    lines = [f"| | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
+    for name in FAMILIES:
+        if not any(name in each for each in found.values()):
+            continue
+        title = f"*{TITLES[name]}*" if name in CONTROLS else TITLES[name]
+        cells = [_pair(each.get(name), _leads(each, name)) for each in found.values()]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    ahead = [_margin(report) for report in reports.values()]
+    lines.append(f"| ahead of the best other sort by | {' | '.join(ahead)} |")
+    return "\n".join(lines)
+
+
+def _leads(found: Mapping[str, dict[str, Any]], name: str) -> bool:
+    """Whether a family is the best of those with its part, sorts or controls."""
+    part = [each for each in found if (each in CONTROLS) == (name in CONTROLS)]
+    return name in found and name == max(part, key=lambda each: found[each]["em"]["mean"])
+
+
+def _pair(row: dict[str, Any] | None, leads: bool) -> str:
+    if row is None:
+        return "-"
+    text = f"{cell(row['em'])} ({100 * row['ew']['mean']:.1f})"
+    return f"**{text}**" if leads else text
+
+
+def _margin(report: dict[str, Any]) -> str:
+    rival = best_rival(report)
+    if rival is None or OURS not in rows(report):
+        return "-"
+    pair = paired(report, rival)
+    return "-" if pair is None else f"{_points(pair)} ({TITLES[rival]})"
+
+
+def paired(report: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """Our difference from a family, over the seeds that both share."""
+    spec = report["search"]["families"][name]["chosen"]
+    return next((pair for pair in report["paired"] if pair["other"] == spec), None)
+
+
+def _points(pair: dict[str, Any]) -> str:
+    p = "" if pair["p"] is None or math.isnan(pair["p"]) else f", p = {pair['p']:.2g}"
+    return f"{100 * pair['mean']:+.1f}{p}"
+
+
+def of_length(report: dict[str, Any]) -> str:
+    """Every family at one n: its settings, metrics, cost, our lead, and the way to run it again."""
+    head = ("", "settings chosen", *(m.upper() for m in METRICS), "s", "we are ahead by", "again")
+    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    for name, row in rows(report).items():
+        pair = paired(report, name)
+        cells = (
+            f"*{TITLES[name]}*" if name in CONTROLS else TITLES[name],
+            f"`{row['operator']}`",
+            *(cell(row[metric]) for metric in METRICS),
+            f"{row['seconds']:.0f}",
+            "" if pair is None else _points(pair),
+            f"`--families={name}`",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    failed = [run["operator"] for run in report["failed"]]
+    if failed:
+        lines += ["", f"Diverged: {', '.join(f'`{spec}`' for spec in failed)}."]
+    return "\n".join([*lines, "", "```bash", command(report), "```"])
+
+
+def command(report: dict[str, Any], families: Sequence[str] = ()) -> str:
+    """The command line that gave a report; to name families runs these alone."""
+    config = report["config"]
+    words = ["python", "experiments/contest.py", f"--n={config['n']}", f"--steps={config['steps']}"]
+    words.append(f"--search_steps={report['search']['steps']}")
+    if families:
+        words.append(f"--families={','.join(families)}")
+    return shlex.join(words)
