@@ -2,9 +2,9 @@
 """What makes a sort teach: is its P calibrated, and does its gradient point where it should?
 
 The order of a list is drawn from a model in which the best gradient is known, that of the
-likelihood of the order. With --truth=plackett_luce position n - 1 goes to an element with probability
-proportional to exp(score), and so on downwards; with --truth=thurstone the order is that of scores
-with Cauchy noise of scale 1.
+likelihood of the order. With --truth=plackett_luce position n - 1 goes to an element with
+probability proportional to exp(score), and so on downwards; with --truth=thurstone the order is
+that of scores with Cauchy noise of scale 1.
 Scores x stand at a share of what is true: `x = share * s + sqrt(1 - share^2) * e`, with s the true
 scores and e others that know nothing, both normal with standard deviation --spread. A share of 0 is
 a network before training, 1 after.
