@@ -67,6 +67,7 @@ define.enum("processor", _NETWORK.processor, ("factored", "clrs"), "clrs: the of
 define.integer("sinkhorn_steps", _NETWORK.sinkhorn_steps, "Rounds of balancing the output pointer.")
 define.float("sinkhorn_temperature", _NETWORK.sinkhorn_temperature, "Divides its logits before.")
 define.boolean("levels", _NETWORK.levels, "Whether each key has a noise level of its own.")
+define.boolean("comparisons", _NETWORK.comparisons, "Whether it sees comparisons of all keys.")
 define.list("lengths", [str(n) for n in _TRAINING.lengths], "List lengths, in turn.")
 define.integer("steps", _TRAINING.steps, "Optimiser steps.")
 define.integer("batch_size", _TRAINING.batch_size, "Most lists in a step.")

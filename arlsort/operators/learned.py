@@ -228,7 +228,7 @@ class LearnedSort(base.Operator):
             levels = jnp.exp(logs - middle).reshape(-1, n)
         keys = self._keys(scores, model, middle).reshape(-1, n)
         found = inference.log_likelihood(
-            model.params, model.config, keys, order.reshape(-1, n), levels
+            model.params, model.config, keys, order.reshape(-1, n), levels, model.noise
         )
         return found.reshape(scores.shape[:-1])
 

@@ -121,6 +121,8 @@ class ReasonerConfig:
       sinkhorn_temperature: divides the output pointer's logits before them.
       levels: whether every key comes with a noise level of its own. CLRS has no such input, nor the
         comparisons of keys in units of their levels that the network then sees beside it.
+      comparisons: whether the network sees every comparison of two keys, which CLRS's must find out
+        from the keys: -1 or 1, and under noise the mean of that.
     """
 
     algorithm: str = "insertion_sort"
@@ -131,13 +133,18 @@ class ReasonerConfig:
     sinkhorn_steps: int = 10
     sinkhorn_temperature: float = 0.1
     levels: bool = False
+    comparisons: bool = False
 
     def __post_init__(self) -> None:
         algorithm_spec(self.algorithm)
         if self.processor not in ("factored", "clrs"):
             raise ValueError(f"processor: got {self.processor!r}, allowed are factored, clrs")
-        if self.levels and self.processor == "clrs":
-            raise ValueError("levels: got True with processor='clrs', which has no such input")
+        for field in ("levels", "comparisons"):
+            if getattr(self, field) and self.processor == "clrs":
+                received = "True with processor='clrs'"
+                raise ValueError(f"{field}: got {received}, which has no such input")
+        if self.comparisons and self.levels:
+            raise ValueError("comparisons: got True with levels, which have their own")
         for field in ("hidden_size", "nb_triplet_fts", "sinkhorn_steps"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field}: got {getattr(self, field)}, must be at least 1")

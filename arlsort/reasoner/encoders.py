@@ -62,7 +62,7 @@ class Scalars(NamedTuple):
 
     Attributes:
       nodes: ``[b, n, k]`` of inputs and MASK_ONE hints.
-      edges: for each POINTER hint ``[b, n, n]``; before them, with levels, the comparisons.
+      edges: for each POINTER hint ``[b, n, n]``; before them the comparisons, if any are seen.
       graph: ``[b, k]`` of CATEGORICAL hints, of which most sorts have none: k = 0.
     """
 
@@ -94,7 +94,7 @@ class Encoders:
       graph: basis of graph features.
     """
 
-    def __init__(self, hidden_size: int, spec: AlgorithmSpec, levels: bool = False):
+    def __init__(self, hidden_size: int, spec: AlgorithmSpec, levels: bool, comparisons: bool):
         def basis(sizes: Mapping[str, int]) -> Basis:
             linears = [
                 Affine(hidden_size, name=f"algo_0_{name}_enc_linear").weights(size)
@@ -106,21 +106,32 @@ class Encoders:
 
         self._spec = spec
         inputs = ["pos", "key", "level"] if levels else ["pos", "key"]
-        pairs = ["comparison"] if levels else []
+        pairs = ["comparison"] if levels or comparisons else []
         self.nodes = basis(dict.fromkeys([*inputs, *spec.masks], 1))
         self.edges = basis(dict.fromkeys([*pairs, *spec.pointers], 1))
         self.graph = basis(dict(spec.categories))
 
     def scalars(
-        self, keys: Array, pos: Array, hints: Mapping[str, Array], levels: Array | None = None
+        self,
+        keys: Array,
+        pos: Array,
+        hints: Mapping[str, Array],
+        levels: Array | None = None,
+        comparisons: Array | None = None,
     ) -> Scalars:
-        """Sorts inputs ``[b, n]`` and hints, which are weights ``[b, ..., choices]``, by place.
+        """Sorts inputs and hints, which are weights ``[b, ..., choices]``, by place.
 
-        With levels, keys and their differences in units of the noise come as ``asinh``: about
-        themselves where they are small, and logarithms where the noise hardly matters.
+        Args:
+          keys: ``[b, n]``.
+          pos: ``[b, n]``.
+          hints: by name.
+          levels: ``[b, n]``, if the network sees them. Keys and their differences in units of the
+            noise then come as ``asinh``: about themselves where they are small, and logarithms
+            where the noise hardly matters.
+          comparisons: ``[b, n, n]``, if the network sees them.
         """
         spec = self._spec
-        inputs, pairs = [pos, keys], []
+        inputs, pairs = [pos, keys], [] if comparisons is None else [comparisons]
         if levels is not None:
             inputs = [pos, jnp.arcsinh(keys), jnp.log(levels)]
             difference = keys[:, None, :] - keys[:, :, None]

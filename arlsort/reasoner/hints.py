@@ -77,6 +77,17 @@ def probability_not_larger(difference: Array, noise: str) -> Array:
     raise ValueError(f"noise: got {noise!r}, allowed are {', '.join(NOISES)}")
 
 
+def comparisons(keys: Array, noise: str | None) -> Array:
+    """How every two keys compare, ``[b, n, n]``; entry ``[j, k]`` is 1 where k is the larger one.
+
+    It is -1 where k is the smaller one, 0 of equal keys; under noise the mean of that.
+    """
+    difference = keys[:, None, :] - keys[:, :, None]
+    if noise is None:
+        return jnp.sign(difference)
+    return 2 * probability_not_larger(difference, noise).astype(keys.dtype) - 1
+
+
 def initial_hints(algorithm: str, keys: Array, noise: str | None) -> dict[str, Array]:
     """The hints before the first step, exactly, as weights ``[b, ..., choices]``.
 

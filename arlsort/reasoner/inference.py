@@ -28,7 +28,12 @@ def predict(
 
 
 def log_likelihood(
-    params: hk.Params, config: ReasonerConfig, scores: Array, order: Array, levels: Array | None
+    params: hk.Params,
+    config: ReasonerConfig,
+    scores: Array,
+    order: Array,
+    levels: Array | None,
+    noise: str | None,
 ) -> Array:
     """Log-probability of an order: that of every insertion after those before it, added up.
 
@@ -39,6 +44,7 @@ def log_likelihood(
       scores: ``[b, n]`` keys in units of the noise, n >= 2.
       order: ``[b, n]`` the elements in ascending order.
       levels: ``[b, n]`` noise levels of the keys, if the network has such an input.
+      noise: law of the perturbation it was trained with.
 
     Returns:
       ``[b]``.
@@ -50,7 +56,13 @@ def log_likelihood(
         for name, choice in run.items()
     }
     said = network.transform(config).apply(
-        params, None, scores, _even_positions(scores), forced=given, levels=levels
+        params,
+        None,
+        scores,
+        _even_positions(scores),
+        forced=given,
+        levels=levels,
+        noise=noise,
     )
     inserted = jnp.arange(1, n)
     log_weights = jax.nn.log_softmax(said.hints["pred_h"][inserted - 1, :, inserted], axis=-1)

@@ -17,7 +17,7 @@ from jax.typing import DTypeLike
 from arlsort.reasoner.config import ReasonerConfig
 from arlsort.reasoner.decoders import Decoders, Step, gumbel_noise, log_sinkhorn
 from arlsort.reasoner.encoders import Encoders
-from arlsort.reasoner.hints import initial_hints
+from arlsort.reasoner.hints import comparisons, initial_hints
 from arlsort.reasoner.processor import make_processor
 
 Array = jax.Array
@@ -107,11 +107,12 @@ class Reasoner(hk.Module):
             levels = jnp.ones_like(keys) if levels is None else levels.astype(dtype)
         elif levels is not None:
             raise ValueError("levels: got an array, but the network has no such input")
+        compared = comparisons(keys, noise) if config.comparisons else None
         encoders, decoders = self._construct_encoders_decoders()
         process = make_processor(config, encoders, pair_dtype)
 
         def run(state: _State) -> Step:
-            scalars = encoders.scalars(keys, pos, state.hints, levels)
+            scalars = encoders.scalars(keys, pos, state.hints, levels, compared)
             return Step(scalars, state.hidden, *process(scalars, state.hidden))
 
         def advance(state: _State) -> tuple[_State, Hints]:
@@ -168,7 +169,7 @@ class Reasoner(hk.Module):
     def _construct_encoders_decoders(self) -> tuple[Encoders, Decoders]:
         # Haiku puts the method's name into the parameters' names, so this name is CLRS's.
         size, spec = self._config.hidden_size, self._config.spec
-        encoders = Encoders(size, spec, self._config.levels)
+        encoders = Encoders(size, spec, self._config.levels, self._config.comparisons)
         return encoders, Decoders(size, spec, encoders)
 
 

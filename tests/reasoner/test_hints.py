@@ -41,6 +41,16 @@ def test_comparison_probability_is_that_of_the_noise(noise):
 
 
 @pytest.mark.parametrize("noise", NOISES)
+def test_comparisons_are_the_mean_of_exact_ones(noise):
+    keys = jnp.array([0.3, -0.7, 1.2])
+    copies = keys + hints.sample_noise(jax.random.key(2), noise, (SAMPLES, 3))
+    mean = jnp.mean(hints.comparisons(copies, None), axis=0)
+    np.testing.assert_allclose(hints.comparisons(keys[None], noise)[0], mean, atol=2 * FIVE_SIGMA)
+    exact = [[0, -1, 1], [1, 0, 1], [-1, -1, 0]]
+    np.testing.assert_array_equal(hints.comparisons(keys[None], None)[0], exact)
+
+
+@pytest.mark.parametrize("noise", NOISES)
 def test_comparison_probability_has_finite_gradients(noise):
     points = jnp.array([-1e4, -30.0, -0.05, 0.0, 1e-6, 0.05, 30.0, 1e4])
     gradient = jax.vmap(jax.grad(lambda d: hints.probability_not_larger(d, noise)))(points)

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CLRS's own test of a reasoner: trained on short lists, does it sort long ones?
+
+Reasoners are trained on the batches of CLRS's samplers, clean keys and all hints, with several
+seeds, once with the comparisons of all keys among their inputs and once, as CLRS has it, without.
+They are tested on fresh batches, n = 64 by default, by `clrs.evaluate`.
+
+  python experiments/order_quality.py
+  python experiments/order_quality.py --algorithms=insertion_sort --inputs=clrs --steps=4000
+
+Needs dm-clrs. What is measured is written after each reasoner; those that the file has are not
+trained again.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import jax
+import numpy as np
+from absl import flags, logging
+
+from arlsort.reasoner import network, training
+from arlsort.reasoner.config import ALGORITHMS, ReasonerConfig, TrainingConfig
+from experiments import storage
+from experiments.command_line import (
+    FlagError,
+    Script,
+    check_at_least,
+    check_clrs,
+    check_out,
+    definers,
+    read_lengths,
+)
+from experiments.results import git_commit, machine
+
+RESULT = Path("runs/order_quality.json")
+INPUTS = ("comparisons", "clrs")
+SORTS = ("insertion_sort", "bubble_sort", "quicksort", "heapsort")
+
+FLAGS = flags.FlagValues()
+define = definers(FLAGS)
+define.list("algorithms", list(SORTS), "The sorts to learn.")
+define.list("inputs", list(INPUTS), "What the network sees: comparisons too, or what CLRS has.")
+define.list("lengths", ["4", "7", "11", "16"], "Lengths of training, ascending, in turn.")
+define.integer("n", 64, "Length of the test.")
+define.integer("steps", 400, "Training steps.")
+define.integer("hidden_size", 32, "Width of every hidden feature.")
+define.integer("seeds", 5, "Reasoners of each kind.")
+define.integer("test_lists", 32, "Lists of the test.")
+define.integer("lists_per_pass", 4, "Of the test, that go through the network at a time.")
+define.string("out", str(RESULT), "Where to write.")
+
+
+def settings() -> dict[str, Any]:
+    """Reads and checks the flags.
+
+    Raises:
+      FlagError: If one is not allowed.
+    """
+    for name, known in (("algorithms", tuple(ALGORITHMS)), ("inputs", INPUTS)):
+        for value in getattr(FLAGS, name):
+            if value not in known:
+                raise FlagError(f"--{name}: received {value!r}, allowed: {', '.join(known)}")
+    for name in ("steps", "hidden_size", "seeds", "test_lists", "lists_per_pass"):
+        check_at_least(FLAGS, name, 1)
+    check_at_least(FLAGS, "n", 2)
+    check_out(FLAGS)
+    check_clrs("algorithms")
+    numbers = {name: FLAGS[name].value for name in ("n", "steps", "hidden_size", "test_lists")}
+    return {"lengths": read_lengths(FLAGS, "lengths"), **numbers}
+
+
+def train(config: ReasonerConfig, schedule: TrainingConfig) -> Any:
+    """Trains a reasoner on CLRS's batches and returns its averaged parameters."""
+    from arlsort.reasoner import clrs_bridge
+
+    batches = clrs_bridge.batches(config.algorithm, schedule)
+    step = training.make_clrs_step(config, schedule)
+    state = training.init(config, schedule)
+    for _ in range(schedule.steps):
+        state, metrics = step(state, next(batches))
+    batches.close()
+    if not np.isfinite(float(metrics["loss"])):
+        raise FlagError(f"--steps: training of {config.algorithm} diverged")
+    return state.average
+
+
+def score(
+    config: ReasonerConfig, params: Any, n: int, lists: int, seed: int, at_once: int
+) -> float:
+    """The score that `clrs.evaluate` gives on a batch of CLRS's sampler: micro-F1."""
+    import clrs  # type: ignore[import-untyped]
+
+    from arlsort.reasoner import clrs_bridge
+
+    _, feedback = clrs_bridge.feedback(config.algorithm, n, lists, seed, random_pos=False)
+    batch = clrs_bridge.to_batch(feedback)
+    most = batch.hints["pred_h"].shape[0]
+
+    @jax.jit
+    def predict(keys: jax.Array, pos: jax.Array, lengths: jax.Array) -> dict[str, jax.Array]:
+        found = network.transform(config).apply(
+            params, None, keys, pos, lengths=lengths, num_hints=most
+        )
+        return {"pred": found.pred, "pred_mask": found.pred_mask}
+
+    size = min(at_once, lists)
+    inputs, parts = [np.asarray(x) for x in (batch.keys, batch.pos, batch.lengths)], []
+    for start in range(0, lists, size):
+        stop = min(start + size, lists)
+        rows = [np.resize(part[start:stop], (size, *part.shape[1:])) for part in inputs]
+        parts.append(jax.tree.map(lambda leaf, k=stop - start: leaf[:k], predict(*rows)))
+    said = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    chosen = {
+        probe.name: clrs.DataPoint(
+            probe.name, probe.location, probe.type_, np.eye(n)[said[probe.name].argmax(axis=-1)]
+        )
+        for probe in feedback.outputs
+    }
+    return float(clrs.evaluate(feedback.outputs, chosen)["score"])
+
+
+def summary(records: list[dict[str, Any]]) -> str:
+    """Mean and spread over seeds, for a terminal."""
+    lines = [f"{'inputs':<12} {'algorithm':<16} {'n':>3}  micro-F1 %"]
+    kinds = dict.fromkeys((r["inputs"], r["algorithm"], r["n"]) for r in records)
+    for kind in kinds:
+        own = [r["micro_f1"] for r in records if (r["inputs"], r["algorithm"], r["n"]) == kind]
+        spread = f" ± {100 * np.std(own, ddof=1):.1f}" if len(own) > 1 else ""
+        lines.append(f"{kind[0]:<12} {kind[1]:<16} {kind[2]:>3}  {100 * np.mean(own):.1f}{spread}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Trains and tests each reasoner; writes after each."""
+    jax.config.update("jax_numpy_rank_promotion", "allow")  # CLRS relies on it
+    config = settings()
+    out = Path(FLAGS.out)
+    report = storage.read_json(out) if out.exists() else {"config": config, "records": []}
+    if report["config"] != config:
+        raise FlagError(f"--out: {out} has other settings; name another file")
+    report |= {"experiment": "order_quality", "commit": git_commit(), "machine": machine()}
+    done = {(r["inputs"], r["algorithm"], r["seed"]) for r in report["records"]}
+    for inputs in FLAGS.inputs:
+        for algorithm in FLAGS.algorithms:
+            for seed in range(FLAGS.seeds):
+                if (inputs, algorithm, seed) in done:
+                    continue
+                began = time.perf_counter()
+                reasoner = ReasonerConfig(
+                    algorithm,
+                    hidden_size=config["hidden_size"],
+                    comparisons=inputs == "comparisons",
+                )
+                schedule = TrainingConfig(
+                    lengths=tuple(config["lengths"]),
+                    hints="clrs",
+                    steps=config["steps"],
+                    seed=seed,
+                )
+                params = train(reasoner, schedule)
+                found = score(
+                    *(reasoner, params, config["n"], config["test_lists"]),
+                    seed=2024 + seed,
+                    at_once=FLAGS.lists_per_pass,
+                )
+                record = {
+                    "inputs": inputs,
+                    "algorithm": algorithm,
+                    "seed": seed,
+                    "n": config["n"],
+                    "micro_f1": found,
+                    "seconds": round(time.perf_counter() - began, 1),
+                }
+                print(record, flush=True)
+                report["records"].append(record)
+                storage.write_json(out, report)
+    print(f"{summary(report['records'])}\n{out}")
+
+
+SCRIPT = Script("order_quality", __doc__, FLAGS, main, (ImportError, OSError))
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow comes with dm-clrs
+    logging.set_verbosity(logging.WARNING)
+    SCRIPT.run(sys.argv)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CLRS's own test: reasoners are trained, tested by CLRS, and not trained again."""
+
+import jax
+import numpy as np
+import pytest
+
+from arlsort.reasoner import training
+from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
+from experiments import order_quality, storage
+from tests.experiments.flags import kept, refusal
+
+TINY = ("--lengths=2", "--n=3", "--steps=1", "--hidden_size=8", "--test_lists=3")
+
+
+@pytest.fixture(autouse=True)
+def _rank_promotion():
+    with jax.numpy_rank_promotion("allow"):  # CLRS relies on it
+        yield
+
+
+def run(*arguments):
+    with kept(order_quality.FLAGS):
+        order_quality.SCRIPT.run(["order_quality.py", *TINY, *arguments])
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--algorithms=bogosort"], "--algorithms: received 'bogosort', allowed: insertion_sort"),
+        (["--inputs=keys"], "--inputs: received 'keys', allowed: comparisons, clrs"),
+        (["--n=1"], "--n: received 1"),
+        (["--lengths=3,2"], "--lengths: received 3,2"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
+    assert message in refusal(lambda: run(*arguments), capsys)
+
+
+def test_every_kind_is_trained_once(tmp_path, capsys):
+    out = tmp_path / "quality.json"
+    one = ("--algorithms=insertion_sort", "--seeds=1", "--lists_per_pass=2", f"--out={out}")
+    run(*one)
+    first = storage.read_json(out)["records"]
+    assert [record["inputs"] for record in first] == ["comparisons", "clrs"]
+    assert all(0 <= record["micro_f1"] <= 1 for record in first)
+    run(*one[:1], "--seeds=2", *one[2:], "--inputs=clrs")
+    records = storage.read_json(out)["records"]
+    assert records[:2] == first and [record["seed"] for record in records[2:]] == [1]
+    assert "comparisons  insertion_sort" in capsys.readouterr().out
+    assert "has other settings" in refusal(lambda: run(*one, "--steps=2"), capsys)
+
+
+def test_parts_of_the_test_are_the_whole():
+    config = ReasonerConfig("insertion_sort", hidden_size=8, comparisons=True)
+    params = training.init(config, TrainingConfig(seed=3)).params
+    found = [order_quality.score(config, params, 5, 3, 0, at_once) for at_once in (3, 2)]
+    np.testing.assert_allclose(*found, rtol=1e-6)
