@@ -142,7 +142,8 @@ def main() -> None:
     jax.config.update("jax_numpy_rank_promotion", "allow")  # CLRS relies on it
     config = settings()
     out = Path(FLAGS.out)
-    report = storage.read_json(out) if out.exists() else {"config": config, "records": []}
+    fresh: dict[str, Any] = {"config": config, "records": []}
+    report = storage.read_json(out) if out.exists() else fresh
     if report["config"] != config:
         raise FlagError(f"--out: {out} has other settings; name another file")
     report |= {"experiment": "order_quality", "commit": git_commit(), "machine": machine()}
