@@ -10,7 +10,7 @@ import itertools
 import pathlib
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import clrs
@@ -82,7 +82,7 @@ def to_batch(feedback: Any, num_hints: int | None = None) -> Batch:
     )
 
 
-def batches(algorithm: str, training: TrainingConfig, start: int = 0) -> Iterator[Batch]:
+def batches(algorithm: str, training: TrainingConfig, start: int = 0) -> Generator[Batch, None, None]:
     """Endless batches of CLRS's samplers, made ahead of time in a thread.
 
     The batch of step s depends on the seed and s alone, so a resumed run sees the same data.
