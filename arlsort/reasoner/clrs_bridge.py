@@ -82,7 +82,9 @@ def to_batch(feedback: Any, num_hints: int | None = None) -> Batch:
     )
 
 
-def batches(algorithm: str, training: TrainingConfig, start: int = 0) -> Generator[Batch, None, None]:
+def batches(
+    algorithm: str, training: TrainingConfig, start: int = 0
+) -> Generator[Batch, None, None]:
     """Endless batches of CLRS's samplers, made ahead of time in a thread.
 
     The batch of step s depends on the seed and s alone, so a resumed run sees the same data.
