@@ -2,13 +2,12 @@
 """What `experiments/contest.py` found, as Markdown: one table over n, and one for each n."""
 
 import math
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from experiments import storage
-from experiments.contest import CONTROLS, FAMILIES, OURS
+from experiments.contest import CONTROLS, FAMILIES, FLAGS, OURS
 from experiments.results import METRICS, cell
 
 TITLES = {
@@ -128,11 +127,10 @@ def of_length(report: dict[str, Any]) -> str:
     return "\n".join([*lines, "", "```bash", command(report), "```"])
 
 
-def command(report: dict[str, Any], families: Sequence[str] = ()) -> str:
-    """The command line that gave a report; to name families runs these alone."""
+def command(report: dict[str, Any]) -> str:
+    """The command line that gave a report."""
     config = report["config"]
-    words = ["python", "experiments/contest.py", f"--n={config['n']}", f"--steps={config['steps']}"]
-    words.append(f"--search_steps={report['search']['steps']}")
-    if families:
-        words.append(f"--families={','.join(families)}")
-    return shlex.join(words)
+    flags = {"n": config["n"], "steps": config["steps"], "search_steps": report["search"]["steps"]}
+    if len(report["seeds"]) != FLAGS["seeds"].default:
+        flags["seeds"] = len(report["seeds"])
+    return " ".join(["python experiments/contest.py", *(f"--{k}={v}" for k, v in flags.items())])

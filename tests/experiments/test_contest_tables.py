@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of contests say who is best, by how much, and how to run a row again."""
+
+import math
+
+from experiments import contest_tables, plots, results, storage
+
+CHOSEN = {"learned": "learned@trace", "cauchy": "odd_even@bce", "thurstone": "hard@thurstone"}
+EM = {"learned@trace": (0.4, 0.5), "odd_even@bce": (0.3, 0.3), "hard@thurstone": (0.6, 0.5)}
+
+
+def example(n, families=tuple(CHOSEN)):
+    runs = [
+        {
+            "operator": CHOSEN[family],
+            "seed": seed,
+            "test": {"em": em, "ew": 0.7, "em5": em},
+            "seconds": 9.0,
+            "curve": {"step": [1, 2], "em": [0.1, em]},
+        }
+        for family in families
+        for seed, em in enumerate(EM[CHOSEN[family]])
+    ]
+    return {
+        "config": {"n": n, "steps": 20, "validation_lists": 4},
+        "seeds": [0, 1],
+        "summary": results.summarise(runs),
+        "search": {"steps": 10, "families": {f: {"chosen": CHOSEN[f]} for f in families}},
+        "failed": [],
+        "paired": [
+            {"other": CHOSEN[f], "mean": 0.15, "t": 3.0, "p": 0.2 if f == "cauchy" else math.nan}
+            for f in families
+            if f != "learned"
+        ],
+        "runs": runs,
+    }
+
+
+def test_the_best_sort_and_the_best_control_are_told_apart():
+    table = contest_tables.over_lengths({9: example(9), 15: example(15, ("learned", "cauchy"))})
+    lines = table.splitlines()
+    assert lines[0] == "| | n = 9, 20 steps, 2 seeds | n = 15, 20 steps, 2 seeds |"
+    ours = "**45.0 ± 7.1 (70.0)**"
+    assert lines[2] == f"| learned sort | {ours} | {ours} |"
+    assert lines[3] == "| Cauchy network | 30.0 ± 0.0 (70.0) | 30.0 ± 0.0 (70.0) |"
+    assert lines[4] == "| *exact Cauchy likelihood* | **55.0 ± 7.1 (70.0)** | - |"
+    assert lines[5].count("+15.0, p = 0.2 (Cauchy network)") == 2
+    assert contest_tables.best_rival(example(9)) == "cauchy"
+
+
+def test_a_row_is_run_again_by_its_family():
+    report = example(9)
+    report["failed"] = [{"operator": "odd_even@bce", "seed": 1, "failed": "diverged"}]
+    table = contest_tables.of_length(report)
+    assert "| `odd_even@bce` | 30.0 ± 0.0 | 70.0 ± 0.0 | 30.0 ± 0.0 | 9 | +15.0, p = 0.2 |" in table
+    assert "`--families=cauchy`" in table and "Diverged: `odd_even@bce`." in table
+    assert "contest.py --n=9 --steps=20 --search_steps=10 --seeds=2\n" in table
+
+
+def test_contests_are_read_by_length_and_drawn(tmp_path):
+    for n in (15, 9):
+        storage.write_json(tmp_path / f"contest_n{n}.json", example(n))
+    reports = contest_tables.read(tmp_path)
+    assert list(reports) == [9, 15]
+    picture = plots.contests(reports, tmp_path / "contests.png")
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_every_family_has_a_title():
+    assert set(contest_tables.TITLES) == set(contest_tables.FAMILIES)
