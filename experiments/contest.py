@@ -37,50 +37,10 @@ from experiments.config import (
     resolve,
 )
 from experiments.drawing import RESOLUTIONS, picture_shape
+from experiments.families import FAMILIES, OURS
 from experiments.runs import Run, RunError
 
 SEARCH_SEED = 1000
-
-
-def _soft(operator: str, *temperatures: float) -> tuple[str, ...]:
-    """Three temperatures by two losses."""
-    joined = operator + ("," if ":" in operator else ":")
-    return tuple(
-        f"{joined}temperature={t}@{loss}" for t in temperatures for loss in ("bce", "rows")
-    )
-
-
-def _leveled(loss: str) -> tuple[str, ...]:
-    """Three temperatures with noise levels and without."""
-    return tuple(f"hard@{loss}/{t}{end}" for t in (0.03, 0.1, 0.3) for end in ("+levels", ""))
-
-
-FAMILIES = {
-    "learned": (
-        *(f"learned:noise=cauchy,temperature={t}@likelihood+levels" for t in (0.03, 0.1, 0.3)),
-        *(f"learned:noise=cauchy,temperature={t}@likelihood" for t in (0.03, 0.1)),
-        "learned:noise=cauchy,temperature=0.1@trace",
-    ),
-    "cauchy": _soft("odd_even", 0.03, 0.1, 0.3),
-    "optimal": _soft("odd_even:distribution=optimal", 0.03, 0.1, 0.3),
-    "logistic": _soft("odd_even:distribution=logistic", 0.03, 0.1, 0.3),
-    "error_free": tuple(
-        f"odd_even:distribution={d},error_free=true,temperature={t}@error_free"
-        for d in ("optimal", "cauchy")
-        for t in (0.03, 0.1, 0.3)
-    ),
-    "neuralsort": _soft("neuralsort", 0.3, 1.0, 5.0),
-    "sinkhorn": _soft("sinkhorn", 0.01, 0.03, 0.1),
-    **{
-        name: tuple(f"hard@{name}/{t}" for t in (0.03, 0.1, 0.3, 1.0, 3.0, 10.0))
-        for name in ("plackett_luce", "pairwise")
-    },
-    **{name: _leveled(name) for name in ("cauchy_pairs", "thurstone", "leveled_network")},
-}
-"""What is compared, by name, and the candidates of each."""
-
-OURS = "learned"
-CONTROLS = tuple(FAMILIES)[-5:]  # these are not sorts
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)

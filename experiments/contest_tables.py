@@ -7,23 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments import storage
-from experiments.contest import CONTROLS, FAMILIES, FLAGS, OURS
+from experiments.contest import FLAGS, SHARED
+from experiments.families import CONTROLS, OURS, TITLES
 from experiments.results import METRICS, cell
-
-TITLES = {
-    "learned": "learned sort",
-    "cauchy": "Cauchy network",
-    "optimal": "optimal network",
-    "logistic": "logistic network",
-    "error_free": "error-free network",
-    "neuralsort": "NeuralSort",
-    "sinkhorn": "Sinkhorn",
-    "plackett_luce": "Plackett-Luce",
-    "pairwise": "pairwise logistic",
-    "cauchy_pairs": "pairwise Cauchy",
-    "thurstone": "exact Cauchy likelihood",
-    "leveled_network": "network with noise levels",
-}
 
 Reports = Mapping[int, dict[str, Any]]  # by n, ascending
 
@@ -35,12 +21,12 @@ def read(folder: Path) -> dict[int, dict[str, Any]]:
 
 
 def rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The summary of the chosen method of each family that was run, in the order of `FAMILIES`."""
+    """The summary of the chosen method of each family that was run, in the order of `TITLES`."""
     by_spec = {row["operator"]: row for row in report["summary"]}
     chosen = report["search"]["families"]
     return {
         name: by_spec[chosen[name]["chosen"]]
-        for name in FAMILIES
+        for name in TITLES
         if name in chosen and chosen[name]["chosen"] in by_spec
     }
 
@@ -63,11 +49,11 @@ def over_lengths(reports: Reports) -> str:
         for n, report in reports.items()
     ]
     lines = [f"| | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
-    for name in FAMILIES:
+    for name in TITLES:
         if not any(name in each for each in found.values()):
             continue
         title = f"*{TITLES[name]}*" if name in CONTROLS else TITLES[name]
-        cells = [_pair(each.get(name), _leads(each, name)) for each in found.values()]
+        cells = [_pair(report, name) for report in reports.values()]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     ahead = [_margin(report) for report in reports.values()]
     lines.append(f"| ahead of the best other sort by | {' | '.join(ahead)} |")
@@ -80,11 +66,15 @@ def _leads(found: Mapping[str, dict[str, Any]], name: str) -> bool:
     return name in found and name == max(part, key=lambda each: found[each]["em"]["mean"])
 
 
-def _pair(row: dict[str, Any] | None, leads: bool) -> str:
-    if row is None:
-        return "-"
+def _pair(report: dict[str, Any], name: str) -> str:
+    found = rows(report)
+    if name not in found:
+        return "diverged" if name in report["search"]["families"] else "-"
+    row = found[name]
     text = f"{cell(row['em'])} ({100 * row['ew']['mean']:.1f})"
-    return f"**{text}**" if leads else text
+    if row["seeds"] < len(report["seeds"]):
+        text += f", {row['seeds']} of {len(report['seeds'])} seeds"
+    return f"**{text}**" if _leads(found, name) else text
 
 
 def _margin(report: dict[str, Any]) -> str:
@@ -130,7 +120,13 @@ def of_length(report: dict[str, Any]) -> str:
 def command(report: dict[str, Any]) -> str:
     """The command line that gave a report."""
     config = report["config"]
-    flags = {"n": config["n"], "steps": config["steps"], "search_steps": report["search"]["steps"]}
-    if len(report["seeds"]) != FLAGS["seeds"].default:
-        flags["seeds"] = len(report["seeds"])
-    return " ".join(["python experiments/contest.py", *(f"--{k}={v}" for k, v in flags.items())])
+    flags = {name: config[name] for name in ("steps", *SHARED) if name != "n"}
+    flags |= {"search_steps": report["search"]["steps"], "seeds": len(report["seeds"])}
+    flags["channels"] = [str(channels) for channels in config["channels"]]
+    n = config["n"]
+    words = ["python experiments/contest.py", f"--n={n}", f"--out_dir=runs/contest_n{n}"]
+    for name, value in flags.items():
+        if value != FLAGS[name].default:
+            text = ",".join(value) if isinstance(value, list) else value
+            words.append(f"--{name}={text}")
+    return " ".join(words)

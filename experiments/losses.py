@@ -84,9 +84,9 @@ def choose(loss: str, operator: Operator) -> str:
     """Says which loss an operator is trained with.
 
     Args:
-      loss: One of `LOSSES`, with what `parse` allows. "auto" takes what taught
-        best: "likelihood+levels" for a learned sort that has a likelihood, "pointer" for one that
-        has not, "error_free" for a network with exact swaps, else "bce".
+      loss: One of `LOSSES`, with what `parse` allows. "auto" takes
+        "likelihood" for a learned sort that has one, with levels if it takes them, else "pointer";
+        "error_free" for a network with exact swaps; and "bce" for all others.
       operator: The operator.
 
     Returns:
@@ -97,17 +97,17 @@ def choose(loss: str, operator: Operator) -> str:
         alone, "error_free" of a network with exact swaps alone, and those of scores, in which no
         operator takes part, of the exact sort alone.
     """
-    learned = isinstance(operator, LearnedSort)
-    error_free = isinstance(operator, SortingNetwork) and operator.error_free
-    if loss == "auto":
-        if isinstance(operator, LearnedSort):
-            return "likelihood+levels" if operator.has_likelihood else "pointer"
-        return "error_free" if error_free else "bce"
     known: tuple[str, ...] = OF_WEIGHTS
-    if error_free:
+    auto = "bce"
+    if isinstance(operator, SortingNetwork) and operator.error_free:
         known += OF_ERROR_FREE
-    if learned:
+        auto = "error_free"
+    if isinstance(operator, LearnedSort):
         known += OF_POINTERS
+        auto = "likelihood" if operator.has_likelihood else "pointer"
+        auto += "+levels" if operator.has_levels else ""
+    if loss == "auto":
+        return auto
     if isinstance(operator, Hard):
         known += OF_SCORES
     if parse(loss).name not in known:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from experiments.contest import CONTROLS, FAMILIES
-from experiments.contest_tables import TITLES, rows
+from experiments.contest_tables import rows
+from experiments.families import CONTROLS, TITLES
 from experiments.growth import MEASURES, exponents, terms
 from experiments.report import OPERATOR_TITLES
 from experiments.speed import YARDSTICK
@@ -56,14 +57,16 @@ def contests(reports: Mapping[int, dict[str, Any]], path: Path) -> Path:
     """
     figure = Figure(figsize=(3.6 * len(reports), 4.6), layout="constrained")
     axes = figure.subplots(1, len(reports), squeeze=False)[0]
-    looks = _looks([{"operator": name} for name in FAMILIES])
+    colours = {name: colormaps["tab20"](i) for i, name in enumerate(TITLES)}
     labels: dict[str, Any] = {}
     for ax, (n, report) in zip(axes, reports.items(), strict=True):
         for name, row in rows(report).items():
             own = [run["curve"] for run in report["runs"] if run["operator"] == row["operator"]]
             values = 100 * np.array([curve["em"] for curve in own])
-            look = looks[name] | {"linestyle": ":" if name in CONTROLS else "-"}
-            (line,) = ax.plot(own[0]["step"], values.mean(axis=0), **look)
+            kind = ":" if name in CONTROLS else "-"
+            (line,) = ax.plot(
+                own[0]["step"], values.mean(axis=0), kind, color=colours[name], marker="."
+            )
             ax.fill_between(
                 own[0]["step"],
                 values.min(axis=0),

@@ -69,11 +69,10 @@ define.multi_string(
     f"@: learned@trace, hard@plackett_luce. May be repeated. "
     f"(default: {' '.join(OPERATORS)})",
 )
-define.enum(
+define.string(
     "loss",
     None,
-    LOSSES,
-    _help("loss", "Of operators that name none. auto: as docs/research.md found best."),
+    _help("loss", f"Of operators that name none: {', '.join(LOSSES)}. Also pairwise/0.1."),
 )
 define.integer("seeds", None, _help("seeds", "Runs of each operator: seeds 0, 1, ..."))
 define.integer("steps", None, _help("steps", "Training steps."))

@@ -47,13 +47,13 @@ from experiments.command_line import (
     read_lengths,
 )
 from experiments.config import ConfigError, resolve
-from experiments.losses import OF_SCORES, order_loss, with_key
+from experiments.losses import OF_WEIGHTS, order_loss, parse, with_key
 from experiments.results import git_commit, machine
 
 RESULT = Path("runs/teaching.json")
 METHODS = (
     *(f"learned:noise=cauchy@{loss}" for loss in ("likelihood", "trace", "pointer", "rows", "bce")),
-    "learned@pointer",
+    "learned:noise=gaussian,temperature=1@pointer",
     "odd_even@bce",
     "odd_even@rows",
     "odd_even:distribution=optimal@rows",
@@ -158,7 +158,7 @@ def measure(
                 "silent": float((norms < 1e-3 * norms.max()).mean()),
             }
         )
-    if kind not in (*OF_SCORES, "likelihood"):  # these have no P
+    if parse(kind).name in (*OF_WEIGHTS, "pointer", "trace"):  # others see no P, or an exact one
         weights = with_key(operator, key).permutation(scale * lists.true)
         found["calibration"] = calibration(np.asarray(weights), np.asarray(lists.order))
     return found
@@ -232,6 +232,9 @@ def main() -> None:
             config["truth"], jax.random.fold_in(key, n), config["lists"], n, config["spread"]
         )
         for method in methods:
+            if parse(method.loss).levels:
+                received = f"{method.spec}, with levels"
+                raise FlagError(f"--methods: received {received}, allowed: losses of scores alone")
             found = measure(config["truth"], method.loss, method.operator, lists, key)
             report["records"].append({"method": method.spec, "n": n, **found})
     print(table(report))

@@ -122,9 +122,15 @@ class LearnedSort(base.Operator):
     def has_likelihood(self) -> bool:
         """Whether there is a network for `log_likelihood`."""
         if self.checkpoint is not None:
-            return checkpoints.load_once(self.checkpoint).training.hints == "sampled"
+            model = checkpoints.load_once(self.checkpoint)
+            return model.training.hints == "sampled" and self.algorithm == "insertion_sort"
         noises = checkpoints.SHIPPED_LIKELIHOODS.get(self.algorithm, ())
         return bool(noises) and self.noise in (None, *noises)
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether `log_likelihood` takes noise levels."""
+        return self.has_likelihood and self._checkpoint(likelihood=True).config.levels
 
     def log_pointers(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The soft output pointers of the reasoner, in logs: what the pointer likelihood needs.

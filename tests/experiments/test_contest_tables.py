@@ -3,13 +3,13 @@
 
 import math
 
-from experiments import contest_tables, plots, results, storage
+from experiments import contest, contest_tables, families, plots, results, storage
 
 CHOSEN = {"learned": "learned@trace", "cauchy": "odd_even@bce", "thurstone": "hard@thurstone"}
 EM = {"learned@trace": (0.4, 0.5), "odd_even@bce": (0.3, 0.3), "hard@thurstone": (0.6, 0.5)}
 
 
-def example(n, families=tuple(CHOSEN)):
+def example(n, names=tuple(CHOSEN)):
     runs = [
         {
             "operator": CHOSEN[family],
@@ -18,18 +18,24 @@ def example(n, families=tuple(CHOSEN)):
             "seconds": 9.0,
             "curve": {"step": [1, 2], "em": [0.1, em]},
         }
-        for family in families
+        for family in names
         for seed, em in enumerate(EM[CHOSEN[family]])
     ]
     return {
-        "config": {"n": n, "steps": 20, "validation_lists": 4},
+        "config": {
+            **{name: contest.FLAGS[name].default for name in contest.SHARED},
+            "n": n,
+            "steps": 20,
+            "batch_size": 7,
+            "channels": [16, 32],
+        },
         "seeds": [0, 1],
         "summary": results.summarise(runs),
-        "search": {"steps": 10, "families": {f: {"chosen": CHOSEN[f]} for f in families}},
+        "search": {"steps": 10, "families": {f: {"chosen": CHOSEN[f]} for f in names}},
         "failed": [],
         "paired": [
             {"other": CHOSEN[f], "mean": 0.15, "t": 3.0, "p": 0.2 if f == "cauchy" else math.nan}
-            for f in families
+            for f in names
             if f != "learned"
         ],
         "runs": runs,
@@ -50,11 +56,23 @@ def test_the_best_sort_and_the_best_control_are_told_apart():
 
 def test_a_row_is_run_again_by_its_family():
     report = example(9)
-    report["failed"] = [{"operator": "odd_even@bce", "seed": 1, "failed": "diverged"}]
     table = contest_tables.of_length(report)
     assert "| `odd_even@bce` | 30.0 ± 0.0 | 70.0 ± 0.0 | 30.0 ± 0.0 | 9 | +15.0, p = 0.2 |" in table
-    assert "`--families=cauchy`" in table and "Diverged: `odd_even@bce`." in table
-    assert "contest.py --n=9 --steps=20 --search_steps=10 --seeds=2\n" in table
+    assert "`--families=cauchy`" in table and "Diverged" not in table
+    command = "contest.py --n=9 --out_dir=runs/contest_n9 --steps=20 --batch_size=7"
+    assert f"{command} --search_steps=10 --seeds=2\n" in table
+
+
+def test_a_run_that_diverged_is_told():
+    report = example(9)
+    kept = [r for r in report["runs"] if (r["operator"], r["seed"]) != ("odd_even@bce", 1)]
+    kept = [r for r in kept if r["operator"] != "hard@thurstone"]
+    report["summary"] = results.summarise(kept)
+    report["failed"] = [{"operator": "odd_even@bce", "seed": 1, "failed": "diverged"}]
+    table = contest_tables.over_lengths({9: report})
+    assert "30.0 (70.0), 1 of 2 seeds |" in table
+    assert "| *exact Cauchy likelihood* | diverged |" in table
+    assert "Diverged: `odd_even@bce`." in contest_tables.of_length(report)
 
 
 def test_contests_are_read_by_length_and_drawn(tmp_path):
@@ -67,4 +85,4 @@ def test_contests_are_read_by_length_and_drawn(tmp_path):
 
 
 def test_every_family_has_a_title():
-    assert set(contest_tables.TITLES) == set(contest_tables.FAMILIES)
+    assert set(families.TITLES) == set(families.FAMILIES)

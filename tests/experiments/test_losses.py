@@ -12,7 +12,8 @@ from arlsort.operators import registry
 from arlsort.operators.hard import Hard
 from arlsort.operators.learned import LearnedSort
 from arlsort.operators.sorting_network import SortingNetwork
-from arlsort.reasoner import traces
+from arlsort.reasoner import checkpoint, evaluation, traces, training
+from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from experiments import losses
 
 
@@ -80,6 +81,29 @@ def test_auto_takes_what_taught_best():
         losses.choose("error_free", network)
     with pytest.raises(ValueError, match="pointer for SortingNetwork"):
         losses.choose("pointer", network)
+
+
+def test_auto_asks_what_an_own_checkpoint_can(tmp_path):
+    found = []
+    for algorithm, levels in (
+        ("insertion_sort", True),
+        ("insertion_sort", False),
+        ("quicksort", 0),
+    ):
+        network = ReasonerConfig(algorithm, hidden_size=4, levels=bool(levels))
+        settings = TrainingConfig(lengths=(3,), hints="sampled", level_spread=float(levels))
+        params = training.init(network, settings).params
+        path = tmp_path / f"{algorithm}{levels}.safetensors"
+        measured = evaluation.Measured({"exact_order": {"3": 1.0}}, 3, 1.0)
+        checkpoint.save(path, params, network, settings, **measured._asdict())
+        operator = LearnedSort(algorithm, checkpoint=str(path), normalize=False)
+        found.append(losses.choose("auto", operator))
+        if operator.has_likelihood:
+            levels = jnp.ones((1, 3)) if operator.has_levels else None
+            kind, scores = found[-1], jnp.array([[0.1, 0.3, 0.2]])
+            loss = losses.order_loss(kind, operator, scores, jnp.array([[2, 3, 1]]), None, levels)
+            assert jnp.isfinite(loss)
+    assert found == ["likelihood+levels", "likelihood", "pointer"]
 
 
 def test_sampling_operator_gets_a_fresh_key():

@@ -10,6 +10,7 @@ import pytest
 
 from arlsort import Hard, SoftSort
 from experiments import teaching
+from experiments.config import resolve
 from tests.experiments.flags import kept, refusal
 
 
@@ -22,6 +23,7 @@ def run(*arguments):
     "arguments, message",
     [
         (["--methods=bogosort@bce"], "bogosort"),
+        (["--methods=learned@likelihood+levels"], "with levels, allowed: losses of scores alone"),
         (["--methods=softsort@trace"], "loss: received trace for SoftSort"),
         (["--lengths=5,3"], "--lengths: received 5,3"),
         (["--lists=0"], "--lists: received 0"),
@@ -56,6 +58,11 @@ def test_a_likelihood_is_aligned_with_itself(truth):
     assert found["scale"] in (0.5, 1.0, 2.0)  # that of the model, but for 20 lists of chance
     for at_share in found["shares"]:
         assert at_share["alignment"] == pytest.approx(1.0, abs=0.1)
+
+
+def test_the_methods_are_all_different():
+    _, methods = resolve({"operators": [",".join(teaching.METHODS)], "n": 5})
+    assert len(methods) == len(teaching.METHODS)
 
 
 def test_calibration_counts_how_often_weights_are_right():

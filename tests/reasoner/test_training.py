@@ -7,10 +7,11 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from arlsort.reasoner import clrs_bridge, training
+from arlsort.reasoner import clrs_bridge, network, training
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from arlsort.reasoner.hints import sample_batch
 from tests import base_install
@@ -99,3 +100,29 @@ def test_training_by_itself_does_not_draw_hints_of_clrs():
 def test_an_error_of_the_sampler_reaches_who_asks_for_the_batch():
     with pytest.raises(NotImplementedError, match="bogosort"):
         next(clrs_bridge.batches("bogosort", TrainingConfig(hints="clrs")))
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"comparisons": True, "processor": "clrs"}, "comparisons: got True with processor='clrs'"),
+        ({"comparisons": True, "levels": True}, "comparisons: got True with levels"),
+    ],
+)
+def test_comparisons_are_refused_where_there_is_no_place_for_them(fields, message):
+    with pytest.raises(ValueError, match=message):
+        ReasonerConfig(**fields)
+
+
+def test_a_reasoner_with_comparisons_sees_them():
+    config = ReasonerConfig(hidden_size=4, comparisons=True)
+    params = training.init(config, TrainingConfig()).params
+    names = [name for name in params if "comparison" in name]
+    assert len(names) == 1
+    keys = jnp.array([[0.3, 0.1, 0.2]])
+
+    def pred(params):
+        return network.transform(config).apply(params, None, keys, jnp.arange(3.0)[None] / 3).pred
+
+    blind = {**params, names[0]: {**params[names[0]], "w": 0 * params[names[0]]["w"]}}
+    assert jnp.abs(pred(params) - pred(blind)).max() > 1e-3
