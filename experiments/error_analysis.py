@@ -11,10 +11,11 @@ operator states is kept to.
 
 *Gradients.* Scores are evenly spaced, d apart, and in their true order but for the two in the
 middle, which have each other's. The loss is the binary cross-entropy of P, as in the experiment
-on four-digit numbers; for an operator without P the mean squared error of its ranks; and for one
-with pointers their likelihood too, which it is trained with there. From the
-gradient with respect to the wrong pair alone there are its norm, and the cosine of the angle
-between descent and the direction that brings the two together: 1 is right, -1 drives them apart.
+on four-digit numbers; for an operator without P the mean squared error of its ranks; and for the
+learned sort the likelihood of its pointers, and that of the order, which it is trained with there,
+without noise levels. From the gradient with respect to the wrong pair alone there are its norm, and
+the cosine of the angle between descent and the direction that brings the two together: 1 is right,
+-1 drives them apart.
 Operators have the settings they have for supervision. What a temperature is worth differs from one
 to the next, so d is in the unit of the operator: the distance at which two scores alone have the
 soft ranks 1/4 and 3/4; and gradients are by scores in that unit. Where there is no such distance,

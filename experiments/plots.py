@@ -247,8 +247,9 @@ def pulls(records: Sequence[dict[str, Any]], path: Path) -> Path:
     for column, n in enumerate(lengths):
         for r in (r for r in records if r["n"] == n):
             look = dict(looks[r["operator"]])
-            if r["loss"] == "pointer":
-                look.update(linestyle="-.", markerfacecolor="none")
+            if r["loss"] in ("pointer", "likelihood"):
+                kind = {"pointer": "-.", "likelihood": ":"}[r["loss"]]
+                look.update(linestyle=kind, markerfacecolor="none")
             norm = [value if value > 0 else math.nan for value in r["norm"]]
             (line,) = axes[0, column].loglog(r["distance"], norm, **look)
             # A gradient of zero has no direction.

@@ -94,7 +94,7 @@ class Encoders:
       graph: basis of graph features.
     """
 
-    def __init__(self, hidden_size: int, spec: AlgorithmSpec, levels: bool, comparisons: bool):
+    def __init__(self, hidden_size: int, spec: AlgorithmSpec, *, levels: bool, comparisons: bool):
         def basis(sizes: Mapping[str, int]) -> Basis:
             linears = [
                 Affine(hidden_size, name=f"algo_0_{name}_enc_linear").weights(size)

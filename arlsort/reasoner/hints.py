@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training targets: the trace of a sort, averaged over perturbed copies of the scores.
+"""Comparisons, first hints, and training targets: the trace averaged over perturbed copies.
 
 A reasoner trained to be right is a step function and teaches nothing. The target here is the
 *mean* trace under noise, E[trace(x + z)] with z of unit scale and independent for every key: a

@@ -169,7 +169,9 @@ class Reasoner(hk.Module):
     def _construct_encoders_decoders(self) -> tuple[Encoders, Decoders]:
         # Haiku puts the method's name into the parameters' names, so this name is CLRS's.
         size, spec = self._config.hidden_size, self._config.spec
-        encoders = Encoders(size, spec, self._config.levels, self._config.comparisons)
+        encoders = Encoders(
+            size, spec, levels=self._config.levels, comparisons=self._config.comparisons
+        )
         return encoders, Decoders(size, spec, encoders)
 
 
