@@ -85,8 +85,7 @@ def choose(loss: str, operator: Operator) -> str:
 
     Args:
       loss: One of `LOSSES`, with what `parse` allows. "auto" takes
-        "likelihood" for a learned sort that has one, with levels if it takes them, else "pointer";
-        "error_free" for a network with exact swaps; and "bce" for all others.
+        "likelihood" for a learned sort that has one, else "pointer"; "error_free" for a network with exact swaps; and "bce" for all others.
       operator: The operator.
 
     Returns:
@@ -105,7 +104,6 @@ def choose(loss: str, operator: Operator) -> str:
     if isinstance(operator, LearnedSort):
         known += OF_POINTERS
         auto = "likelihood" if operator.has_likelihood else "pointer"
-        auto += "+levels" if operator.has_levels else ""
     if loss == "auto":
         return auto
     if isinstance(operator, Hard):

@@ -127,11 +127,6 @@ class LearnedSort(base.Operator):
         noises = checkpoints.SHIPPED_LIKELIHOODS.get(self.algorithm, ())
         return bool(noises) and self.noise in (None, *noises)
 
-    @property
-    def has_levels(self) -> bool:
-        """Whether `log_likelihood` takes noise levels."""
-        return self.has_likelihood and self._checkpoint(likelihood=True).config.levels
-
     def log_pointers(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The soft output pointers of the reasoner, in logs: what the pointer likelihood needs.
 

@@ -104,8 +104,8 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             LearnedSort,
             "a graph network that executes a sort, averaged over noise",
             "this library, on Ibarz et al., LoG 2022",
-            # The CNN learns the scale; noise and temperature are what docs/research.md found.
-            supervision={"normalize": False, "noise": "cauchy", "temperature": 0.1},
+            # The CNN learns the scale; for noise and temperature see docs/research.md.
+            supervision={"normalize": False, "noise": "cauchy", "temperature": 0.3},
             variants=("normalize=false,temperature=0.5",),
             facts=Facts(
                 time=("n^4", "n^4"),

@@ -95,7 +95,7 @@ def test_every_setting_of_a_run_is_in_its_identity(tmp_path):
 
 def test_learned_sort_is_trained_by_likelihood_and_names_its_weights():
     _, (learned, network) = resolve({"operators": ["learned,odd_even"]})
-    assert learned.loss == "likelihood+levels"
+    assert learned.loss == "likelihood"
     assert "normalize=False" in learned.describe()
     assert len(learned.weights) == 64
     assert network.weights is None
@@ -106,7 +106,7 @@ def test_learned_sort_is_trained_by_likelihood_and_names_its_weights():
 def test_an_operator_may_name_its_loss():
     texts = ["learned@trace,learned,hard@pairwise", "odd_even:temperature=0.2@rows"]
     _, methods = resolve({"operators": texts, "loss": "auto"})
-    assert [m.loss for m in methods] == ["trace", "likelihood+levels", "pairwise", "rows"]
+    assert [m.loss for m in methods] == ["trace", "likelihood", "pairwise", "rows"]
     assert methods[3].operator.temperature == 0.2
 
 

@@ -70,7 +70,7 @@ def test_pointer_loss_is_that_of_a_loop(n):
 
 
 def test_auto_takes_what_taught_best():
-    assert losses.choose("auto", LearnedSort()) == "likelihood+levels"
+    assert losses.choose("auto", LearnedSort()) == "likelihood"
     assert losses.choose("auto", LearnedSort(noise="gaussian")) == "pointer"
     assert losses.choose("auto", LearnedSort("quicksort")) == "pointer"
     assert losses.choose("bce", LearnedSort()) == "bce"
@@ -99,11 +99,10 @@ def test_auto_asks_what_an_own_checkpoint_can(tmp_path):
         operator = LearnedSort(algorithm, checkpoint=str(path), normalize=False)
         found.append(losses.choose("auto", operator))
         if operator.has_likelihood:
-            levels = jnp.ones((1, 3)) if operator.has_levels else None
-            kind, scores = found[-1], jnp.array([[0.1, 0.3, 0.2]])
-            loss = losses.order_loss(kind, operator, scores, jnp.array([[2, 3, 1]]), None, levels)
+            scores, numbers = jnp.array([[0.1, 0.3, 0.2]]), jnp.array([[2, 3, 1]])
+            loss = losses.order_loss(found[-1], operator, scores, numbers, jax.random.key(0))
             assert jnp.isfinite(loss)
-    assert found == ["likelihood+levels", "likelihood", "pointer"]
+    assert found == ["likelihood", "likelihood", "pointer"]
 
 
 def test_sampling_operator_gets_a_fresh_key():
