@@ -84,8 +84,9 @@ def choose(loss: str, operator: Operator) -> str:
     """Says which loss an operator is trained with.
 
     Args:
-      loss: One of `LOSSES`, with what `parse` allows. "auto" takes
-        "likelihood" for a learned sort that has one, else "pointer"; "error_free" for a network with exact swaps; and "bce" for all others.
+      loss: One of `LOSSES`, with what `parse` allows. "auto" takes "likelihood" for a learned sort
+        that has one, else "pointer"; "error_free" for a network with exact swaps; and "bce" for
+        all others.
       operator: The operator.
 
     Returns:
