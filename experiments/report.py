@@ -79,13 +79,22 @@ def contest_of_each_length() -> str:
 
 
 def teaching() -> str:
-    """Renders the committed run of `experiments/teaching.py`; nothing if there is none."""
+    """Renders the committed run of `experiments/teaching.py`."""
     if not TEACHING.exists():
-        return ""
+        return "Not run yet."
     report = storage.read_json(TEACHING)
     shares = [share["share"] for share in report["records"][0]["shares"]]
     heads = ["loss", "n", "scale", "calibration error", *(f"cosine at {s:g}" for s in shares)]
-    lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+    config = report["config"]
+    lines = [
+        f"{config['lists']:,} lists of each n, scores normal with standard deviation "
+        f"{config['spread']:g}, orders drawn from: {config['truth']}. The cosine is that with the "
+        "gradient of its likelihood, at scores that know this share of the true ones; the scale is "
+        "what scores are multiplied with, where the loss is least.",
+        "",
+        f"| {' | '.join(heads)} |",
+        "|" + " --- |" * len(heads),
+    ]
     for row in report["records"]:
         error = f"{100 * row['calibration']['error']:.1f} %" if "calibration" in row else "-"
         cells = [f"`{row['method']}`", f"{row['n']}", f"{row['scale']:g}", error]
