@@ -7,7 +7,7 @@ import functools
 import importlib.util
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,6 +45,13 @@ def check_at_least(values: flags.FlagValues, name: str, least: int) -> None:
     value: int = getattr(values, name)
     if value < least:
         raise FlagError(f"--{name}: received {value}, allowed: an integer >= {least}")
+
+
+def check_choices(values: flags.FlagValues, name: str, allowed: Collection[str]) -> None:
+    """Refuses a list flag of which an element is not among those allowed, with a FlagError."""
+    for value in getattr(values, name):
+        if value not in allowed:
+            raise FlagError(f"--{name}: received {value!r}, allowed: {', '.join(allowed)}")
 
 
 def check_out(values: flags.FlagValues) -> Path:

@@ -27,7 +27,7 @@ from absl import flags
 from jax.scipy.special import betainc
 
 from experiments import data, results, storage
-from experiments.command_line import FlagError, Script, Stop, check_at_least, definers
+from experiments.command_line import Script, Stop, check_at_least, check_choices, definers
 from experiments.config import (
     SCHEDULES,
     Config,
@@ -130,9 +130,7 @@ def paired(runs: list[dict[str, Any]], ours: str, other: str) -> dict[str, Any]:
 
 def main() -> None:
     """Searches, compares, reports."""
-    for name in FLAGS.families:
-        if name not in FAMILIES:
-            raise FlagError(f"--families: received {name!r}, allowed: {', '.join(FAMILIES)}")
+    check_choices(FLAGS, "families", FAMILIES)
     for name in ("steps", "search_steps", "seeds"):
         check_at_least(FLAGS, name, 1)
     out_dir = Path(FLAGS.out_dir)

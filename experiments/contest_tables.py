@@ -51,12 +51,15 @@ def over_lengths(reports: Reports) -> str:
     for name in TITLES:
         if not any(name in report["search"]["families"] for report in reports.values()):
             continue
-        title = f"*{TITLES[name]}*" if name in CONTROLS else TITLES[name]
         cells = [_pair(report, name) for report in reports.values()]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
+        lines.append(f"| {_title(name)} | {' | '.join(cells)} |")
     ahead = [_margin(report) for report in reports.values()]
     lines.append(f"| ahead of the best other sort by | {' | '.join(ahead)} |")
     return "\n".join(lines)
+
+
+def _title(name: str) -> str:
+    return f"*{TITLES[name]}*" if name in CONTROLS else TITLES[name]
 
 
 def _leads(found: Mapping[str, dict[str, Any]], name: str) -> bool:
@@ -102,7 +105,7 @@ def of_length(report: dict[str, Any]) -> str:
     for name, row in rows(report).items():
         pair = paired(report, name)
         cells = (
-            f"*{TITLES[name]}*" if name in CONTROLS else TITLES[name],
+            _title(name),
             f"`{row['operator']}`",
             *(cell(row[metric]) for metric in METRICS),
             f"{row['seconds']:.0f}",

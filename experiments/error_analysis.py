@@ -45,9 +45,9 @@ from arlsort.operators.base import Operator
 from arlsort.operators.learned import LearnedSort
 from experiments import plots, storage
 from experiments.command_line import (
-    FlagError,
     Script,
     check_at_least,
+    check_choices,
     check_out,
     definers,
     read_lengths,
@@ -172,10 +172,7 @@ def settings() -> dict[str, Any]:
     Raises:
       FlagError: If one is not allowed.
     """
-    for name in FLAGS.operators:
-        if name not in registry.names():
-            allowed = ", ".join(registry.names())
-            raise FlagError(f"--operators: received {name!r}, allowed: {allowed}")
+    check_choices(FLAGS, "operators", registry.names())
     for name, least in (("lists", 1), ("distances", 2), ("keys", 1), ("seed", 0)):
         check_at_least(FLAGS, name, least)
     out = check_out(FLAGS)

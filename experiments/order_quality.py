@@ -36,6 +36,7 @@ from experiments.command_line import (
     FlagError,
     Script,
     check_at_least,
+    check_choices,
     check_clrs,
     check_out,
     definers,
@@ -67,10 +68,8 @@ def settings() -> dict[str, Any]:
     Raises:
       FlagError: If one is not allowed.
     """
-    for name, known in (("algorithms", tuple(ALGORITHMS)), ("inputs", INPUTS)):
-        for value in getattr(FLAGS, name):
-            if value not in known:
-                raise FlagError(f"--{name}: received {value!r}, allowed: {', '.join(known)}")
+    check_choices(FLAGS, "algorithms", ALGORITHMS)
+    check_choices(FLAGS, "inputs", INPUTS)
     for name in ("steps", "hidden_size", "seeds", "test_lists", "lists_per_pass"):
         check_at_least(FLAGS, name, 1)
     check_at_least(FLAGS, "n", 2)

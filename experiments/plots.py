@@ -30,12 +30,8 @@ def curves(report: dict[str, Any], path: Path) -> Path:
     for ax, (metric, title) in zip(axes, panels.items(), strict=True):
         for row in report["summary"]:
             own = [run["curve"] for run in report["runs"] if run["operator"] == row["operator"]]
-            steps = own[0]["step"]
             values = np.array([curve[metric] for curve in own])
-            (line,) = ax.plot(steps, values.mean(axis=0), marker=".", label=row["operator"])
-            ax.fill_between(
-                steps, values.min(axis=0), values.max(axis=0), color=line.get_color(), alpha=0.15
-            )
+            _mean_and_range(ax, own[0]["step"], values, label=row["operator"])
         ax.set(title=title, xlabel="step")
         ax.grid(alpha=0.3)
         if metric != "loss":
@@ -64,16 +60,7 @@ def contests(reports: Mapping[int, dict[str, Any]], path: Path) -> Path:
             own = [run["curve"] for run in report["runs"] if run["operator"] == row["operator"]]
             values = 100 * np.array([curve["em"] for curve in own])
             kind = ":" if name in CONTROLS else "-"
-            (line,) = ax.plot(
-                own[0]["step"], values.mean(axis=0), kind, color=colours[name], marker="."
-            )
-            ax.fill_between(
-                own[0]["step"],
-                values.min(axis=0),
-                values.max(axis=0),
-                color=line.get_color(),
-                alpha=0.1,
-            )
+            line = _mean_and_range(ax, own[0]["step"], values, linestyle=kind, color=colours[name])
             labels.setdefault(TITLES[name], line)
         ax.set(title=f"n = {n}", xlabel="step", ylim=(0, None))
         ax.grid(alpha=0.3)
@@ -266,6 +253,14 @@ def pulls(records: Sequence[dict[str, Any]], path: Path) -> Path:
     figure.legend(labels.values(), labels, loc="outside lower center", ncols=6, fontsize=9)
     figure.suptitle("Loss on the order: what it does to two scores that have each other's place")
     return _save(figure, path, dpi=100)
+
+
+def _mean_and_range(ax: Any, steps: Sequence[int], values: np.ndarray, **look: Any) -> Any:
+    """Draws values `[seeds, steps]`; returns the line of their mean."""
+    (line,) = ax.plot(steps, values.mean(axis=0), marker=".", **look)
+    low, high = values.min(axis=0), values.max(axis=0)
+    ax.fill_between(steps, low, high, color=line.get_color(), alpha=0.15)
+    return line
 
 
 def _looks(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

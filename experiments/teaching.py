@@ -228,13 +228,14 @@ def main() -> None:
     }
     for n in config["lengths"]:
         _, methods = resolve({"operators": [",".join(config["methods"])], "n": n})
+        for method in methods:  # before any is measured
+            if parse(method.loss).levels:
+                received = f"{method.spec}, with levels"
+                raise FlagError(f"--methods: received {received}, allowed: losses of scores alone")
         lists = draw(
             config["truth"], jax.random.fold_in(key, n), config["lists"], n, config["spread"]
         )
         for method in methods:
-            if parse(method.loss).levels:
-                received = f"{method.spec}, with levels"
-                raise FlagError(f"--methods: received {received}, allowed: losses of scores alone")
             found = measure(config["truth"], method.loss, method.operator, lists, key)
             report["records"].append({"method": method.spec, "n": n, **found})
     print(table(report))
