@@ -147,8 +147,11 @@ def summary(records: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Trains and tests each reasoner; writes after each."""
-    jax.config.update("jax_numpy_rank_promotion", "allow")  # CLRS relies on it
-    config = settings()
+    with jax.numpy_rank_promotion("allow"):  # CLRS relies on it
+        _run(settings())
+
+
+def _run(config: dict[str, Any]) -> None:
     out = Path(FLAGS.out)
     fresh: dict[str, Any] = {"config": config, "records": []}
     report = storage.read_json(out) if out.exists() else fresh

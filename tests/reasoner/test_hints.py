@@ -43,7 +43,7 @@ def test_comparison_probability_is_that_of_the_noise(noise):
 @pytest.mark.parametrize("noise", NOISES)
 def test_comparisons_are_the_mean_of_exact_ones(noise):
     keys = jnp.array([0.3, -0.7, 1.2])
-    copies = keys + hints.sample_noise(jax.random.key(2), noise, (SAMPLES, 3))
+    copies = keys[None] + hints.sample_noise(jax.random.key(2), noise, (SAMPLES, 3))
     mean = jnp.mean(hints.comparisons(copies, None), axis=0)
     np.testing.assert_allclose(hints.comparisons(keys[None], noise)[0], mean, atol=2 * FIVE_SIGMA)
     exact = [[0, -1, 1], [1, 0, 1], [-1, -1, 0]]
