@@ -8,10 +8,16 @@ the same lists.
   python experiments/contest.py --n=9
   python experiments/contest.py --n=5 --families=learned,cauchy --steps=1000 --seeds=5
 
-It goes on where it was interrupted, given the same --out_dir. A run whose loss is not finite counts
-as zero in the search and is named in the report.
+It goes on where it was interrupted, given the same --out_dir. --known names reports of earlier
+contests with the same settings: the new report holds theirs, nothing of them is run again, and more
+seeds or other families join them.
+
+  python experiments/contest.py --n=9 --families=optimal --seeds=6 --known=runs/contest.json
+
+A run whose loss is not finite counts as zero in the search and is named in the report.
 """
 
+import dataclasses
 import math
 import os
 import statistics
@@ -27,7 +33,14 @@ from absl import flags
 from jax.scipy.special import betainc
 
 from experiments import data, results, storage
-from experiments.command_line import Script, Stop, check_at_least, check_choices, definers
+from experiments.command_line import (
+    FlagError,
+    Script,
+    Stop,
+    check_at_least,
+    check_choices,
+    definers,
+)
 from experiments.config import (
     SCHEDULES,
     Config,
@@ -57,12 +70,57 @@ define.list("channels", ["16", "32"], "Of the two convolutions.")
 define.integer("validation_lists", 500, "Lists to choose by.")
 define.integer("test_lists", 2000, "Lists to report on.")
 define.integer("seeds", 3, "Runs of each chosen method.")
+define.list("known", [], "Reports of earlier contests that the new one goes on from.")
 define.string("out_dir", "runs/contest", "Where to write.")
 
 SHARED = (
     *("dataset", "resolution", "n", "batch_size", "learning_rate", "schedule"),
     *("validation_lists", "test_lists"),
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What earlier contests found: searches by family, and by method and seed runs and failures."""
+
+    families: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    runs: dict[tuple[str, int], dict[str, Any]] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def read(cls, paths: list[str]) -> "Known":
+        """Reads reports; raises FlagError if one is not of a contest with these settings."""
+        known = cls()
+        for path in paths:
+            try:
+                report = storage.read_json(Path(path))
+            except (OSError, ValueError) as error:
+                raise FlagError(f"--known: cannot read {path}: {error}") from None
+            _check_settings(path, report)
+            for name, found in report["search"]["families"].items():
+                if known.families.setdefault(name, found)["chosen"] != found["chosen"]:
+                    raise FlagError(f"--known: {path} chose another {name} than those before it")
+            for run in report["runs"] + report["failed"]:
+                run.setdefault("commit", report["commit"])
+                known.runs.setdefault((run["operator"], run["seed"]), run)
+        return known
+
+
+def _check_settings(path: str, report: dict[str, Any]) -> None:
+    """Refuses a report whose settings or weights are not those of this contest."""
+    if report.get("experiment") != "contest":
+        raise FlagError(f"--known: {path} is not the report of a contest")
+    specs = [found["chosen"] for found in report["search"]["families"].values()]
+    config, methods = configure(specs, FLAGS.steps, FLAGS.seeds)
+    ours = {name: getattr(config, name) for name in (*SHARED, "steps", "eval_every")}
+    ours |= {"channels": list(config.channels), "search_steps": FLAGS.search_steps}
+    theirs = report["config"] | {"search_steps": report["search"]["steps"]}
+    for name, value in ours.items():
+        if theirs[name] != value:
+            raise FlagError(f"--known: {path} has {name}={theirs[name]}, this contest {value}")
+    weights = {method.spec: method.weights for method in methods if method.weights}
+    described = {method.spec: method.describe() for method in methods}
+    if report["weights"] != weights or report["methods"] != described:
+        raise FlagError(f"--known: {path} had other defaults or weights than this version has")
 
 
 def configure(specs: list[str], steps: int, seeds: int) -> tuple[Config, tuple[Method, ...]]:
@@ -96,10 +154,14 @@ def execute(
         return {"operator": method.spec, "seed": seed, "failed": str(error)}
 
 
-def search(names: list[str], folder: Path, splits: data.Splits, stop: Stop) -> dict[str, Any]:
-    """The best candidate of each family, and how the others did."""
-    found: dict[str, Any] = {}
+def search(
+    names: list[str], known: Known, folder: Path, splits: data.Splits, stop: Stop
+) -> dict[str, Any]:
+    """The best candidate of each family, and how the others did; known families come first."""
+    found: dict[str, Any] = dict(known.families)
     for name in names:
+        if name in found:
+            continue
         config, methods = configure(list(FAMILIES[name]), FLAGS.search_steps, 1)
         scores = {}
         if len(methods) > 1:
@@ -133,16 +195,21 @@ def main() -> None:
     check_choices(FLAGS, "families", FAMILIES)
     for name in ("steps", "search_steps", "seeds"):
         check_at_least(FLAGS, name, 1)
+    known = Known.read(FLAGS.known)
     out_dir = Path(FLAGS.out_dir)
     splits = jax.device_put(data.load(FLAGS.dataset, download=False))
     with Stop().on_signals() as stop:
-        chosen = search(FLAGS.families, out_dir / "search", splits, stop)
+        chosen = search(FLAGS.families, known, out_dir / "search", splits, stop)
         specs = [found["chosen"] for found in chosen.values()]
-        config, methods = configure(specs, FLAGS.steps, FLAGS.seeds)
+        asked = {chosen[name]["chosen"] for name in FLAGS.families}
+        seeds = max([FLAGS.seeds, *(seed + 1 for _, seed in known.runs)])
+        config, methods = configure(specs, FLAGS.steps, seeds)
         ran = [
-            execute(config, method, seed, out_dir, splits, stop)
-            for seed in range(FLAGS.seeds)
+            known.runs.get((method.spec, seed))
+            or execute(config, method, seed, out_dir, splits, stop)
+            for seed in range(seeds)
             for method in methods
+            if (method.spec, seed) in known.runs or (method.spec in asked and seed < FLAGS.seeds)
         ]
     runs = [run for run in ran if "failed" not in run]
     picture = picture_shape(splits.train, config.resolution)

@@ -44,7 +44,7 @@ def best_rival(report: dict[str, Any]) -> str | None:
 def over_lengths(reports: Reports) -> str:
     """EM and, in brackets, EW of every family at every n; then how far ours is ahead."""
     heads = [
-        f"n = {n}, {report['config']['steps']:,} steps, {len(report['seeds'])} seeds"
+        f"n = {n}, {report['config']['steps']:,} steps, {_seeds(report)} seeds"
         for n, report in reports.items()
     ]
     lines = [f"| | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
@@ -56,6 +56,18 @@ def over_lengths(reports: Reports) -> str:
     ahead = [_margin(report) for report in reports.values()]
     lines.append(f"| ahead of the best other sort by | {' | '.join(ahead)} |")
     return "\n".join(lines)
+
+
+def _tried(report: dict[str, Any], name: str) -> int:
+    """With how many seeds the chosen method of a family was run."""
+    spec = report["search"]["families"][name]["chosen"]
+    return sum(run["operator"] == spec for run in report["runs"] + report["failed"])
+
+
+def _seeds(report: dict[str, Any]) -> str:
+    """`3`, or `3 to 6` where some families were run with more seeds than others."""
+    tried = {_tried(report, name) for name in report["search"]["families"]}
+    return " to ".join(str(count) for count in sorted({min(tried), max(tried)}))
 
 
 def _title(name: str) -> str:
@@ -74,8 +86,11 @@ def _pair(report: dict[str, Any], name: str) -> str:
         return "diverged" if name in report["search"]["families"] else "-"
     row = found[name]
     text = f"{cell(row['em'])} ({100 * row['ew']['mean']:.1f})"
-    if row["seeds"] < len(report["seeds"]):
-        text += f", {row['seeds']} of {len(report['seeds'])} seeds"
+    tried = _tried(report, name)
+    if row["seeds"] < tried:
+        text += f", {row['seeds']} of {tried} seeds"
+    elif "to" in _seeds(report):
+        text += f", {tried} seed{'s' if tried > 1 else ''}"
     return f"**{text}**" if _leads(found, name) else text
 
 
@@ -102,28 +117,30 @@ def of_length(report: dict[str, Any]) -> str:
     """Every family at one n: its settings, metrics, cost, our lead, and the way to run it again."""
     head = ("", "settings chosen", *(m.upper() for m in METRICS), "s", "we are ahead by", "again")
     lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    fewest = min(_tried(report, name) for name in report["search"]["families"])
     for name, row in rows(report).items():
-        pair = paired(report, name)
+        pair, tried = paired(report, name), _tried(report, name)
+        more = "" if tried == fewest else f" --seeds={tried}"
         cells = (
             _title(name),
             f"`{row['operator']}`",
             *(cell(row[metric]) for metric in METRICS),
             f"{row['seconds']:.0f}",
             "" if pair is None else _points(pair),
-            f"`--families={name}`",
+            f"`--families={name}{more}`",
         )
         lines.append(f"| {' | '.join(cells)} |")
     failed = [run["operator"] for run in report["failed"]]
     if failed:
         lines += ["", f"Diverged: {', '.join(f'`{spec}`' for spec in failed)}."]
-    return "\n".join([*lines, "", "```bash", command(report), "```"])
+    return "\n".join([*lines, "", "```bash", command(report, fewest), "```"])
 
 
-def command(report: dict[str, Any]) -> str:
-    """The command line that gave a report."""
+def command(report: dict[str, Any], fewest: int) -> str:
+    """The command line that gave a report, with the fewest seeds of a family."""
     config = report["config"]
     flags = {name: config[name] for name in ("steps", *SHARED) if name != "n"}
-    flags |= {"search_steps": report["search"]["steps"], "seeds": len(report["seeds"])}
+    flags |= {"search_steps": report["search"]["steps"], "seeds": fewest}
     flags["channels"] = [str(channels) for channels in config["channels"]]
     n = config["n"]
     words = ["python experiments/contest.py", f"--n={n}", f"--out_dir=runs/contest_n{n}"]

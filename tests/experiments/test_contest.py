@@ -38,7 +38,7 @@ def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
 
 def test_the_best_by_validation_is_compared(tmp_path, monkeypatch, capsys):
     families = {
-        "learned": ("learned@pointer",),
+        "learned": ("neuralsort@rows",),
         "soft": ("softsort@rows", "softsort:temperature=2@rows"),
     }
     monkeypatch.setattr(contest, "FAMILIES", families)
@@ -48,10 +48,42 @@ def test_the_best_by_validation_is_compared(tmp_path, monkeypatch, capsys):
     assert set(soft["validation_em5"]) == set(families["soft"])
     best = max(soft["validation_em5"], key=soft["validation_em5"].__getitem__)
     assert soft["chosen"] == best
-    assert [row["operator"] for row in report["summary"]] == ["learned@pointer", best]
+    assert [row["operator"] for row in report["summary"]] == ["neuralsort@rows", best]
     assert len(report["runs"]) == 4 and report["failed"] == []
     (pair,) = report["paired"]
-    assert pair["seeds"] == 2 and "learned@pointer - " in capsys.readouterr().out
+    assert pair["seeds"] == 2 and "neuralsort@rows - " in capsys.readouterr().out
+
+
+def test_a_contest_goes_on_from_reports(tmp_path, monkeypatch, capsys):
+    families = {
+        "learned": ("neuralsort@rows",),
+        "soft": ("softsort@rows",),
+        "hard": ("hard@pairwise",),
+    }
+    monkeypatch.setattr(contest, "FAMILIES", families)
+    first = tmp_path / "first" / "contest.json"
+    run("--families=soft", f"--out_dir={first.parent}")
+    known = storage.read_json(first)
+    again = ("--families=soft", f"--known={first}", f"--out_dir={tmp_path / 'again'}")
+    run(*again, "--families=soft,hard", "--seeds=1")
+    report = storage.read_json(tmp_path / "again" / "contest.json")
+    assert [run["operator"] for run in report["runs"]] == [
+        *("softsort@rows", "hard@pairwise", "softsort@rows")
+    ]
+    assert [r for r in report["runs"] if r["operator"] == "softsort@rows"] == [
+        run | {"commit": known["commit"]} for run in known["runs"]
+    ]
+    folders = (tmp_path / "again" / "runs").iterdir()
+    assert [folder.name for folder in folders] == ["hard+pairwise"]
+    capsys.readouterr()
+    assert report["seeds"] == [0, 1] and set(report["search"]["families"]) == {"soft", "hard"}
+    storage.write_json(tmp_path / "other.json", known | {"methods": {}})
+    for arguments, message in (
+        ([f"--known={tmp_path / 'other.json'}"], "had other defaults or weights"),
+        (["--steps=3"], f"{first} has steps=2, this contest 3"),
+        (["--known=none.json"], "--known: cannot read none.json"),
+    ):
+        assert message in refusal(lambda a=arguments: run(*again, *a), capsys)
 
 
 def test_a_paired_difference_is_that_of_the_same_seeds():

@@ -68,11 +68,28 @@ def test_a_run_that_diverged_is_told():
     kept = [r for r in report["runs"] if (r["operator"], r["seed"]) != ("odd_even@bce", 1)]
     kept = [r for r in kept if r["operator"] != "hard@thurstone"]
     report["summary"] = results.summarise(kept)
-    report["failed"] = [{"operator": "odd_even@bce", "seed": 1, "failed": "diverged"}]
+    report["runs"] = kept
+    report["failed"] = [
+        {"operator": spec, "seed": seed, "failed": "diverged"}
+        for spec, seed in (("odd_even@bce", 1), ("hard@thurstone", 0), ("hard@thurstone", 1))
+    ]
     table = contest_tables.over_lengths({9: report})
     assert "30.0 (70.0), 1 of 2 seeds |" in table
     assert "| *exact Cauchy likelihood* | diverged |" in table
-    assert "Diverged: `odd_even@bce`." in contest_tables.of_length(report)
+    assert "Diverged: `odd_even@bce`, " in contest_tables.of_length(report)
+
+
+def test_families_with_more_seeds_than_others_say_so():
+    report = example(9)
+    fewer = [run for run in report["runs"] if run["operator"] == "learned@trace" or not run["seed"]]
+    report |= {"runs": fewer, "summary": results.summarise(fewer)}
+    lines = contest_tables.over_lengths({9: report}).splitlines()
+    assert lines[0] == "| | n = 9, 20 steps, 1 to 2 seeds |"
+    assert lines[2].endswith("| **45.0 ± 7.1 (70.0), 2 seeds** |")
+    assert lines[3].endswith("| 30.0 (70.0), 1 seed |")
+    table = contest_tables.of_length(report)
+    assert "`--families=learned --seeds=2`" in table and "`--families=cauchy`" in table
+    assert "--seeds=1\n" in table
 
 
 def test_contests_are_read_by_length_and_drawn(tmp_path):
