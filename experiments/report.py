@@ -11,7 +11,7 @@ the reasoner by running `experiments/benchmark_reasoner.py` with
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ if __package__ in (None, ""):  # run as a file: its folder would stand for the r
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from arlsort.reasoner.config import REMATS
-from experiments import contest_tables, growth, storage
+from experiments import contest_tables, growth, research_tables, storage
 from experiments.config import PUBLISHED, PUBLISHED_DATASETS
 from experiments.results import METRICS, cell
 
@@ -29,9 +29,10 @@ RESULTS = ROOT / "experiments" / "results"
 SPEED = RESULTS / "speed" / "benchmark_reasoner.json"
 OPERATORS = ROOT / "docs" / "operators.md"
 OUTCOME = ROOT / "docs" / "results.md"
+NOTES = ROOT / "docs" / "research.md"
 RESEARCH = RESULTS / "research"
 CURVES = RESEARCH / "contests.png"
-TEACHING = RESEARCH / "teaching.json"
+ORDER_QUALITY = RESULTS / "accuracy" / "order_quality.json"
 OPERATORS_SPEED = RESULTS / "speed" / "benchmark.json"
 
 TITLES = {
@@ -79,28 +80,31 @@ def contest_of_each_length() -> str:
 
 
 def teaching() -> str:
-    """Renders the committed run of `experiments/teaching.py`."""
-    if not TEACHING.exists():
-        return "Not run yet."
-    report = storage.read_json(TEACHING)
-    shares = [share["share"] for share in report["records"][0]["shares"]]
-    heads = ["loss", "n", "scale", "calibration error", *(f"cosine at {s:g}" for s in shares)]
-    config = report["config"]
-    lines = [
-        f"{config['lists']:,} lists of each n, scores normal with standard deviation "
-        f"{config['spread']:g}, orders drawn from: {config['truth']}. The cosine is that with the "
-        "gradient of its likelihood, at scores that know this share of the true ones; the scale is "
-        "what scores are multiplied with, where the loss is least.",
-        "",
-        f"| {' | '.join(heads)} |",
-        "|" + " --- |" * len(heads),
-    ]
-    for row in report["records"]:
-        error = f"{100 * row['calibration']['error']:.1f} %" if "calibration" in row else "-"
-        cells = [f"`{row['method']}`", f"{row['n']}", f"{row['scale']:g}", error]
-        cells += [f"{share['alignment']:.2f}" for share in row["shares"]]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    """Renders the committed runs of `experiments/teaching.py`."""
+    return _all(research_tables.teaching, RESEARCH.glob("teaching_*.json"))
+
+
+def quick_search() -> str:
+    """Renders the committed runs of `experiments/quick_search.py`."""
+    return _all(research_tables.quick_search, RESEARCH.glob("quick_search_*.json"))
+
+
+def order_quality() -> str:
+    """Renders the committed run of `experiments/order_quality.py`."""
+    return _all(research_tables.order_quality, [ORDER_QUALITY])
+
+
+def choices() -> str:
+    """Renders what the searches of the committed contests say of single choices."""
+    return research_tables.choices(contest_tables.read(RESEARCH))
+
+
+def _all(render: Callable[[dict[str, Any]], str], paths: Iterable[Path]) -> str:
+    """Renders files, each with a link to it."""
+    return "\n\n".join(
+        f"{render(storage.read_json(path))}\n\n([numbers](../{_relative(path)}))"
+        for path in sorted(paths)
+    )
 
 
 def replace(text: str, section: str, tables: str) -> str:
@@ -328,8 +332,11 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
     OUTCOME: {
         "contest": contest,
         "contest-each": contest_of_each_length,
+        "choices": choices,
         "teaching": teaching,
+        "order-quality": order_quality,
     },
+    NOTES: {"quick-search": quick_search},
     OPERATORS: {"operators-speed": operators_speed},
 }
 
@@ -337,7 +344,7 @@ if __name__ == "__main__":
     from experiments import plots  # it knows of this module
 
     plots.contests(contest_tables.read(RESEARCH), CURVES)
-    if TEACHING.exists():
-        plots.calibration(storage.read_json(TEACHING), TEACHING.with_suffix(".png"))
+    for path in RESEARCH.glob("teaching_*.json"):
+        plots.calibration(storage.read_json(path), path.with_suffix(".png"))
     for path in SECTIONS:
         path.write_text(updated(path), encoding="utf-8")

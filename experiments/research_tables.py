@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the other experiments of research found, as Markdown: teaching, settings, order quality."""
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from experiments.contest_tables import Reports
+
+TRUTHS = {"thurstone": "scores with Cauchy noise", "plackett_luce": "Plackett-Luce"}
+INPUTS = {"comparisons": "keys and comparisons", "clrs": "keys, as in CLRS"}
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _percent(values: Sequence[float]) -> str:
+    """Mean and sample standard deviation of shares, in percent."""
+    spread = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * statistics.fmean(values):.1f}{spread}"
+
+
+def teaching(report: dict[str, Any]) -> str:
+    """Alignment and calibration of each loss, by n, for one law of orders."""
+    shares = [share["share"] for share in report["records"][0]["shares"]]
+    config = report["config"]
+    rows = []
+    for row in report["records"]:
+        error = f"{100 * row['calibration']['error']:.1f} %" if "calibration" in row else "-"
+        cells = [f"`{row['method']}`", f"{row['n']}", f"{row['scale']:g}", error]
+        rows.append([*cells, *(f"{share['alignment']:.2f}" for share in row["shares"])])
+    return (
+        f"**Orders of {TRUTHS[config['truth']]}**, {config['lists']:,} lists of each n, scores "
+        f"normal with standard deviation {config['spread']:g}.\n\n"
+    ) + _table(
+        ["loss", "n", "scale", "calibration error", *(f"cosine at {s:g}" for s in shares)], rows
+    )
+
+
+def order_quality(report: dict[str, Any]) -> str:
+    """Micro-F1 of reasoners by their inputs and sort, over seeds."""
+    config = report["config"]
+    found: dict[tuple[str, str], list[float]] = {}
+    for record in report["records"]:
+        found.setdefault((record["inputs"], record["algorithm"]), []).append(record["micro_f1"])
+    rows = [
+        [
+            algorithm.replace("_", " "),
+            INPUTS[inputs],
+            _percent(scores),
+            f"{100 * min(scores):.1f}",
+            str(len(scores)),
+        ]
+        for (inputs, algorithm), scores in found.items()
+    ]
+    head = (
+        f"Hidden size {config['hidden_size']}, {config['steps']:,} steps of lists of "
+        f"{', '.join(map(str, config['lengths']))} keys; test on {config['test_lists']} lists of "
+        f"{config['n']}.\n\n"
+    )
+    return head + _table(["sort", "inputs", "micro-F1 %", "lowest seed", "seeds"], rows)
+
+
+def quick_search(report: dict[str, Any]) -> str:
+    """Test EM and EW of each method of one quick search."""
+    config = report["config"]
+    rows = [
+        [
+            f"`{record['method']}`",
+            _percent(record["em"]),
+            _percent(record["ew"]),
+            f"{record['seconds']:.0f}",
+        ]
+        for record in sorted(report["records"], key=lambda r: -statistics.fmean(r["em"]))
+    ]
+    head = (
+        f"n = {config['n']}, {config['steps']:,} steps of {config['batch_size']} lists, "
+        f"{config['seeds']} seeds, learning rate {config['learning_rate']:g}:\n\n"
+    )
+    return head + _table(["method", "EM", "EW", "s"], rows)
+
+
+def choices(reports: Reports) -> str:
+    """What a choice changes in EM5 of validation, among candidates that differ in it alone."""
+    questions: Mapping[str, Callable[[str], str | None]] = {
+        "cross-entropy of rows instead of bce": _swapped("@bce", "@rows"),
+        "noise levels": lambda spec: f"{spec}+levels" if "+levels" not in spec else None,
+    }
+    rows = []
+    for question, other in questions.items():
+        for n, report in reports.items():
+            gaps = list(_gaps(report["search"]["families"].values(), other))
+            if gaps:
+                points = f"{100 * statistics.fmean(gaps):+.1f}"
+                if len(gaps) > 1:
+                    points += f" ± {100 * statistics.stdev(gaps) / math.sqrt(len(gaps)):.1f}"
+                better = f"{sum(gap > 0 for gap in gaps)} of {len(gaps)}"
+                rows.append([question, str(n), better, points])
+    return _table(["choice", "n", "better in", "points of EM5, ± standard error"], rows)
+
+
+def _swapped(end: str, other: str) -> Callable[[str], str | None]:
+    return lambda spec: spec.removesuffix(end) + other if spec.endswith(end) else None
+
+
+def _gaps(
+    families: Iterable[Mapping[str, Any]], other: Callable[[str], str | None]
+) -> Iterable[float]:
+    """Differences of validation EM5 between candidates and what they become by a choice."""
+    for family in families:
+        scores = family["validation_em5"]
+        for spec, score in scores.items():
+            changed = other(spec)
+            if changed in scores:
+                yield scores[changed] - score

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of research say what the files hold."""
+
+from experiments import research_tables as tables
+
+
+def test_a_choice_is_judged_by_candidates_that_differ_in_it_alone():
+    def report(**families):
+        searched = {name: {"validation_em5": scores} for name, scores in families.items()}
+        return {"search": {"families": searched}}
+
+    first = report(
+        soft={"a@bce": 0.30, "a@rows": 0.32, "b@bce": 0.40, "b@rows": 0.36, "c@bce": 0.9},
+        ours={"l@likelihood": 0.5, "l@likelihood+levels": 0.53, "l@trace": 0.1},
+    )
+    lines = tables.choices({9: first, 15: report(soft={"a@bce": 0.2, "a@rows": 0.3})}).splitlines()
+    assert lines[2:] == [
+        "| cross-entropy of rows instead of bce | 9 | 1 of 2 | -1.0 ± 3.0 |",
+        "| cross-entropy of rows instead of bce | 15 | 1 of 1 | +10.0 |",
+        "| noise levels | 9 | 1 of 1 | +3.0 |",
+    ]
+
+
+def test_order_quality_is_over_seeds():
+    config = {"hidden_size": 32, "steps": 400, "lengths": [4, 16], "test_lists": 8, "n": 64}
+    records = [
+        {"inputs": "clrs", "algorithm": "bubble_sort", "seed": seed, "micro_f1": score}
+        for seed, score in enumerate((0.9, 1.0))
+    ]
+    text = tables.order_quality({"config": config, "records": records})
+    assert "| bubble sort | keys, as in CLRS | 95.0 ± 7.1 | 90.0 | 2 |" in text
+    assert "lists of 4, 16 keys; test on 8 lists of 64" in text
+
+
+def test_a_quick_search_is_ranked():
+    config = {"n": 9, "steps": 3000, "batch_size": 10, "seeds": 2, "learning_rate": 2e-3}
+    records = [
+        {"method": name, "em": em, "ew": [0.6, 0.6], "seconds": 3.2}
+        for name, em in (("a@bce", [0.1, 0.2]), ("b@rows", [0.2, 0.2]))
+    ]
+    lines = tables.quick_search({"config": config, "records": records}).splitlines()
+    assert lines[0] == "n = 9, 3,000 steps of 10 lists, 2 seeds, learning rate 0.002:"
+    assert lines[4:] == [
+        "| `b@rows` | 20.0 ± 0.0 | 60.0 ± 0.0 | 3 |",
+        "| `a@bce` | 15.0 ± 7.1 | 60.0 ± 0.0 | 3 |",
+    ]
+
+
+def test_teaching_tells_losses_without_weights():
+    shares = [{"share": 0.0, "alignment": 0.5}, {"share": 1.0, "alignment": 0.25}]
+    row = {"n": 5, "scale": 0.5, "shares": shares}
+    report = {
+        "config": {"lists": 2000, "spread": 2.0, "truth": "thurstone"},
+        "records": [
+            {**row, "method": "a@bce", "calibration": {"error": 0.031}},
+            {**row, "method": "hard@pairwise"},
+        ],
+    }
+    text = tables.teaching(report)
+    assert "scores with Cauchy noise" in text and "cosine at 1 |" in text
+    assert "| `a@bce` | 5 | 0.5 | 3.1 % | 0.50 | 0.25 |" in text
+    assert "| `hard@pairwise` | 5 | 0.5 | - | 0.50 | 0.25 |" in text
