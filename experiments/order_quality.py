@@ -19,6 +19,7 @@ import dataclasses
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,12 @@ def settings() -> dict[str, Any]:
     return {"lengths": read_lengths(FLAGS, "lengths"), **numbers}
 
 
-def train(config: ReasonerConfig, schedule: TrainingConfig) -> Any:
-    """Trains a reasoner on CLRS's batches and returns its averaged parameters."""
+def train(
+    config: ReasonerConfig,
+    schedule: TrainingConfig,
+    watch: Callable[[training.TrainingState], None] = lambda state: None,
+) -> Any:
+    """Trains a reasoner on CLRS's batches, watched after each step; returns averaged parameters."""
     from arlsort.reasoner import clrs_bridge
 
     step = training.make_clrs_step(config, schedule)
@@ -88,13 +93,22 @@ def train(config: ReasonerConfig, schedule: TrainingConfig) -> Any:
     with contextlib.closing(clrs_bridge.batches(config.algorithm, schedule)) as batches:
         for _ in range(schedule.steps):
             state, _ = step(state, next(batches))
+            watch(state)
     return state.average
 
 
-def score(
-    config: ReasonerConfig, params: Any, n: int, lists: int, seed: int, at_once: int
-) -> float:
-    """The score of a reasoner on a batch of CLRS's sampler, micro-F1."""
+def make_score(
+    config: ReasonerConfig, n: int, lists: int, seed: int, at_once: int | None = None
+) -> Callable[[Any], float]:
+    """The score, micro-F1, of parameters on a batch of CLRS's sampler, compiled once.
+
+    Args:
+      config: The network.
+      n: Length of the lists.
+      lists: How many.
+      seed: Of the lists.
+      at_once: How many go through the network at a time; None for all.
+    """
     from arlsort.reasoner import clrs_bridge
 
     _, feedback = clrs_bridge.feedback(config.algorithm, n, lists, seed, random_pos=False)
@@ -102,20 +116,25 @@ def score(
     most = batch.hints["pred_h"].shape[0]
 
     @jax.jit
-    def predict(keys: jax.Array, pos: jax.Array, lengths: jax.Array) -> dict[str, jax.Array]:
+    def predict(params: Any, keys: jax.Array, pos: jax.Array, lengths: jax.Array) -> Any:
         found = network.transform(config).apply(
             params, None, keys, pos, lengths=lengths, num_hints=most
         )
         return {"pred": found.pred, "pred_mask": found.pred_mask}
 
-    size = min(at_once, lists)
-    inputs, parts = [np.asarray(x) for x in (batch.keys, batch.pos, batch.lengths)], []
-    for start in range(0, lists, size):
-        stop = min(start + size, lists)
-        rows = [np.resize(part[start:stop], (size, *part.shape[1:])) for part in inputs]
-        parts.append(jax.tree.map(lambda leaf, k=stop - start: leaf[:k], predict(*rows)))
-    said = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-    return evaluate(feedback, said)
+    size = min(at_once or lists, lists)
+    inputs = [np.asarray(x) for x in (batch.keys, batch.pos, batch.lengths)]
+
+    def score(params: Any) -> float:
+        parts = []
+        for start in range(0, lists, size):
+            stop = min(start + size, lists)
+            rows = [np.resize(part[start:stop], (size, *part.shape[1:])) for part in inputs]
+            said = predict(params, *rows)
+            parts.append(jax.tree.map(lambda leaf, k=stop - start: leaf[:k], said))
+        return evaluate(feedback, jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts))
+
+    return score
 
 
 def evaluate(feedback: Any, said: dict[str, np.ndarray]) -> float:
@@ -177,8 +196,8 @@ def _run(config: dict[str, Any]) -> None:
                     seed=seed,
                 )
                 params = train(reasoner, schedule)
-                found = score(
-                    *(reasoner, params, config["n"], config["test_lists"]),
+                score = make_score(
+                    *(reasoner, config["n"], config["test_lists"]),
                     seed=2024 + seed,
                     at_once=FLAGS.lists_per_pass,
                 )
@@ -189,7 +208,7 @@ def _run(config: dict[str, Any]) -> None:
                     "commit": git_commit(),
                     "training": dataclasses.asdict(schedule),
                     "n": config["n"],
-                    "micro_f1": found,
+                    "micro_f1": score(params),
                     "seconds": round(time.perf_counter() - began, 1),
                 }
                 print(record, flush=True)

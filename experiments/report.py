@@ -94,6 +94,11 @@ def order_quality() -> str:
     return _all(research_tables.order_quality, [ORDER_QUALITY])
 
 
+def steadiness() -> str:
+    """Renders the committed runs of `experiments/stability.py`."""
+    return _all(research_tables.steadiness, RESEARCH.glob("stability*.json"))
+
+
 def choices() -> str:
     """Renders what the searches of the committed contests say of single choices."""
     return research_tables.choices(contest_tables.read(RESEARCH))
@@ -336,7 +341,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "teaching": teaching,
         "order-quality": order_quality,
     },
-    NOTES: {"quick-search": quick_search},
+    NOTES: {"quick-search": quick_search, "stability": steadiness},
     OPERATORS: {"operators-speed": operators_speed},
 }
 

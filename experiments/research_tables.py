@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from experiments import stability
 from experiments.contest_tables import Reports
 
 TRUTHS = {"thurstone": "scores with Cauchy noise", "plackett_luce": "Plackett-Luce"}
@@ -62,6 +63,28 @@ def order_quality(report: dict[str, Any]) -> str:
         f"{config['n']}.\n\n"
     )
     return head + _table(["sort", "inputs", "micro-F1 %", "lowest seed", "seeds"], rows)
+
+
+def steadiness(report: dict[str, Any]) -> str:
+    """Scores on longer lists at the end, by choice of a checkpoint, and how much they swing."""
+    config = report["config"]
+    rows = [
+        [
+            row["weights"],
+            row["clip"],
+            *(_percent(row[name]) for name in ("last", "chosen", "swing")),
+        ]
+        for row in stability.summary(report)
+    ]
+    head = (
+        f"{config['algorithm'].replace('_', ' ').capitalize()}, {INPUTS[config['inputs']]}, hidden "
+        f"size {config['hidden_size']}, {config['steps']:,} steps of lists of "
+        f"{', '.join(map(str, config['lengths']))} keys, tested every {config['every']} on "
+        f"{config['test_lists']} lists of {config['n']}; {config['seeds']} seeds:\n\n"
+    )
+    chosen = f"at the best step for n = {config['n_choice']}"
+    heads = ["weights", "gradients", "micro-F1 % at the end", chosen, "swing"]
+    return head + _table(heads, rows)
 
 
 def quick_search(report: dict[str, Any]) -> str:

@@ -100,7 +100,7 @@ def test_tables_of_methods_are_the_registry():
 GENERATED = {
     "README.md": ("methods", "contest", "results", "speed"),
     "docs/results.md": ("contest", "contest-each", "choices", "teaching", "order-quality"),
-    "docs/research.md": ("quick-search",),
+    "docs/research.md": ("quick-search", "stability"),
     "docs/operators.md": ("choices", "properties", "costs", "operators-speed"),
 }
 

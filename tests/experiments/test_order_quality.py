@@ -44,7 +44,7 @@ def test_every_kind_is_trained_once(tmp_path, capsys, monkeypatch):
     run(*one, "--inputs=comparisons")
     first = storage.read_json(out)["records"]
     assert [record["inputs"] for record in first] == ["comparisons"]
-    monkeypatch.setattr(order_quality, "score", lambda *_, **__: 0.5)
+    monkeypatch.setattr(order_quality, "make_score", lambda *_, **__: lambda params: 0.5)
     monkeypatch.setattr(order_quality, "train", lambda *_: None)
     run(*one)
     records = storage.read_json(out)["records"]
@@ -56,7 +56,7 @@ def test_every_kind_is_trained_once(tmp_path, capsys, monkeypatch):
 def test_parts_of_the_test_are_the_whole():
     config = ReasonerConfig("insertion_sort", hidden_size=8, comparisons=True)
     params = training.init(config, TrainingConfig(seed=3)).params
-    found = [order_quality.score(config, params, 5, 3, 0, at_once) for at_once in (3, 2)]
+    found = [order_quality.make_score(config, 5, 3, 0, at_once)(params) for at_once in (None, 2)]
     np.testing.assert_allclose(*found, rtol=1e-6)
 
 

@@ -32,6 +32,18 @@ def test_order_quality_is_over_seeds():
     assert "lists of 4, 16 keys; test on 8 lists of 64" in text
 
 
+def test_steadiness_is_of_both_weights():
+    scores = {"n_choice": [0.2, 0.9, 0.8], "n": [0.1, 0.5, 0.7]}
+    config = {
+        **{"algorithm": "insertion_sort", "inputs": "clrs", "hidden_size": 32, "steps": 3},
+        **{"lengths": [4, 8], "every": 1, "test_lists": 8, "n": 32, "n_choice": 16, "seeds": 1},
+    }
+    records = [{"clip": "clipped", "last": scores, "average": scores}]
+    text = tables.steadiness({"config": config, "records": records})
+    assert "| last | clipped | 70.0 | 50.0 | 20.0 |" in text
+    assert "Insertion sort, keys, as in CLRS" in text and "best step for n = 16" in text
+
+
 def test_a_quick_search_is_ranked():
     config = {"n": 9, "steps": 3000, "batch_size": 10, "seeds": 2, "learning_rate": 2e-3}
     records = [
