@@ -35,8 +35,16 @@ def test_order_quality_is_over_seeds():
 def test_steadiness_is_of_both_weights():
     scores = {"n_choice": [0.2, 0.9, 0.8], "n": [0.1, 0.5, 0.7]}
     config = {
-        **{"algorithm": "insertion_sort", "inputs": "clrs", "hidden_size": 32, "steps": 3},
-        **{"lengths": [4, 8], "every": 1, "test_lists": 8, "n": 32, "n_choice": 16, "seeds": 1},
+        "algorithm": "insertion_sort",
+        "inputs": "clrs",
+        "hidden_size": 32,
+        "steps": 3,
+        "lengths": [4, 8],
+        "every": 1,
+        "test_lists": 8,
+        "n": 32,
+        "n_choice": 16,
+        "seeds": 1,
     }
     records = [{"clip": "clipped", "last": scores, "average": scores}]
     text = tables.steadiness({"config": config, "records": records})
