@@ -43,8 +43,8 @@ from experiments.command_line import (
     definers,
 )
 from experiments.models import dense_layers, number_reader
-from experiments.report import speed_table
 from experiments.results import git_commit, machine
+from experiments.speed_tables import speed_table
 
 RESULT = Path("runs/benchmark_reasoner.json")
 PICTURE = (28, 112, 1)  # of a four-digit number
@@ -155,7 +155,7 @@ def long_case(algorithm: str, n: int, hidden_size: int) -> dict[str, Any]:
     for remat in REMATS:
         settings = TrainingConfig(lengths=(n,), remat=remat)
         state = training.init(config, settings)
-        step: Any = training.make_perturbed_step(config, settings)
+        step: Any = training.make_step(config, settings)
         compiled = step.lower(state, n).compile()
         found[remat] = compiled.memory_analysis().temp_size_in_bytes
     start = time.perf_counter()

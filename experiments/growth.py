@@ -50,7 +50,7 @@ def learning(lengths: Sequence[int], repeats: int) -> list[dict[str, float]]:
     config, found = ReasonerConfig(), []
     for n in lengths:
         settings = TrainingConfig(lengths=(n,), batch_size=1)
-        step = training.make_perturbed_step(config, settings)
+        step = training.make_step(config, settings)
         state = training.init(config, settings)
         once = jax.jit(lambda state, step=step, n=n: step(state, n))  # keeps the state
         found.append({"n": n, **_measured(once, (state,), repeats)})

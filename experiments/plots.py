@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from experiments.contest_tables import rows
 from experiments.families import CONTROLS, TITLES
 from experiments.growth import MEASURES, exponents, terms
-from experiments.report import OPERATOR_TITLES
 from experiments.speed import YARDSTICK
+from experiments.speed_tables import OPERATOR_TITLES
 
 STYLES = ("o-", "s--", "^:", "v-.", "x:")  # an operator's line, and its peers'
 

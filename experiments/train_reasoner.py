@@ -177,7 +177,7 @@ def make_step(
 ) -> Callable[[training.TrainingState, int], tuple[training.TrainingState, training.Metrics]]:
     """A function of state and length; with CLRS's hints it draws from its samplers' thread."""
     if config.hints != "clrs":
-        return training.make_perturbed_step(network, config, mesh)
+        return training.make_step(network, config, mesh)
     from arlsort.reasoner import clrs_bridge
 
     batches = clrs_bridge.batches(network.algorithm, config, start)

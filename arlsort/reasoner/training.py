@@ -89,7 +89,7 @@ def _jit(step: Callable, mesh: Mesh | None, **options: Any) -> Callable:
 
 
 @functools.cache
-def make_perturbed_step(
+def make_step(
     config: ReasonerConfig, training: TrainingConfig, mesh: Mesh | None = None
 ) -> Callable[[TrainingState, int], tuple[TrainingState, Metrics]]:
     """A jitted ``step(state, n)`` that draws a batch of lists of length n and learns from it.
@@ -152,7 +152,7 @@ def train(
     if training.hints == "clrs":
         raise ValueError(f"training: got hints={training.hints!r}, allowed are perturbed, sampled")
     state = init(config, training) if state is None else state
-    step = make_perturbed_step(config, training)
+    step = make_step(config, training)
     for done in range(int(state.step), training.steps):
         state, metrics = step(state, training.length(done))
         if watch is not None:

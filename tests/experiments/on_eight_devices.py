@@ -95,7 +95,7 @@ def test_each_device_samples_and_traces_its_own_lists():
     settings = TrainingConfig(lengths=(3,), batch_size=61, copies=5, pairs_per_pass=10**6)
     mesh = devices.choose_mesh(None)
     state = devices.replicate(training.init(config, settings), mesh)
-    step = training.make_perturbed_step(config, settings, mesh)
+    step = training.make_step(config, settings, mesh)
     compiled = step.lower(state, 3).compile()
     program = compiled.as_text()
     assert "[8,3,3,4]" in program  # lists of a device, pairs, features

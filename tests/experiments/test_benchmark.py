@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from arlsort.operators import registry
-from experiments import benchmark, peers, report, speed
+from experiments import benchmark, peers, speed, speed_tables
 from tests.experiments.flags import kept, refusal
 
 GENEROUS = speed.Limits(repeats=1, budget_seconds=60.0, give_up_seconds=60.0, max_bytes=1e9)
@@ -156,7 +156,7 @@ def test_everything_is_measured_written_and_rendered(tmp_path, capsys):
     assert "softsort: permutation, backward\n  n =      2, batch  2: " in printed
     assert "jnp.sort" in printed
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-    table = report.operators_table(found)
+    table = speed_tables.operators_table(found)
     assert "**P and its gradient**" in table
     assert "GB/s of the bytes that must be moved, P written once, its cotangent read once:" in table
     assert "| operator | n = 2 | n = 4, 1 in a call |" in table

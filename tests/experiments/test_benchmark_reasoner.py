@@ -5,7 +5,7 @@ import jax
 import pytest
 
 from experiments import benchmark_reasoner as benchmark
-from experiments.report import speed_table
+from experiments.speed_tables import speed_table
 from tests.experiments.flags import kept, refusal
 
 

@@ -22,7 +22,7 @@ TRAINING = TrainingConfig(lengths=(3,), steps=150, learning_rate=5e-3, max_sprea
 
 @pytest.fixture(scope="module")
 def step():
-    return training.make_perturbed_step(CONFIG, TRAINING)
+    return training.make_step(CONFIG, TRAINING)
 
 
 def _run(step, steps, state=None):
