@@ -20,6 +20,7 @@ LAYERS = (
     ("arlsort.operators",),
     ("arlsort.functional", "arlsort.comparison", "arlsort.likelihood"),
     ("arlsort",),
+    ("arlsort.__main__",),
 )
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m arlsort`: every command does its work, and says in one line what is not allowed."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import arlsort
+from arlsort import __main__ as command_line
+from arlsort.reasoner import checkpoint, training
+
+TINY = ("--steps=3", "--hidden-size=8", "--lengths", "2", "3", "--lists=10", "--batch-size=4")
+
+
+def run(*arguments):
+    command_line.main(list(arguments))
+
+
+def refusal(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        run(*arguments)
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and error.count("\n") == 1
+    return error
+
+
+def numbers(line):
+    return [float(word) for word in line.split() if not word.isalpha()]
+
+
+def test_sort_prints_values_ranks_and_the_permutation(capsys):
+    run(*["sort", "3", "1", "-2", "--operator", "softsort", "--temperature", "0.5"])
+    lines = capsys.readouterr().out.splitlines()
+    x, operator = np.array([3.0, 1.0, -2.0], np.float32), arlsort.SoftSort(temperature=0.5)
+    expected = [arlsort.sort(x, operator), arlsort.rank(x, operator)]
+    expected += list(arlsort.permutation(x, operator))
+    assert len(lines) == len(expected)
+    for line, values in zip(lines, expected, strict=True):
+        np.testing.assert_allclose(numbers(line), values, rtol=1e-3, atol=1e-6)
+
+
+def test_sort_without_a_permutation_prints_none(capsys):
+    run(*["sort", "3", "1", "2", "--operator", "permutahedron:temperature=0.1", "--descending"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["sorted", "ranks"]
+    assert numbers(lines[1]) == [0, 2, 1]
+
+
+def test_operators_lists_all(capsys):
+    run("operators")
+    text = capsys.readouterr().out
+    assert all(f"{name} " in text for name in arlsort.names()) and "temperature=0.1" in text
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("", "required: COMMAND"),
+        ("sort", "required: numbers"),
+        ("sort a", "invalid float value: 'a'"),
+        ("sort 1 2 --operator bogosort", "operator: received 'bogosort', allowed: learned"),
+        ("sort 1 2 --operator hard --temperature 1", "--temperature: hard has none"),
+        ("sort 1 2 --temperature -1", "temperature: received -1"),
+        ("train --out x.npz", "--out: received x.npz"),
+        ("train --out x.safetensors --steps 0", "--steps: received 0"),
+        ("train --out x.safetensors --lengths 1", "lengths"),
+        ("evaluate --checkpoint none.safetensors", "none.json: cannot be read"),
+        ("evaluate --checkpoint x.safetensors --noise cauchy", "--checkpoint: says the sort"),
+        ("evaluate --algorithm bubble_sort --noise cauchy", "shipped are gaussian"),
+        ("evaluate --lengths 1", "--lengths: received 1"),
+    ],
+)
+def test_what_is_not_allowed_is_said_in_one_line(line, message, capsys):
+    assert message in refusal(capsys, *line.split())
+
+
+@pytest.mark.parametrize("command", ["", "sort", "operators", "train", "evaluate"])
+def test_help_is_everywhere(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run(*command.split(), "--help")
+    assert ended.value.code == 0 and "usage: python -m arlsort" in capsys.readouterr().out
+
+
+def test_what_is_trained_is_evaluated(tmp_path, capsys):
+    out = tmp_path / "new" / "mine.safetensors"
+    run("train", f"--out={out}", *TINY)
+    said = capsys.readouterr()
+    assert "step      3" in said.err and "3 steps, validated to" in said.out
+    assert checkpoint.load(out).training.lengths == (2, 3)
+    run("evaluate", f"--checkpoint={out}", "--lists=5", "--lengths", "2")
+    assert "exact_order  n=2: " in capsys.readouterr().out
+
+
+def test_an_interrupted_training_keeps_what_it_has_learned(tmp_path, monkeypatch, capsys):
+    out, whole = tmp_path / "mine.safetensors", training.train
+
+    def interrupted(config, settings, watch):
+        def at_two(state, metrics):
+            if int(state.step) == 2:
+                signal.raise_signal(signal.SIGINT)
+            watch(state, metrics)
+
+        return whole(config, settings, watch=at_two)
+
+    monkeypatch.setattr(training, "train", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        run("train", f"--out={out}", *TINY)
+    assert ended.value.code == 130
+    assert checkpoint.load_card(out)["steps"] == 2 and "2 steps" in capsys.readouterr().out
+
+
+def test_it_is_a_module_and_a_closed_pipe_is_no_error():
+    command = f"{sys.executable} -m arlsort operators | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=os.environ)
+    assert done.stdout.startswith("learned") and done.stderr == ""
