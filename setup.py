@@ -36,12 +36,14 @@ TFDS = [
     "importlib_resources>=6.0",
 ]
 
+PLOT = ["matplotlib>=3.9"]
+
 CLRS = ["dm-clrs>=2.0.3", *TFDS]
 
 EXPERIMENTS = [
     *CLRS,
+    *PLOT,
     "absl-py>=2.1",
-    "matplotlib>=3.9",
     "orbax-checkpoint>=0.11",
     "scikit-learn>=1.5",
     "tqdm>=4.66",
@@ -88,7 +90,13 @@ setup(
     },
     zip_safe=False,
     install_requires=BASE,
-    extras_require={"clrs": CLRS, "experiments": EXPERIMENTS, "test": TEST, "peers": PEERS},
+    extras_require={
+        "plot": PLOT,
+        "clrs": CLRS,
+        "experiments": EXPERIMENTS,
+        "test": TEST,
+        "peers": PEERS,
+    },
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Differentiable sorting in JAX: the public names, and nothing else."""
 
+from arlsort import plot
 from arlsort.comparison import comparison_sort, rank_among, smooth_sort, vector_sort
 from arlsort.functional import (
     argsort,
@@ -53,6 +54,7 @@ __all__ = [
     "names",
     "parse",
     "permutation",
+    "plot",
     "quantile",
     "rank",
     "rank_among",

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from arlsort import plot
 from experiments.contest_tables import rows
 from experiments.families import CONTROLS, TITLES
 from experiments.growth import MEASURES, exponents, terms
@@ -24,19 +25,7 @@ STYLES = ("o-", "s--", "^:", "v-.", "x:")  # an operator's line, and its peers'
 
 def curves(report: dict[str, Any], path: Path) -> Path:
     """Draws validation EM and EW and the training loss over steps: mean and range over seeds."""
-    panels = {"em": "EM on validation lists", "ew": "EW on validation lists", "loss": "loss"}
-    figure = Figure(figsize=(13, 4), layout="constrained")
-    axes = figure.subplots(1, len(panels))
-    for ax, (metric, title) in zip(axes, panels.items(), strict=True):
-        for row in report["summary"]:
-            own = [run["curve"] for run in report["runs"] if run["operator"] == row["operator"]]
-            values = np.array([curve[metric] for curve in own])
-            _mean_and_range(ax, own[0]["step"], values, label=row["operator"])
-        ax.set(title=title, xlabel="step")
-        ax.grid(alpha=0.3)
-        if metric != "loss":
-            ax.set_ylim(0, 1)
-    axes[0].legend(fontsize="small")
+    figure = plot.curves(report, figure=Figure(figsize=(13, 4), layout="constrained"))
     config = report["config"]
     figure.suptitle(
         f"{config['dataset']}, n = {config['n']}, {len(report['seeds'])} seed(s): mean and range"
@@ -60,7 +49,9 @@ def contests(reports: Mapping[int, dict[str, Any]], path: Path) -> Path:
             own = [run["curve"] for run in report["runs"] if run["operator"] == row["operator"]]
             values = 100 * np.array([curve["em"] for curve in own])
             kind = ":" if name in CONTROLS else "-"
-            line = _mean_and_range(ax, own[0]["step"], values, linestyle=kind, color=colours[name])
+            line = plot.mean_and_range(
+                ax, own[0]["step"], values, linestyle=kind, color=colours[name]
+            )
             labels.setdefault(TITLES[name], line)
         ax.set(title=f"n = {n}", xlabel="step", ylim=(0, None))
         ax.grid(alpha=0.3)
@@ -110,15 +101,11 @@ def permutations(report: dict[str, Any], path: Path) -> Path:
     for column, run in enumerate(runs):
         drawn = run["permutation"]
         for ax, moment in zip(axes[:, column], ("before", "after"), strict=True):
-            picture = ax.imshow(np.array(drawn[moment]), vmin=0, vmax=1, cmap="Blues")
-            n = len(drawn["numbers"])
-            ax.set_xticks(range(n), [f"{number:04d}" for number in drawn["numbers"]], rotation=90)
-            ax.set_yticks(range(n))
             name = run["operator"].replace(":", ":\n")
-            ax.set_title(f"{name}\n{moment} training", fontsize=9)
-    for ax in axes[:, 0]:
-        ax.set_ylabel("position")
-    figure.colorbar(picture, ax=axes, shrink=0.5, label="weight")
+            columns = [f"{number:04d}" for number in drawn["numbers"]]
+            plot.heat_map(drawn[moment], ax=ax, columns=columns, title=f"{name}\n{moment} training")
+            ax.label_outer()
+    figure.colorbar(axes[0, 0].images[0], ax=axes, shrink=0.5, label="weight")
     return _save(figure, path)
 
 
@@ -253,14 +240,6 @@ def pulls(records: Sequence[dict[str, Any]], path: Path) -> Path:
     figure.legend(labels.values(), labels, loc="outside lower center", ncols=6, fontsize=9)
     figure.suptitle("Loss on the order: what it does to two scores that have each other's place")
     return _save(figure, path, dpi=100)
-
-
-def _mean_and_range(ax: Any, steps: Sequence[int], values: np.ndarray, **look: Any) -> Any:
-    """Draws values `[seeds, steps]`; returns the line of their mean."""
-    (line,) = ax.plot(steps, values.mean(axis=0), marker=".", **look)
-    low, high = values.min(axis=0), values.max(axis=0)
-    ax.fill_between(steps, low, high, color=line.get_color(), alpha=0.15)
-    return line
 
 
 def _looks(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

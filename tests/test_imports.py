@@ -19,6 +19,7 @@ LAYERS = (
     ("arlsort.reasoner", "arlsort.programs", "arlsort.numerics", "arlsort.networks"),
     ("arlsort.operators",),
     ("arlsort.functional", "arlsort.comparison", "arlsort.likelihood"),
+    ("arlsort.plot",),
     ("arlsort",),
     ("arlsort.__main__",),
 )

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures show what was computed."""
+
+import json
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+import pytest
+
+import arlsort
+from arlsort import plot
+
+matplotlib.use("Agg")
+X = [3.0, 1.0, 2.0, 0.5, 2.4]
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_is_left():
+    yield
+    matplotlib.pyplot.close("all")
+
+
+def test_a_heat_map_has_the_weights_and_the_names():
+    P = arlsort.permutation(jnp.array(X), "neuralsort")
+    ax = plot.heat_map(P, columns=X, title="soft", colorbar=True)
+    np.testing.assert_array_equal(ax.images[0].get_array(), P)
+    assert [label.get_text() for label in ax.get_xticklabels()] == [str(x) for x in X]
+    assert ax.get_title() == "soft" and len(ax.figure.axes) == 2
+    assert plot.heat_map(P, ax=ax) is ax
+
+
+def test_each_temperature_has_its_own_weights():
+    figure = plot.temperatures(X, "neuralsort", (0.1, 2.0))
+    for ax, t in zip(figure.axes, (0.1, 2.0), strict=False):
+        expected = arlsort.permutation(jnp.array(X), arlsort.NeuralSort(temperature=t))
+        np.testing.assert_allclose(ax.images[0].get_array(), expected, rtol=1e-6)
+        assert ax.get_title() == f"temperature {t:g}"
+
+
+def test_values_run_from_the_order_to_the_mean():
+    lines = plot.values(X, "softsort", (1e-3, 1e3)).lines
+    cold, hot = zip(*(line.get_ydata() for line in lines), strict=True)
+    np.testing.assert_allclose(cold, sorted(X), atol=1e-3)
+    np.testing.assert_allclose(hot, np.mean(X), atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["odd_even", "bitonic", "odd_even_merge"])
+@pytest.mark.parametrize("error_free", [False, True])
+def test_a_network_ends_with_the_values_of_the_operator(name, error_free):
+    operator = arlsort.SortingNetwork(name, error_free=error_free)
+    layers, states, swaps = plot._run(jnp.array(X), operator)
+    np.testing.assert_allclose(states[-1], operator.sort(jnp.array(X)), rtol=1e-5)
+    assert len(states) == len(layers) + 1 == len(swaps) + 1
+    texts = [text.get_text() for text in plot.network(X, operator).axes[0].texts]
+    drawn = [text for text in texts if text]  # an arrow is an annotation without words
+    assert drawn[-1] == f"{states[-1][-1]:.3g}"
+    assert len(drawn) == sum(map(len, layers)) + 2 * len(X)
+
+
+def test_comparators_of_a_layer_do_not_cross():
+    assert plot._apart(np.array([[0, 1], [2, 3]])) == [0, 0]
+    assert plot._apart(np.array([[0, 2], [3, 1], [4, 5]])) == [0, 1, 0]
+
+
+def test_an_execution_shows_every_step(tmp_path):
+    operator = arlsort.LearnedSort()
+    said = operator.log_trace(jnp.array(X))
+    animation = plot.execution(X, operator)
+    frames = list(animation.new_frame_seq())
+    assert len(frames) == len(said.log_hints["pred_h"]) + 1
+    above, below = animation._fig.axes
+    animation._func(2)
+    np.testing.assert_allclose(above.images[0].get_array(), np.exp(said.log_hints["pred_h"][2]))
+    np.testing.assert_allclose(below.images[0].get_array()[0], np.exp(said.log_hints["i"][2]))
+    animation._func(frames[-1])
+    np.testing.assert_allclose(above.images[0].get_array(), np.exp(said.log_predecessor))
+    assert above.get_title() == "output"
+    animation.save(tmp_path / "sort.gif", writer="pillow")
+    assert (tmp_path / "sort.gif").read_bytes()[:3] == b"GIF"
+
+
+def test_curves_are_mean_and_range_over_seeds(tmp_path):
+    runs = [
+        {"operator": name, "curve": {"step": [1, 2], "em": em, "loss": [1.0, 0.5]}}
+        for name, em in (("a", [0.1, 0.3]), ("a", [0.3, 0.5]), ("b", [0.0, 0.1]))
+    ]
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"runs": runs}))
+    panels = plot.curves(path, metrics=("em", "loss")).axes
+    assert [ax.get_title() for ax in panels] == ["lists in exact order", "loss"]
+    np.testing.assert_allclose(panels[0].lines[0].get_ydata(), [0.2, 0.4])
+    assert [line.get_label() for line in panels[0].lines] == ["a", "b"]
+    with pytest.raises(ValueError, match="metrics: received 'ew', allowed: em, loss"):
+        plot.curves({"runs": runs}, metrics=["ew"])
+
+
+@pytest.mark.parametrize(
+    "draw, error",
+    [
+        (lambda: plot.heat_map(jnp.ones((2, 3))), "P: received shape"),
+        (lambda: plot.heat_map(jnp.eye(2), columns=["a"]), "columns: received 1 names"),
+        (lambda: plot.temperatures([[1.0]]), "x: received shape (1, 1)"),
+        (lambda: plot.temperatures(X, "hard"), "operator: received Hard, which has no"),
+        (lambda: plot.network([1.0]), "x: received 1 score"),
+        (lambda: plot.network(X, "bitonic"), "operator: received <class 'str'>"),
+        (lambda: plot.execution(X, arlsort.Hard()), "operator: received"),
+    ],
+)
+def test_what_is_not_allowed_is_said(draw, error):
+    with pytest.raises((TypeError, ValueError)) as raised:
+        draw()
+    assert error in str(raised.value)
+
+
+def test_without_matplotlib_the_rest_works():
+    program = """
+import sys
+sys.modules["matplotlib"] = sys.modules["matplotlib.pyplot"] = None
+import arlsort, jax.numpy as jnp
+try:
+    arlsort.plot.heat_map(jnp.eye(2))
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert 'pip install "arlsort[plot]"' in done.stdout, done.stderr
