@@ -31,6 +31,7 @@ FAMILIES = {
     ),
     "neuralsort": _soft("neuralsort", 0.3, 1.0, 5.0),
     "sinkhorn": _soft("sinkhorn", 0.01, 0.03, 0.1),
+    "lapsum": _soft("lapsum", 0.1, 0.3, 1.0),
     **{
         name: tuple(f"hard@{name}/{t}" for t in (0.03, 0.1, 0.3, 1.0, 3.0, 10.0))
         for name in ("plackett_luce", "pairwise")
@@ -51,6 +52,7 @@ TITLES = {
     "error_free": "error-free network",
     "neuralsort": "NeuralSort",
     "sinkhorn": "Sinkhorn",
+    "lapsum": "LapSum",
     "leveled_network": "Cauchy network with noise levels",
     "plackett_luce": "Plackett-Luce",
     "pairwise": "pairwise logistic",
