@@ -49,9 +49,12 @@ EXPERIMENTS = [
     "tqdm>=4.66",
 ]
 
+DOCS = [*PLOT, "furo>=2024.8", "myst-parser>=4.0", "sphinx>=8.1"]
+
 # ruff's layout and mypy's findings change between releases, so those two are held to a series.
 TEST = [
     *EXPERIMENTS,
+    *DOCS,
     "hypothesis>=6.100",
     "ipykernel>=6.29",
     "mypy~=2.4",
@@ -92,6 +95,7 @@ setup(
     install_requires=BASE,
     extras_require={
         "plot": PLOT,
+        "docs": DOCS,
         "clrs": CLRS,
         "experiments": EXPERIMENTS,
         "test": TEST,
