@@ -55,6 +55,8 @@ DOCS = [*PLOT, "furo>=2024.8", "myst-parser>=4.0", "sphinx>=8.1"]
 TEST = [
     *EXPERIMENTS,
     *DOCS,
+    "equinox>=0.13",
+    "flax>=0.12",
     "hypothesis>=6.100",
     "ipykernel>=6.29",
     "mypy~=2.4",
