@@ -70,8 +70,14 @@ def contest_of_each_length() -> str:
 
 
 def teaching() -> str:
-    """Renders the committed runs of `experiments/teaching.py`."""
-    return _all(research_tables.teaching, RESEARCH.glob("teaching_*.json"))
+    """Renders the committed runs of `experiments/teaching.py`, with a figure of each."""
+    paths = sorted(RESEARCH.glob("teaching_*.json"))
+    figures = [
+        f"![How often an element is where P has it, over its weight: {path.stem}]"
+        f"(../{_relative(path.with_suffix('.png'))})"
+        for path in paths
+    ]
+    return "\n\n".join([_all(research_tables.teaching, paths), *figures])
 
 
 def quick_search() -> str:

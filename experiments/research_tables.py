@@ -25,20 +25,23 @@ def _percent(values: Sequence[float]) -> str:
 
 
 def teaching(report: dict[str, Any]) -> str:
-    """Alignment and calibration of each loss, by n, for one law of orders."""
-    shares = [share["share"] for share in report["records"][0]["shares"]]
-    config = report["config"]
+    """Alignment and calibration of each loss, at each n in turn, for one law of orders."""
+    config, records = report["config"], report["records"]
+    shares = [share["share"] for share in records[0]["shares"]]
     rows = []
-    for row in report["records"]:
-        error = f"{100 * row['calibration']['error']:.1f} %" if "calibration" in row else "-"
-        cells = [f"`{row['method']}`", f"{row['n']}", f"{row['scale']:g}", error]
-        rows.append([*cells, *(f"{share['alignment']:.2f}" for share in row["shares"])])
+    for method in dict.fromkeys(record["method"] for record in records):
+        own = [record for record in records if record["method"] == method]
+        errors = [f"{100 * r['calibration']['error']:.1f}" for r in own if "calibration" in r]
+        cells = [f"`{method}`", " / ".join(errors) or "-"]
+        for i in range(len(shares)):
+            cells.append(" / ".join(f"{r['shares'][i]['alignment']:.2f}" for r in own))
+        rows.append(cells)
+    lengths = " / ".join(map(str, config["lengths"]))
+    heads = ["loss", "calibration error %", *(f"cosine at {share:g}" for share in shares)]
     return (
         f"**Orders of {TRUTHS[config['truth']]}**, {config['lists']:,} lists of each n, scores "
-        f"normal with standard deviation {config['spread']:g}.\n\n"
-    ) + _table(
-        ["loss", "n", "scale", "calibration error", *(f"cosine at {s:g}" for s in shares)], rows
-    )
+        f"normal with standard deviation {config['spread']:g}; n = {lengths}:\n\n"
+    ) + _table(heads, rows)
 
 
 def order_quality(report: dict[str, Any]) -> str:

@@ -66,17 +66,23 @@ def test_a_quick_search_is_ranked():
     ]
 
 
-def test_teaching_tells_losses_without_weights():
-    shares = [{"share": 0.0, "alignment": 0.5}, {"share": 1.0, "alignment": 0.25}]
-    row = {"n": 5, "scale": 0.5, "shares": shares}
+def test_teaching_has_each_length_in_turn_and_losses_without_weights():
+    def row(n, first):
+        return {
+            "n": n,
+            "shares": [{"share": 0.0, "alignment": first}, {"share": 1, "alignment": 1}],
+        }
+
     report = {
-        "config": {"lists": 2000, "spread": 2.0, "truth": "thurstone"},
+        "config": {"lists": 2000, "spread": 2.0, "truth": "thurstone", "lengths": [5, 9]},
         "records": [
-            {**row, "method": "a@bce", "calibration": {"error": 0.031}},
-            {**row, "method": "hard@pairwise"},
+            {**row(5, 0.5), "method": "a@bce", "calibration": {"error": 0.031}},
+            {**row(5, 0.4), "method": "hard@pairwise"},
+            {**row(9, 0.3), "method": "a@bce", "calibration": {"error": 0.02}},
+            {**row(9, 0.2), "method": "hard@pairwise"},
         ],
     }
     text = tables.teaching(report)
-    assert "scores with Cauchy noise" in text and "cosine at 1 |" in text
-    assert "| `a@bce` | 5 | 0.5 | 3.1 % | 0.50 | 0.25 |" in text
-    assert "| `hard@pairwise` | 5 | 0.5 | - | 0.50 | 0.25 |" in text
+    assert "scores with Cauchy noise" in text and "n = 5 / 9:" in text
+    assert "| `a@bce` | 3.1 / 2.0 | 0.50 / 0.30 | 1.00 / 1.00 |" in text
+    assert "| `hard@pairwise` | - | 0.40 / 0.20 | 1.00 / 1.00 |" in text
