@@ -53,8 +53,8 @@ DOCS = [*PLOT, "furo>=2024.8", "myst-parser>=4.0", "sphinx>=8.1"]
 
 # ruff's layout and mypy's findings change between releases, so those two are held to a series.
 TEST = [
-    *EXPERIMENTS,
-    *DOCS,
+    *dict.fromkeys([*EXPERIMENTS, *DOCS]),
+    "build>=1.2",
     "equinox>=0.13",
     "flax>=0.12",
     "hypothesis>=6.100",
@@ -67,6 +67,7 @@ TEST = [
     "pytest-xdist>=3.8",
     "ruff~=0.17.5",
     "setuptools>=70.0",
+    "twine>=6.0",
 ]
 
 # Other implementations, to compare with. Not part of the default test run.

@@ -20,6 +20,7 @@ from experiments.growth import MEASURES, exponents, terms
 from experiments.speed import YARDSTICK
 from experiments.speed_tables import OPERATOR_TITLES
 
+SEEN = 30
 STYLES = ("o-", "s--", "^:", "v-.", "x:")  # an operator's line, and its peers'
 
 
@@ -63,6 +64,8 @@ def contests(reports: Mapping[int, dict[str, Any]], path: Path) -> Path:
 def calibration(report: dict[str, Any], path: Path) -> Path:
     """Draws how often an element is at a position, over its weight there, a panel for each n.
 
+    A bin of fewer than `SEEN` weights is left out: what is in it is chance.
+
     Args:
       report: What `experiments.teaching` found.
       path: Where to write.
@@ -77,7 +80,7 @@ def calibration(report: dict[str, Any], path: Path) -> Path:
         ax.plot([0, 1], [0, 1], color="black", linewidth=0.8)
         for r in (r for r in records if r["n"] == n):
             found = r["calibration"]
-            filled = [i for i, count in enumerate(found["count"]) if count]
+            filled = [i for i, count in enumerate(found["count"]) if count >= SEEN]
             (line,) = ax.plot(
                 [found["weight"][i] for i in filled],
                 [found["share"][i] for i in filled],
