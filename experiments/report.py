@@ -80,6 +80,12 @@ def teaching() -> str:
     return "\n\n".join([_all(research_tables.teaching, paths), *figures])
 
 
+def teachers() -> str:
+    """Renders whether what is near the likelihood teaches."""
+    report = storage.read_json(RESEARCH / "teaching_thurstone.json")
+    return research_tables.teachers(report, contest_tables.read(RESEARCH))
+
+
 def quick_search() -> str:
     """Renders the committed runs of `experiments/quick_search.py`."""
     return _all(research_tables.quick_search, RESEARCH.glob("quick_search_*.json"))
@@ -191,6 +197,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "contest-each": contest_of_each_length,
         "choices": choices,
         "teaching": teaching,
+        "teachers": teachers,
         "order-quality": order_quality,
     },
     NOTES: {"quick-search": quick_search, "stability": steadiness},

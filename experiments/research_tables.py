@@ -6,10 +6,27 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from experiments import stability
 from experiments.contest_tables import Reports
+from experiments.contest_tables import rows as contest_rows
+from experiments.families import TITLES
 
 TRUTHS = {"thurstone": "scores with Cauchy noise", "plackett_luce": "Plackett-Luce"}
+MEASURED = {
+    "cauchy": "odd_even@rows",
+    "optimal": "odd_even:distribution=optimal@rows",
+    "logistic": "odd_even:distribution=logistic@bce",
+    "error_free": "odd_even:error_free=true,distribution=optimal@error_free",
+    "neuralsort": "neuralsort@bce",
+    "sinkhorn": "sinkhorn@bce",
+    "lapsum": "lapsum@bce",
+    "plackett_luce": "hard@plackett_luce",
+    "pairwise": "hard@pairwise",
+    "cauchy_pairs": "hard@cauchy_pairs",
+}
+"""What `teaching.py` measures of a family of the contest."""
 INPUTS = {"comparisons": "keys and comparisons", "clrs": "keys, as in CLRS"}
 
 
@@ -42,6 +59,37 @@ def teaching(report: dict[str, Any]) -> str:
         f"**Orders of {TRUTHS[config['truth']]}**, {config['lists']:,} lists of each n, scores "
         f"normal with standard deviation {config['spread']:g}; n = {lengths}:\n\n"
     ) + _table(heads, rows)
+
+
+def teachers(report: dict[str, Any], contests: Reports) -> str:
+    """The cosine at a share of 0 beside test EM, and how the two are ranked alike.
+
+    Families that were run with noise levels are left out: the measurement has none.
+    """
+    found: dict[int, dict[str, tuple[float, float]]] = {}
+    for n, contest in contests.items():
+        cosines = {
+            r["method"]: r["shares"][0]["alignment"] for r in report["records"] if r["n"] == n
+        }
+        for name, row in contest_rows(contest).items():
+            method = MEASURED.get(name)
+            if method in cosines and "+levels" not in row["operator"]:
+                found.setdefault(n, {})[name] = cosines[method], row["em"]["mean"]
+    lines = []
+    for name in MEASURED:
+        if any(name in each for each in found.values()):
+            cells = [each.get(name) for each in found.values()]
+            texts = ["-" if c is None else f"{c[0]:.2f}, {100 * c[1]:.1f}" for c in cells]
+            lines.append([TITLES[name], *texts])
+    ranked = [f"{_rank_correlation(list(each.values())):+.2f}" for each in found.values()]
+    lines.append(["*rank correlation*", *ranked])
+    return _table(["cosine at 0, EM %", *(f"n = {n}" for n in found)], lines)
+
+
+def _rank_correlation(pairs: Sequence[tuple[float, float]]) -> float:
+    """Spearman's; of values that differ."""
+    ranks = np.argsort(np.argsort(np.array(pairs), axis=0), axis=0)
+    return float(np.asarray(np.corrcoef(ranks.T))[0, 1])
 
 
 def order_quality(report: dict[str, Any]) -> str:

@@ -86,3 +86,32 @@ def test_teaching_has_each_length_in_turn_and_losses_without_weights():
     assert "scores with Cauchy noise" in text and "n = 5 / 9:" in text
     assert "| `a@bce` | 3.1 / 2.0 | 0.50 / 0.30 | 1.00 / 1.00 |" in text
     assert "| `hard@pairwise` | - | 0.40 / 0.20 | 1.00 / 1.00 |" in text
+
+
+def test_teachers_are_ranked_where_both_are_known():
+    def contest(**found):
+        rows = [
+            {"operator": spec, "seeds": 1, "em": {"mean": em, "sd": None}}
+            for spec, em in found.values()
+        ]
+        families = {name: {"chosen": spec} for name, (spec, _) in found.items()}
+        return {"summary": rows, "search": {"families": families}}
+
+    cosines = {"odd_even@rows": 0.6, "neuralsort@bce": 0.7, "hard@cauchy_pairs": 0.9}
+    records = [
+        {"method": method, "n": 9, "shares": [{"alignment": cosine}]}
+        for method, cosine in cosines.items()
+    ]
+    ran = contest(
+        cauchy=("odd_even@bce", 0.2),
+        neuralsort=("neuralsort@bce", 0.1),
+        cauchy_pairs=("hard@cauchy_pairs/0.1+levels", 0.3),
+    )
+    lines = tables.teachers({"records": records}, {9: ran, 15: ran}).splitlines()
+    assert lines == [
+        "| cosine at 0, EM % | n = 9 |",
+        "| --- | --- |",
+        "| Cauchy network | 0.60, 20.0 |",
+        "| NeuralSort | 0.70, 10.0 |",
+        "| *rank correlation* | -1.00 |",
+    ]
