@@ -51,12 +51,13 @@ EXPERIMENTS = [
 
 DOCS = [*PLOT, "furo>=2024.8", "myst-parser>=4.0", "sphinx>=8.1"]
 
+EXAMPLES = ["equinox>=0.13", "flax>=0.12"]
+
 # ruff's layout and mypy's findings change between releases, so those two are held to a series.
 TEST = [
     *dict.fromkeys([*EXPERIMENTS, *DOCS]),
+    *EXAMPLES,
     "build>=1.2",
-    "equinox>=0.13",
-    "flax>=0.12",
     "hypothesis>=6.100",
     "ipykernel>=6.29",
     "mypy~=2.4",
@@ -99,6 +100,7 @@ setup(
     extras_require={
         "plot": PLOT,
         "docs": DOCS,
+        "examples": EXAMPLES,
         "clrs": CLRS,
         "experiments": EXPERIMENTS,
         "test": TEST,

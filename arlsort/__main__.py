@@ -8,8 +8,10 @@ not allowed ends with one line on standard error and code 2.
 import argparse
 import dataclasses
 import os
+import re
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,11 +23,11 @@ import numpy as np
 import arlsort
 from arlsort.operators import registry
 from arlsort.operators.base import Operator
-from arlsort.operators.hard import Hard
 from arlsort.reasoner import checkpoint, evaluation, training
 from arlsort.reasoner.config import ALGORITHMS, NOISES, ReasonerConfig, TrainingConfig
 
 DESCRIPTION = "Differentiable sorting."
+_NEGATIVE = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$|^-inf(inity)?$", re.IGNORECASE)
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,7 +50,8 @@ def parser() -> Parser:
         return added
 
     one = command("sort", sort, "Sort numbers: soft values, soft ranks, and the permutation.")
-    one.add_argument("numbers", nargs="+", type=float, help="What to sort; -- before -1e-3.")
+    one._negative_number_matcher = _NEGATIVE  # argparse's own does not know of -1e-3 and -inf
+    one.add_argument("numbers", nargs="+", type=float, help="What to sort, in float32.")
     one.add_argument(
         "--operator",
         default=registry.DEFAULT,
@@ -57,11 +60,13 @@ def parser() -> Parser:
     )
     one.add_argument("--temperature", type=float, help="Instead of the operator's default.")
     one.add_argument("--descending", action="store_true", help="The largest first.")
+    one.add_argument("--seed", type=int, help="For an operator that draws random numbers.")
 
     command("operators", operators, "List the operators and their hyperparameters.")
 
     one = command("train", train, "Train a reasoner to execute a sort, and save it.")
     one.add_argument("--out", required=True, type=Path, help="A file that ends in .safetensors.")
+    one.add_argument("--overwrite", action="store_true", help="Even if there is one, or its card.")
     network, schedule = ReasonerConfig(), TrainingConfig()
     one.add_argument("--algorithm", default=network.algorithm, choices=sorted(ALGORITHMS))
     one.add_argument("--hidden-size", default=network.hidden_size, type=int)
@@ -88,23 +93,38 @@ def _at_least(name: str, value: int, least: int) -> None:
         raise ValueError(f"--{name}: received {value}, allowed: an integer >= {least}")
 
 
-def _operator(spec: str, temperature: float | None) -> Operator:
+def _operator(spec: str, temperature: float | None, seed: int | None) -> Operator:
     operator = registry.parse(spec)
-    if temperature is None:
-        return operator
-    if not any(field.name == "temperature" for field in dataclasses.fields(operator)):
-        able = [name for name, row in registry.REGISTRY.items() if row.operator is not Hard]
-        raise ValueError(f"--temperature: {spec} has none; those that have: {', '.join(able)}")
-    return dataclasses.replace(operator, temperature=temperature)  # type: ignore[call-arg]
+    stated: dict[str, Any] = {
+        "temperature": temperature,
+        "key": None if seed is None else jax.random.key(seed),
+    }
+    for name, value in stated.items():
+        if value is None:
+            continue
+        flag = {"temperature": "--temperature", "key": "--seed"}[name]
+        able = [each for each, row in registry.REGISTRY.items() if name in _fields(row.build())]
+        if name not in _fields(operator):
+            raise ValueError(f"{flag}: {spec} has none; those that have: {', '.join(able)}")
+        operator = dataclasses.replace(operator, **{name: value})
+    return operator
+
+
+def _fields(operator: Operator) -> set[str]:
+    return {field.name for field in dataclasses.fields(operator)}
 
 
 def _row(values: np.ndarray) -> str:
-    return " ".join(f"{value:9.4g}" for value in values)
+    return " ".join(f"{value:11.6g}" for value in values)
 
 
 def sort(arguments: argparse.Namespace) -> None:
     """Prints sorted values, ranks and, if there is one, the permutation."""
-    operator = _operator(arguments.operator, arguments.temperature)
+    operator = _operator(arguments.operator, arguments.temperature, arguments.seed)
+    largest = float(np.finfo(np.float32).max)
+    for number in arguments.numbers:
+        if largest < abs(number) < np.inf:
+            raise ValueError(f"numbers: received {number}, allowed: at most {largest:.3g} in size")
     x, options = jnp.array(arguments.numbers), {"descending": arguments.descending}
     print("sorted      " + _row(np.asarray(arlsort.sort(x, operator, **options))))
     print("ranks       " + _row(np.asarray(arlsort.rank(x, operator, **options))))
@@ -124,38 +144,55 @@ def train(arguments: argparse.Namespace) -> None:
     """Trains, measures, saves; Ctrl-C ends training early, and saves what has been learned."""
     for name in ("steps", "batch_size", "hidden_size", "lists"):
         _at_least(name.replace("_", "-"), getattr(arguments, name), 1)
-    if arguments.out.suffix != ".safetensors":
-        raise ValueError(f"--out: received {arguments.out}, allowed: a file ending in .safetensors")
+    if not 0 < arguments.learning_rate < np.inf:
+        received = f"--learning-rate: received {arguments.learning_rate}"
+        raise ValueError(f"{received}, allowed: a finite number > 0")
+    out = _check_out(arguments.out, arguments.overwrite)
     config = ReasonerConfig(arguments.algorithm, hidden_size=arguments.hidden_size)
     names = ("hints", "noise", "lengths", "steps", "batch_size", "learning_rate", "seed")
     settings = TrainingConfig(**{name: getattr(arguments, name) for name in names})
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     asked: list[int] = []
     every = max(1, settings.steps // 20)
 
     def watch(state: training.TrainingState, metrics: training.Metrics) -> None:
         step = int(state.step)
         if step % every == 0 or step == settings.steps:
+            if not np.isfinite(float(metrics["loss"])):
+                raise ValueError(f"--learning-rate: training diverged at step {step}")
             found = "  ".join(f"{name} {float(value):.3f}" for name, value in metrics.items())
             print(f"step {step:6d}  {found}", file=sys.stderr, flush=True)
         if asked:
             raise _Enough(state)
 
     before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
-    try:
-        state = training.train(config, settings, watch=watch)
-    except _Enough as stopped:
-        state = stopped.state
+    try:  # until all is written Ctrl-C only asks
+        try:
+            state = training.train(config, settings, watch=watch)
+        except _Enough as stopped:
+            state = stopped.state
+        params, steps = jax.device_get(state.average), int(state.step)
+        lists = min(arguments.lists, 100) if asked else arguments.lists
+        measured = evaluation.measure(params, config, settings, lists)
+        details = {"steps": steps, "version": arlsort.__version__}
+        checkpoint.save(out, params, config, settings, details=details, **measured._asdict())
     finally:
         signal.signal(signal.SIGINT, before)
-    params = jax.device_get(state.average)
-    measured = evaluation.measure(params, config, settings, arguments.lists)
-    details = {"steps": int(state.step), "version": arlsort.__version__}
-    checkpoint.save(arguments.out, params, config, settings, details=details, **measured._asdict())
     _print_scores(measured.scores)
-    print(f"{int(state.step)} steps, validated to n = {measured.validated_length}: {arguments.out}")
+    print(f"{steps} steps, validated to n = {measured.validated_length}: {out}")
     if asked:
         sys.exit(130)
+
+
+def _check_out(out: Path, overwrite: bool) -> Path:
+    """Refuses, before anything is trained, what could not be written or would be lost."""
+    if out.suffix != ".safetensors" or out.is_dir():
+        raise ValueError(f"--out: received {out}, allowed: a file that ends in .safetensors")
+    for path in (out, out.with_suffix(".json")):
+        if path.exists() and not overwrite:
+            raise ValueError(f"--out: {path} exists; name another file, or add --overwrite")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out.parent):
+        return out
 
 
 class _Enough(Exception):

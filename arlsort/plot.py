@@ -53,6 +53,13 @@ def _list(x: ArrayLike) -> jax.Array:
     return scores
 
 
+def _some(argument: str, values: Sequence[Any]) -> Sequence[Any]:
+    """Refuses an empty sequence, with a ValueError."""
+    if not len(values):
+        raise ValueError(base.complaint(argument, "none", "one or more"))
+    return values
+
+
 def _at(operator: str | base.Operator, temperature: float) -> base.Operator:
     """An operator at another temperature; raises ValueError if it has none."""
     method = registry.get(operator)
@@ -92,9 +99,10 @@ def heat_map(
       >>> heat_map(P, columns=[3, 1, 2]).get_xlabel()
       'input'
     """
-    weights = np.asarray(P, np.float32)
-    if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
+    weights = np.asarray(P)
+    if weights.ndim != 2 or weights.shape[0] != weights.shape[1] or not weights.size:
         raise ValueError(base.complaint("P", f"shape {weights.shape}", "one matrix, [n, n]"))
+    weights = weights.astype(np.float32)
     n = len(weights)
     names = [str(name) for name in (range(n) if columns is None else columns)]
     if len(names) != n:
@@ -132,14 +140,14 @@ def temperatures(
       >>> len(temperatures([3.0, 1.0, 2.0], "softsort", (0.1, 1.0)).axes)
       3
     """
-    scores, count = _list(x), len(temperatures)
-    operators = [_at(operator, t) for t in temperatures]
+    scores, count = _list(x), len(_some("temperatures", temperatures))
+    each = [functional.permutation(scores, _at(operator, t)) for t in temperatures]
     figure, axes = _pyplot().subplots(
         *(1, count), figsize=(2.6 * count + 0.8, 3), squeeze=False, layout="constrained"
     )
-    for ax, t, method in zip(axes[0], temperatures, operators, strict=True):
+    for ax, t, weights in zip(axes[0], temperatures, each, strict=True):
         heat_map(
-            functional.permutation(scores, method),
+            weights,
             ax=ax,
             columns=[f"{score:.3g}" for score in np.asarray(scores)],
             title=f"temperature {t:g}",
@@ -175,8 +183,8 @@ def values(
       >>> len(values([3.0, 1.0, 2.0], "softsort", (0.1, 1.0)).lines)
       3
     """
-    scores = _list(x)
-    soft = np.stack([functional.sort(scores, _at(operator, float(t))) for t in temperatures])
+    scores, points = _list(x), _some("temperatures", temperatures)
+    soft = np.stack([functional.sort(scores, _at(operator, float(t))) for t in points])
     ax = ax or _pyplot().subplots(layout="constrained")[1]
     for i, line in enumerate(soft.T):
         ax.semilogx(temperatures, line, label=f"position {i}")
@@ -194,14 +202,14 @@ def network(x: ArrayLike, operator: SortingNetwork | None = None) -> "Figure":
 
     Args:
       x: Scores `[n]`, n >= 2.
-      operator: The network; by default `SortingNetwork()`.
+      operator: The network, not hard; by default `SortingNetwork()`.
 
     Returns:
       The figure.
 
     Raises:
       TypeError: If `operator` is no sorting network.
-      ValueError: If `x` is not one list of two or more scores.
+      ValueError: If `x` is not one list of two or more finite scores, or the operator is hard.
       ImportError: Without matplotlib.
 
     Example:
@@ -213,8 +221,11 @@ def network(x: ArrayLike, operator: SortingNetwork | None = None) -> "Figure":
         raise TypeError(base.complaint("operator", type(operator), "a SortingNetwork"))
     scores = _list(x)
     n = len(scores)
-    if n < 2:
-        raise ValueError(base.complaint("x", f"{n} score", "2 or more"))
+    if n < 2 or not jnp.isfinite(scores).all():
+        received = f"{n} score" if n < 2 else "one that is not finite"
+        raise ValueError(base.complaint("x", received, "2 or more finite scores"))
+    if operator.hard:
+        raise ValueError(base.complaint("operator", "hard=True", "one that swaps softly"))
     layers, states, swaps = _run(scores, operator)
     plt = _pyplot()
     columns = [_apart(pairs) for pairs in layers]
@@ -364,7 +375,7 @@ def curves(
       The figure.
 
     Raises:
-      ValueError: If the results have no such metric.
+      ValueError: If the results have no runs, or not all of them have the metric.
       ImportError: Without matplotlib.
 
     Example:
@@ -373,12 +384,13 @@ def curves(
       >>> len(curves(report, metrics=["loss"]).axes)
       1
     """
+    _some("metrics", metrics)
     report = results
     if not isinstance(report, Mapping):
         with open(report, encoding="utf-8") as file:
             report = json.load(file)
-    runs = report["runs"]
-    known = sorted(set(runs[0]["curve"]) - {"step"}) if runs else []
+    runs = _some("results, runs", report.get("runs", ()))
+    known = sorted(set.intersection(*(set(run["curve"]) for run in runs)) - {"step"})
     for metric in metrics:
         if metric not in known:
             raise ValueError(base.complaint("metrics", repr(metric), ", ".join(known)))

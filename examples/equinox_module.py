@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An Equinox module whose field is an operator, any of them."""
+"""An Equinox module with an operator as a field; a new temperature does not compile again."""
 
 import equinox as eqx
 import jax
@@ -14,7 +14,7 @@ class MedianPool(eqx.Module):
 
     embed: eqx.nn.Linear
     read: eqx.nn.Linear
-    operator: arlsort.Operator = eqx.field(static=True)
+    operator: arlsort.Operator
 
     def __init__(self, operator: arlsort.Operator, key: jax.Array):
         self.embed = eqx.nn.Linear(1, 16, key=key)
@@ -24,7 +24,8 @@ class MedianPool(eqx.Module):
     def __call__(self, numbers: jax.Array) -> jax.Array:
         """`[n]` to a number."""
         features = jax.nn.tanh(jax.vmap(self.embed)(numbers[:, None]))
-        return self.read(arlsort.median(features, self.operator, axis=0))[0]
+        kept = jax.lax.stop_gradient(self.operator)  # its temperature is not to be trained
+        return self.read(arlsort.median(features, kept, axis=0))[0]
 
 
 def data(key: jax.Array, sets: int = 128) -> tuple[jax.Array, jax.Array]:
@@ -37,7 +38,7 @@ def data(key: jax.Array, sets: int = 128) -> tuple[jax.Array, jax.Array]:
 
 def main(steps: int = 300) -> tuple[float, float]:
     """Trains; returns the mean squared error before and after."""
-    model = MedianPool(arlsort.SoftSort(temperature=0.1), jax.random.key(0))
+    model = MedianPool(arlsort.SoftSort(temperature=jnp.array(0.1)), jax.random.key(0))
     state = (optimizer := optax.adam(1e-2)).init(eqx.filter(model, eqx.is_array))
 
     @eqx.filter_value_and_grad
@@ -49,8 +50,7 @@ def main(steps: int = 300) -> tuple[float, float]:
         updates, state = optimizer.update(loss(model, *data(key))[1], state)
         return eqx.apply_updates(model, updates), state
 
-    test = data(jax.random.key(1), sets=1000)
-    before = loss(model, *test)[0]
+    before = loss(model, *(test := data(jax.random.key(1), sets=1000)))[0]
     for key in jax.random.split(jax.random.key(2), steps):
         model, state = step(model, state, key)
     return float(before), float(loss(model, *test)[0])

@@ -7,7 +7,7 @@ import optax
 
 import arlsort
 
-OPERATOR = arlsort.Permutahedron(temperature=0.01)  # mixes what is more than 100 apart
+OPERATOR = arlsort.SoftSort(temperature=0.02)  # mixes what is about this near
 
 
 def trimmed_mean(x: jax.Array, share: float = 0.2) -> jax.Array:

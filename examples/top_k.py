@@ -18,7 +18,8 @@ def data(key: jax.Array, rows: int = 128) -> tuple[jax.Array, jax.Array]:
 
 def gate(scores: jax.Array, operator: arlsort.Operator) -> jax.Array:
     """How much of each feature is let through: about 1 for the top k, together exactly k."""
-    return arlsort.permutation(scores, operator, descending=True)[:BUDGET].sum(axis=0)
+    _, weights = arlsort.top_k(scores, BUDGET, operator)  # [BUDGET, FEATURES]
+    return weights.sum(axis=0)
 
 
 def main(steps: int = 400) -> list[int]:

@@ -95,12 +95,16 @@ class Known:
                 report = storage.read_json(Path(path))
             except (OSError, ValueError) as error:
                 raise FlagError(f"--known: cannot read {path}: {error}") from None
-            _check_settings(path, report)
+            try:
+                _check_settings(path, report)
+            except (KeyError, TypeError):
+                raise FlagError(f"--known: {path} is not the report of a contest") from None
             for name, found in report["search"]["families"].items():
                 if known.families.setdefault(name, found)["chosen"] != found["chosen"]:
                     raise FlagError(f"--known: {path} chose another {name} than those before it")
             for run in report["runs"] + report["failed"]:
                 run.setdefault("commit", report["commit"])
+                run.setdefault("machine", report["machine"])
                 known.runs.setdefault((run["operator"], run["seed"]), run)
         return known
 

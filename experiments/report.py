@@ -106,6 +106,11 @@ def choices() -> str:
     return research_tables.choices(contest_tables.read(RESEARCH))
 
 
+def levels() -> str:
+    """Renders what the searches found with noise levels and without."""
+    return research_tables.levels(contest_tables.read(RESEARCH))
+
+
 def _all(render: Callable[[dict[str, Any]], str], paths: Iterable[Path]) -> str:
     """Renders files, each with a link to it."""
     return "\n\n".join(
@@ -196,6 +201,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "contest": contest,
         "contest-each": contest_of_each_length,
         "choices": choices,
+        "levels": levels,
         "teaching": teaching,
         "teachers": teachers,
         "order-quality": order_quality,

@@ -11,22 +11,9 @@ import numpy as np
 from experiments import stability
 from experiments.contest_tables import Reports
 from experiments.contest_tables import rows as contest_rows
-from experiments.families import TITLES
+from experiments.families import CONTROLS, OURS, TITLES
 
 TRUTHS = {"thurstone": "scores with Cauchy noise", "plackett_luce": "Plackett-Luce"}
-MEASURED = {
-    "cauchy": "odd_even@rows",
-    "optimal": "odd_even:distribution=optimal@rows",
-    "logistic": "odd_even:distribution=logistic@bce",
-    "error_free": "odd_even:error_free=true,distribution=optimal@error_free",
-    "neuralsort": "neuralsort@bce",
-    "sinkhorn": "sinkhorn@bce",
-    "lapsum": "lapsum@bce",
-    "plackett_luce": "hard@plackett_luce",
-    "pairwise": "hard@pairwise",
-    "cauchy_pairs": "hard@cauchy_pairs",
-}
-"""What `teaching.py` measures of a family of the contest."""
 INPUTS = {"comparisons": "keys and comparisons", "clrs": "keys, as in CLRS"}
 
 
@@ -64,32 +51,44 @@ def teaching(report: dict[str, Any]) -> str:
 def teachers(report: dict[str, Any], contests: Reports) -> str:
     """The cosine at a share of 0 beside test EM, and how the two are ranked alike.
 
-    Families that were run with noise levels are left out: the measurement has none.
+    A family is in the table where its chosen operator and loss were measured, at whatever
+    temperature: the measurement finds the scale of the scores itself. It has no noise levels.
     """
     found: dict[int, dict[str, tuple[float, float]]] = {}
     for n, contest in contests.items():
-        cosines = {
-            r["method"]: r["shares"][0]["alignment"] for r in report["records"] if r["n"] == n
-        }
+        own = [record for record in report["records"] if record["n"] == n]
+        cosines = {record["method"]: record["shares"][0]["alignment"] for record in own}
         for name, row in contest_rows(contest).items():
-            method = MEASURED.get(name)
-            if method in cosines and "+levels" not in row["operator"]:
-                found.setdefault(n, {})[name] = cosines[method], row["em"]["mean"]
+            cosine = cosines.get(_without_temperature(row["operator"]))
+            if cosine is not None:
+                found.setdefault(n, {})[name] = cosine, row["em"]["mean"]
     lines = []
-    for name in MEASURED:
+    for name in TITLES:
         if any(name in each for each in found.values()):
             cells = [each.get(name) for each in found.values()]
             texts = ["-" if c is None else f"{c[0]:.2f}, {100 * c[1]:.1f}" for c in cells]
             lines.append([TITLES[name], *texts])
-    ranked = [f"{_rank_correlation(list(each.values())):+.2f}" for each in found.values()]
-    lines.append(["*rank correlation*", *ranked])
+    lines.append(["*rank correlation*", *(_rank_correlation(each) for each in found.values())])
     return _table(["cosine at 0, EM %", *(f"n = {n}" for n in found)], lines)
 
 
-def _rank_correlation(pairs: Sequence[tuple[float, float]]) -> float:
-    """Spearman's; of values that differ."""
-    ranks = np.argsort(np.argsort(np.array(pairs), axis=0), axis=0)
-    return float(np.asarray(np.corrcoef(ranks.T))[0, 1])
+def _without_temperature(spec: str) -> str:
+    """`odd_even:distribution=optimal@rows` of any temperature; of a control its bare name."""
+    if spec.endswith("+levels"):
+        return spec
+    operator, _, loss = spec.partition("@")
+    name, _, settings = operator.partition(":")
+    kept = [each for each in settings.split(",") if each and not each.startswith("temperature=")]
+    kept = [each for each in kept if each != "distribution=cauchy"]  # the default
+    return name + (":" if kept else "") + ",".join(sorted(kept)) + "@" + loss.partition("/")[0]
+
+
+def _rank_correlation(pairs: Mapping[str, tuple[float, float]]) -> str:
+    """Spearman's, with the number of methods; none of fewer than five."""
+    if len(pairs) < 5:
+        return "-"
+    ranks = np.argsort(np.argsort(np.array(list(pairs.values())), axis=0), axis=0)
+    return f"{np.asarray(np.corrcoef(ranks.T))[0, 1]:+.2f} of {len(pairs)}"
 
 
 def order_quality(report: dict[str, Any]) -> str:
@@ -174,6 +173,38 @@ def choices(reports: Reports) -> str:
                 better = f"{sum(gap > 0 for gap in gaps)} of {len(gaps)}"
                 rows.append([question, str(n), better, points])
     return _table(["choice", "n", "better in", "points of EM5, ± standard error"], rows)
+
+
+def levels(reports: Reports) -> str:
+    """The best candidate of the searches, with noise levels and without, by EM5 of validation."""
+    kinds: Mapping[str, tuple[tuple[str, ...], bool]] = {
+        "learned sort, with levels": ((OURS,), True),
+        "learned sort, without": ((OURS,), False),
+        "Cauchy network, with levels": (("leveled_network",), True),
+        "best sort of others, without": (
+            tuple(name for name in TITLES if name not in (OURS, "leveled_network", *CONTROLS)),
+            False,
+        ),
+        "exact Cauchy likelihood, with levels": (("thurstone",), True),
+        "exact Cauchy likelihood, without": (("thurstone",), False),
+    }
+    rows = []
+    for title, (names, with_levels) in kinds.items():
+        cells = []
+        for report in reports.values():
+            families = report["search"]["families"]
+            scores = {
+                spec: score
+                for name in names
+                for spec, score in families.get(name, {"validation_em5": {}})[
+                    "validation_em5"
+                ].items()
+                if ("+levels" in spec) == with_levels
+            }
+            best = max(scores, key=scores.__getitem__) if scores else None
+            cells.append("-" if best is None else f"{100 * scores[best]:.1f}")
+        rows.append([title, *cells])
+    return _table(["best candidate", *(f"n = {n}" for n in reports)], rows)
 
 
 def _swapped(end: str, other: str) -> Callable[[str], str | None]:

@@ -68,6 +68,10 @@ def test_operators_lists_all(capsys):
         ("train --out x.npz", "--out: received x.npz"),
         ("train --out x.safetensors --steps 0", "--steps: received 0"),
         ("train --out x.safetensors --lengths 1", "lengths"),
+        ("train --out x.safetensors --learning-rate nan", "--learning-rate: received nan"),
+        ("train --out /proc/x.safetensors", "/proc"),
+        ("sort 1 2 --operator odd_even --seed 1", "--seed: odd_even has none; those that have: ne"),
+        ("sort 1e39 1", "numbers: received 1e+39"),
         ("evaluate --checkpoint none.safetensors", "none.json: cannot be read"),
         ("evaluate --checkpoint x.safetensors --noise cauchy", "--checkpoint: says the sort"),
         ("evaluate --algorithm bubble_sort --noise cauchy", "shipped are gaussian"),
@@ -93,6 +97,35 @@ def test_what_is_trained_is_evaluated(tmp_path, capsys):
     assert checkpoint.load(out).training.lengths == (2, 3)
     run("evaluate", f"--checkpoint={out}", "--lists=5", "--lengths", "2")
     assert "exact_order  n=2: " in capsys.readouterr().out
+
+
+def test_numbers_may_be_written_as_programs_print_them(capsys):
+    run(*["sort", "3", "-1e-3", "-2.5E+2", "-.5", "--operator", "hard"])
+    assert numbers(capsys.readouterr().out.splitlines()[0]) == [-250, -0.5, -0.001, 3]
+    run(*["sort", "inf", "1", "-inf", "--operator", "hard"])
+    assert "inf" in capsys.readouterr().out
+
+
+def test_an_operator_that_draws_gets_its_seed(capsys):
+    run(*["sort", "3", "1", "2", "--operator", "perturbed", "--temperature", "0.01", "--seed", "3"])
+    assert numbers(capsys.readouterr().out.splitlines()[0]) == pytest.approx([1, 2, 3], abs=0.01)
+
+
+def test_nothing_of_the_users_is_overwritten(tmp_path, capsys):
+    card = tmp_path / "package.json"
+    card.write_text("mine")
+    arguments = ("train", f"--out={tmp_path / 'package.safetensors'}", *TINY)
+    assert "package.json exists" in refusal(capsys, *arguments)
+    assert card.read_text() == "mine"
+    run(*arguments, "--overwrite")
+    assert checkpoint.load_card(card.with_suffix(".safetensors"))["steps"] == 3
+
+
+def test_training_that_diverges_writes_nothing(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("train", f"--out={tmp_path / 'mine.safetensors'}", *TINY, "--learning-rate=1e30")
+    assert ended.value.code == 2 and "diverged at step" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupted_training_keeps_what_it_has_learned(tmp_path, monkeypatch, capsys):

@@ -43,6 +43,7 @@ def test_outliers_are_left_out():
     found = run("robust_regression", steps=200)
     mean, median, trimmed = found["mean, median, trimmed"]
     assert mean > 10 and abs(median - 1.1) < 0.05 and abs(trimmed - 1.1) < 0.05
+    assert median != 1.1  # softly
     slope, offset = found["least quantile"]
     assert abs(slope - 2) < 0.1 and abs(offset - 1) < 0.1
     assert abs(found["least squares"][1] - 1) > 0.5

@@ -7,6 +7,7 @@ import sys
 
 import jax.numpy as jnp
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -20,7 +21,7 @@ X = [3.0, 1.0, 2.0, 0.5, 2.4]
 @pytest.fixture(autouse=True)
 def _no_figure_is_left():
     yield
-    matplotlib.pyplot.close("all")
+    plt.close("all")
 
 
 def test_a_heat_map_has_the_weights_and_the_names():
@@ -104,6 +105,14 @@ def test_curves_are_mean_and_range_over_seeds(tmp_path):
         (lambda: plot.heat_map(jnp.eye(2), columns=["a"]), "columns: received 1 names"),
         (lambda: plot.temperatures([[1.0]]), "x: received shape (1, 1)"),
         (lambda: plot.temperatures(X, "hard"), "operator: received Hard, which has no"),
+        (lambda: plot.heat_map(jnp.zeros((0, 0))), "P: received shape (0, 0)"),
+        (lambda: plot.temperatures(X, "softsort", ()), "temperatures: received none"),
+        (lambda: plot.values(X, "softsort", ()), "temperatures: received none"),
+        (lambda: plot.temperatures(X, "permutahedron"), "which has values only"),
+        (lambda: plot.curves({"runs": []}), "results, runs: received none"),
+        (lambda: plot.curves({}, metrics=()), "metrics: received none"),
+        (lambda: plot.network([1.0, jnp.nan]), "x: received one that is not finite"),
+        (lambda: plot.network(X, arlsort.SortingNetwork(hard=True)), "received hard=True"),
         (lambda: plot.network([1.0]), "x: received 1 score"),
         (lambda: plot.network(X, "bitonic"), "operator: received <class 'str'>"),
         (lambda: plot.execution(X, arlsort.Hard()), "operator: received"),
@@ -113,6 +122,7 @@ def test_what_is_not_allowed_is_said(draw, error):
     with pytest.raises((TypeError, ValueError)) as raised:
         draw()
     assert error in str(raised.value)
+    assert not plt.get_fignums()
 
 
 def test_without_matplotlib_the_rest_works():

@@ -71,16 +71,18 @@ def test_a_contest_goes_on_from_reports(tmp_path, monkeypatch, capsys):
         *("softsort@rows", "hard@pairwise", "softsort@rows")
     ]
     assert [r for r in report["runs"] if r["operator"] == "softsort@rows"] == [
-        run | {"commit": known["commit"]} for run in known["runs"]
+        run | {"commit": known["commit"], "machine": known["machine"]} for run in known["runs"]
     ]
     folders = (tmp_path / "again" / "runs").iterdir()
     assert [folder.name for folder in folders] == ["hard+pairwise"]
     capsys.readouterr()
     assert report["seeds"] == [0, 1] and set(report["search"]["families"]) == {"soft", "hard"}
     storage.write_json(tmp_path / "other.json", known | {"methods": {}})
+    storage.write_json(tmp_path / "foreign.json", {"experiment": "contest"})
     for arguments, message in (
         ([f"--known={tmp_path / 'other.json'}"], "had other defaults or weights"),
         (["--steps=3"], f"{first} has steps=2, this contest 3"),
+        ([f"--known={tmp_path / 'foreign.json'}"], "foreign.json is not the report of a contest"),
         (["--known=none.json"], "--known: cannot read none.json"),
     ):
         assert message in refusal(lambda a=arguments: run(*again, *a), capsys)

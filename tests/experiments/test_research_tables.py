@@ -97,21 +97,57 @@ def test_teachers_are_ranked_where_both_are_known():
         families = {name: {"chosen": spec} for name, (spec, _) in found.items()}
         return {"summary": rows, "search": {"families": families}}
 
-    cosines = {"odd_even@rows": 0.6, "neuralsort@bce": 0.7, "hard@cauchy_pairs": 0.9}
+    measured = {
+        "odd_even@bce": 0.6,
+        "odd_even@rows": 0.1,
+        "odd_even:distribution=optimal@rows": 0.5,
+        "neuralsort@bce": 0.7,
+        "sinkhorn@bce": 0.8,
+        "hard@pairwise": 0.4,
+        "hard@cauchy_pairs": 0.9,
+    }
     records = [
         {"method": method, "n": 9, "shares": [{"alignment": cosine}]}
-        for method, cosine in cosines.items()
+        for method, cosine in measured.items()
     ]
     ran = contest(
-        cauchy=("odd_even@bce", 0.2),
-        neuralsort=("neuralsort@bce", 0.1),
-        cauchy_pairs=("hard@cauchy_pairs/0.1+levels", 0.3),
+        cauchy=("odd_even:temperature=0.3@bce", 0.2),
+        optimal=("odd_even:distribution=optimal,temperature=0.1@rows", 0.3),
+        logistic=("odd_even:distribution=logistic,temperature=0.1@rows", 0.9),  # not measured
+        neuralsort=("neuralsort:temperature=5.0@bce", 0.1),
+        sinkhorn=("sinkhorn:temperature=0.1@bce", 0.05),
+        pairwise=("hard@pairwise/1.0", 0.4),
+        cauchy_pairs=("hard@cauchy_pairs/0.1+levels", 0.3),  # levels are not measured
     )
-    lines = tables.teachers({"records": records}, {9: ran, 15: ran}).splitlines()
+    few = contest(cauchy=("odd_even:temperature=0.3@bce", 0.2))
+    lines = tables.teachers({"records": records}, {9: ran, 15: few}).splitlines()
     assert lines == [
         "| cosine at 0, EM % | n = 9 |",
         "| --- | --- |",
         "| Cauchy network | 0.60, 20.0 |",
+        "| optimal network | 0.50, 30.0 |",
         "| NeuralSort | 0.70, 10.0 |",
-        "| *rank correlation* | -1.00 |",
+        "| Sinkhorn | 0.80, 5.0 |",
+        "| pairwise logistic | 0.40, 40.0 |",
+        "| *rank correlation* | -1.00 of 5 |",
+    ]
+    assert "| *rank correlation* | - |" in tables.teachers({"records": records}, {9: few})
+
+
+def test_levels_are_compared_at_their_best():
+    families = {
+        "learned": {"l@likelihood+levels": 0.6, "l@likelihood": 0.5, "l@trace": 0.55},
+        "cauchy": {"a@bce": 0.4, "a@rows": 0.45},
+        "lapsum": {"b@bce": 0.47},
+        "thurstone": {"hard@thurstone/0.1+levels": 0.7},
+    }
+    searched = {name: {"validation_em5": scores} for name, scores in families.items()}
+    lines = tables.levels({9: {"search": {"families": searched}}}).splitlines()
+    assert lines[2:] == [
+        "| learned sort, with levels | 60.0 |",
+        "| learned sort, without | 55.0 |",
+        "| Cauchy network, with levels | - |",
+        "| best sort of others, without | 47.0 |",
+        "| exact Cauchy likelihood, with levels | 70.0 |",
+        "| exact Cauchy likelihood, without | - |",
     ]
