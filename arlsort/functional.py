@@ -30,7 +30,7 @@ def sort(
     """Sorts softly along an axis.
 
     The values are `permutation(x) @ x`: each is a mixture of all scores, and tends to the exact
-    order statistic as the operator's temperature falls.
+    order statistic as the operator's temperature falls; with the learned sort, where scores differ.
 
     Args:
       x: Scores of any shape with `axis`, floating.

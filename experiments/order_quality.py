@@ -34,7 +34,6 @@ from arlsort.reasoner import network, training
 from arlsort.reasoner.config import ALGORITHMS, ReasonerConfig, TrainingConfig
 from experiments import storage
 from experiments.command_line import (
-    FlagError,
     Script,
     check_at_least,
     check_choices,
@@ -43,7 +42,7 @@ from experiments.command_line import (
     definers,
     read_lengths,
 )
-from experiments.results import git_commit, machine
+from experiments.results import git_commit, go_on, machine
 
 RESULT = Path("runs/order_quality.json")
 INPUTS = ("comparisons", "clrs")
@@ -172,11 +171,7 @@ def main() -> None:
 
 def _run(config: dict[str, Any]) -> None:
     out = Path(FLAGS.out)
-    fresh: dict[str, Any] = {"config": config, "records": []}
-    report = storage.read_json(out) if out.exists() else fresh
-    if report["config"] != config:
-        raise FlagError(f"--out: {out} has other settings; name another file")
-    report |= {"experiment": "order_quality", "machine": machine()}
+    report = go_on("order_quality", config, out)
     done = {(r["inputs"], r["algorithm"], r["seed"]) for r in report["records"]}
     for inputs in FLAGS.inputs:
         for algorithm in FLAGS.algorithms:
@@ -206,6 +201,7 @@ def _run(config: dict[str, Any]) -> None:
                     "algorithm": algorithm,
                     "seed": seed,
                     "commit": git_commit(),
+                    "machine": machine(),
                     "training": dataclasses.asdict(schedule),
                     "n": config["n"],
                     "micro_f1": score(params),

@@ -16,6 +16,7 @@ import jax
 from jax.sharding import Mesh
 
 from experiments import storage
+from experiments.command_line import FlagError
 from experiments.config import Config, Method
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,6 +71,24 @@ def summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         row["seconds"] = math.fsum(run["seconds"] for run in own) / len(own)
         rows.append(row)
     return rows
+
+
+def go_on(experiment: str, config: dict[str, Any], out: Path) -> dict[str, Any]:
+    """The report that is written to a file: what it holds already, or a new one without records.
+
+    Raises:
+      FlagError: If the file is not a report of this experiment with these settings.
+    """
+    if not out.exists():
+        return {"experiment": experiment, "config": config, "records": []}
+    try:
+        report: dict[str, Any] = storage.read_json(out)
+        same = report["experiment"] == experiment and report["config"] == config
+    except (ValueError, KeyError, TypeError):
+        raise FlagError(f"--out: {out} is no report of {experiment}; name another file") from None
+    if not same:
+        raise FlagError(f"--out: {out} has other settings; name another file")
+    return report
 
 
 def write(report: dict[str, Any], out_dir: Path) -> Path:

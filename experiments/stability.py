@@ -9,7 +9,8 @@ gradients as the defaults say, another does not.
   python experiments/stability.py
   python experiments/stability.py --inputs=comparisons --algorithm=bubble_sort
 
-Needs dm-clrs. The swing of a run is the mean absolute change of its score at --n from one
+Needs dm-clrs. What is measured is written after each run; those that the file has are not made
+again. The swing of a run is the mean absolute change of its score at --n from one
 measurement to the next, in the second half of training.
 """
 
@@ -39,7 +40,7 @@ from experiments.command_line import (
     definers,
     read_lengths,
 )
-from experiments.results import git_commit, machine
+from experiments.results import git_commit, go_on, machine
 
 WEIGHTS = ("last", "average")
 CLIPS = {"clipped": TrainingConfig().grad_clip, "not clipped": 1e9}
@@ -147,24 +148,23 @@ def main() -> None:
 
 
 def _run(config: dict[str, Any]) -> None:
-    report: dict[str, Any] = {
-        "experiment": "stability",
-        "config": config,
-        "commit": git_commit(),
-        "machine": machine(),
-        "records": [],
-    }
+    out = Path(FLAGS.out)
+    report = go_on("stability", config, out)
+    done = {(record["clip"], record["seed"]) for record in report["records"]}
     for clip, grad_clip in CLIPS.items():
         for seed in range(config["seeds"]):
+            if (clip, seed) in done:
+                continue
             began = time.perf_counter()
-            record = {"clip": clip, "seed": seed, **curves(config, grad_clip, seed)}
+            record = {"clip": clip, "seed": seed, "commit": git_commit(), "machine": machine()}
+            record |= curves(config, grad_clip, seed)
             record["seconds"] = round(time.perf_counter() - began, 1)
             report["records"].append(record)
-            storage.write_json(Path(FLAGS.out), report)
+            storage.write_json(out, report)
     for row in summary(report):
         cells = (f"{name} {100 * np.mean(row[name]):.1f}" for name in ("last", "chosen", "swing"))
         print(f"{row['clip']:12} {row['weights']:8} {'  '.join(cells)}")
-    print(FLAGS.out)
+    print(out)
 
 
 SCRIPT = Script("stability", __doc__, FLAGS, main, (ImportError, OSError))

@@ -56,7 +56,15 @@ class LearnedSort(base.Operator):
 
     The checkpoint has a sharpest spread, measured and written in its card. A lower temperature, or
     scores more widely spread, are brought back to it; below it the pointers are raised to a power
-    up to 16 instead, which is what `temperature=0` means. Rows of P sum to one, columns nearly. The
+    up to 16 instead, which is what `temperature=0` means.
+
+    Of a list with ties, or a cluster much closer than its range, P is not the mean permutation,
+    at any temperature: pointers say for each element alone what precedes it, and a chain of them
+    may come by the same element twice and leave out another. `sort([0, 0, 1])` is about
+    `[0, 0.42, 0.58]` at temperature 0.01, and `[4, 4, 0, 0, 4]` does not come out ascending. Take
+    another operator where scores are grades. `log_likelihood` has no such fault.
+
+    Rows of P sum to one, columns nearly. The
     network also sees where each key stands, so P is nearly, but not exactly, equivariant. Gradients
     at scores beyond 1e30, and at infinities, overflow; the values and weights themselves do not.
 

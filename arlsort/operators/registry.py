@@ -114,8 +114,8 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
                 error="",
                 temperature="standard deviation of the noise that the sort is averaged over, as a "
                 "fraction of the range of the scores",
-                choose_when="an average over noise is what soft should mean, the scale of the "
-                "scores should not matter, and lists are short",
+                choose_when="an order supervises, by `log_likelihood`; or an average over noise is "
+                "what soft should mean, lists are short, and scores have no ties or clusters",
             ),
         ),
         "hard": Entry(

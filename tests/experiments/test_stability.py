@@ -49,4 +49,7 @@ def test_both_weights_are_scored_at_both_lengths(tmp_path, capsys, monkeypatch):
     assert record["step"] == [2, 4]
     for weights in stability.WEIGHTS:
         assert all(len(record[weights][name]) == 2 for name in ("n", "n_choice"))
-    assert record["training"]["grad_clip"] == 1.0 and "clipped" in capsys.readouterr().out
+    run(f"--out={out}")
+    assert storage.read_json(out)["records"] == [record]  # not made again
+    assert "has other settings" in refusal(lambda: run(f"--out={out}", "--n=5"), capsys)
+    assert record["training"]["grad_clip"] == 1.0

@@ -202,3 +202,10 @@ def test_short_floats_are_sorted_where_long_ones_are_allowed(dtype):
     assert values.dtype == gradient.dtype == x.dtype
     np.testing.assert_allclose(np.float64(values), [0.1, 0.2, 0.3, 0.5], atol=2e-2)
     assert jnp.isfinite(gradient).all()
+
+
+@pytest.mark.xfail(reason="a chain of marginal pointers may pass an element by", strict=True)
+@pytest.mark.parametrize("x", [[0.0, 0.0, 1.0], [4.0, 4.0, 0.0, 0.0, 4.0]])
+def test_a_cold_list_with_ties_is_sorted(x):
+    values = LearnedSort(temperature=0.01).sort(jnp.array(x))
+    np.testing.assert_allclose(values, sorted(x), atol=0.05)
