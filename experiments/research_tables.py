@@ -153,7 +153,12 @@ def quick_search(report: dict[str, Any]) -> str:
         f"n = {config['n']}, {config['steps']:,} steps of {config['batch_size']} lists, "
         f"{config['seeds']} seeds, learning rate {config['learning_rate']:g}:\n\n"
     )
-    return head + _table(["method", "EM", "EW", "s"], rows)
+    settings = ("n", "steps", "batch_size", "learning_rate", "seeds")
+    flags = [f"--{name}={config[name]:g}" for name in settings]
+    flags.append(f"--methods={','.join(config['methods'])}")
+    command = " \\\n  ".join(["python experiments/quick_search.py", *flags])
+    table = _table(["method", "EM", "EW", "s"], rows)
+    return f"{head}{table}\n\n```bash\n{command}\n```"
 
 
 def choices(reports: Reports) -> str:

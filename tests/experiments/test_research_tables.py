@@ -54,16 +54,18 @@ def test_steadiness_is_of_both_weights():
 
 def test_a_quick_search_is_ranked():
     config = {"n": 9, "steps": 3000, "batch_size": 10, "seeds": 2, "learning_rate": 2e-3}
+    config["methods"] = ["a@bce", "b@rows"]
     records = [
         {"method": name, "em": em, "ew": [0.6, 0.6], "seconds": 3.2}
         for name, em in (("a@bce", [0.1, 0.2]), ("b@rows", [0.2, 0.2]))
     ]
     lines = tables.quick_search({"config": config, "records": records}).splitlines()
     assert lines[0] == "n = 9, 3,000 steps of 10 lists, 2 seeds, learning rate 0.002:"
-    assert lines[4:] == [
+    assert lines[4:6] == [
         "| `b@rows` | 20.0 ± 0.0 | 60.0 ± 0.0 | 3 |",
         "| `a@bce` | 15.0 ± 7.1 | 60.0 ± 0.0 | 3 |",
     ]
+    assert "  --n=9 \\" in lines and lines[-2:] == ["  --methods=a@bce,b@rows", "```"]
 
 
 def test_teaching_has_each_length_in_turn_and_losses_without_weights():
