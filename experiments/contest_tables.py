@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments import storage
 from experiments.contest import FLAGS, SHARED
-from experiments.families import CONTROLS, OURS, TITLES
+from experiments.families import CONTROLS, LEVELED, OURS, TITLES
 from experiments.results import METRICS, cell
 
 Reports = Mapping[int, dict[str, Any]]  # by n, ascending
@@ -32,11 +32,11 @@ def rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def best_rival(report: dict[str, Any]) -> str | None:
-    """The family of the best sort that is not ours, by mean test EM."""
+    """The family of the best published sort, by mean test EM."""
     rivals = {
         name: row["em"]["mean"]
         for name, row in rows(report).items()
-        if name != OURS and name not in CONTROLS
+        if name not in (OURS, LEVELED, *CONTROLS)
     }
     return max(rivals, key=rivals.__getitem__) if rivals else None
 
@@ -53,8 +53,11 @@ def over_lengths(reports: Reports) -> str:
             continue
         cells = [_pair(report, name) for report in reports.values()]
         lines.append(f"| {_title(name)} | {' | '.join(cells)} |")
-    ahead = [_margin(report) for report in reports.values()]
-    lines.append(f"| ahead of the best other sort by | {' | '.join(ahead)} |")
+    ahead = [_margin(report, best_rival(report)) for report in reports.values()]
+    lines.append(f"| ahead of the best published sort by | {' | '.join(ahead)} |")
+    if any(LEVELED in report["search"]["families"] for report in reports.values()):
+        ahead = [_margin(report, LEVELED) for report in reports.values()]
+        lines.append(f"| ahead of the {TITLES[LEVELED]} by | {' | '.join(ahead)} |")
     return "\n".join(lines)
 
 
@@ -94,12 +97,11 @@ def _pair(report: dict[str, Any], name: str) -> str:
     return f"**{text}**" if _leads(found, name) else text
 
 
-def _margin(report: dict[str, Any]) -> str:
-    rival = best_rival(report)
-    if rival is None or OURS not in rows(report):
+def _margin(report: dict[str, Any], rival: str | None) -> str:
+    if rival not in rows(report) or OURS not in rows(report):
         return "-"
     pair = paired(report, rival)
-    return "-" if pair is None else f"{_points(pair)} ({TITLES[rival]})"
+    return "-" if pair is None else f"{_points(pair)} ({TITLES[rival]}, {pair['seeds']} seeds)"
 
 
 def paired(report: dict[str, Any], name: str) -> dict[str, Any] | None:

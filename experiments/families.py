@@ -41,6 +41,8 @@ FAMILIES = {
 """The candidates of each family, by its name."""
 
 OURS = "learned"
+LEVELED = "leveled_network"
+"""A rival of our own making: no published sort has an input for noise levels."""
 CONTROLS = ("plackett_luce", "pairwise", "cauchy_pairs", "thurstone")
 """Those that are no sorts: losses on the scores themselves."""
 

@@ -34,7 +34,13 @@ def example(n, names=tuple(CHOSEN)):
         "search": {"steps": 10, "families": {f: {"chosen": CHOSEN[f]} for f in names}},
         "failed": [],
         "paired": [
-            {"other": CHOSEN[f], "mean": 0.15, "t": 3.0, "p": 0.2 if f == "cauchy" else math.nan}
+            {
+                "other": CHOSEN[f],
+                "seeds": 2,
+                "mean": 0.15,
+                "t": 3.0,
+                "p": 0.2 if f == "cauchy" else math.nan,
+            }
             for f in names
             if f != "learned"
         ],
@@ -50,8 +56,18 @@ def test_the_best_sort_and_the_best_control_are_told_apart():
     assert lines[2] == f"| learned sort | {ours} | {ours} |"
     assert lines[3] == "| Cauchy network | 30.0 ± 0.0 (70.0) | 30.0 ± 0.0 (70.0) |"
     assert lines[4] == "| *exact Cauchy likelihood* | **55.0 ± 7.1 (70.0)** | - |"
-    assert lines[5].count("+15.0, p = 0.2 (Cauchy network)") == 2
+    assert lines[5].count("+15.0, p = 0.2 (Cauchy network, 2 seeds)") == 2 and len(lines) == 6
     assert contest_tables.best_rival(example(9)) == "cauchy"
+
+
+def test_the_network_of_our_own_is_no_published_rival(monkeypatch):
+    monkeypatch.setitem(CHOSEN, "leveled_network", "hard@leveled_network/0.1+levels")
+    monkeypatch.setitem(EM, "hard@leveled_network/0.1+levels", (0.4, 0.4))
+    report = example(9, tuple(CHOSEN))
+    assert contest_tables.best_rival(report) == "cauchy"
+    *_, published, own = contest_tables.over_lengths({9: report}).splitlines()
+    assert published.startswith("| ahead of the best published sort by | +15.0, p = 0.2 (Cauchy")
+    assert own.startswith("| ahead of the Cauchy network with noise levels by | +15.0 (Cauchy")
 
 
 def test_a_row_is_run_again_by_its_family():
