@@ -215,8 +215,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     _at_least("lengths", min(lengths), 2)
     key = jax.random.key(0)
     scores: dict[str, dict[str, float]] = {"exact_order": {}, "micro_f1": {}}
+    spread = found.sharpest_spread
     for n in lengths:
-        spread = found.sharpest_spread
         at_n = evaluation.score(
             found.params, key, found.config, n, spread, found.noise, arguments.lists
         )

@@ -79,6 +79,24 @@ def settings() -> dict[str, Any]:
     return {"lengths": read_lengths(FLAGS, "lengths"), **numbers}
 
 
+def configs(
+    settings: dict[str, Any], algorithm: str, seed: int, **changes: Any
+) -> tuple[ReasonerConfig, TrainingConfig]:
+    """The network of a sort that sees these inputs, and its training on CLRS's batches."""
+    comparisons = settings["inputs"] == "comparisons"
+    reasoner = ReasonerConfig(
+        algorithm, hidden_size=settings["hidden_size"], comparisons=comparisons
+    )
+    schedule = TrainingConfig(
+        lengths=tuple(settings["lengths"]),
+        hints="clrs",
+        steps=settings["steps"],
+        seed=seed,
+        **changes,
+    )
+    return reasoner, schedule
+
+
 def train(
     config: ReasonerConfig,
     schedule: TrainingConfig,
@@ -179,17 +197,7 @@ def _run(config: dict[str, Any]) -> None:
                 if (inputs, algorithm, seed) in done:
                     continue
                 began = time.perf_counter()
-                reasoner = ReasonerConfig(
-                    algorithm,
-                    hidden_size=config["hidden_size"],
-                    comparisons=inputs == "comparisons",
-                )
-                schedule = TrainingConfig(
-                    lengths=tuple(config["lengths"]),
-                    hints="clrs",
-                    steps=config["steps"],
-                    seed=seed,
-                )
+                reasoner, schedule = configs({**config, "inputs": inputs}, algorithm, seed)
                 params = train(reasoner, schedule)
                 score = make_score(
                     *(reasoner, config["n"], config["test_lists"]),

@@ -12,14 +12,10 @@ from experiments import stability
 from experiments.contest_tables import Reports
 from experiments.contest_tables import rows as contest_rows
 from experiments.families import CONTROLS, OURS, TITLES
+from experiments.results import markdown
 
 TRUTHS = {"thurstone": "scores with Cauchy noise", "plackett_luce": "Plackett-Luce"}
 INPUTS = {"comparisons": "keys and comparisons", "clrs": "keys, as in CLRS"}
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def _percent(values: Sequence[float]) -> str:
@@ -45,7 +41,7 @@ def teaching(report: dict[str, Any]) -> str:
     return (
         f"**Orders of {TRUTHS[config['truth']]}**, {config['lists']:,} lists of each n, scores "
         f"normal with standard deviation {config['spread']:g}; n = {lengths}:\n\n"
-    ) + _table(heads, rows)
+    ) + markdown(heads, rows)
 
 
 def teachers(report: dict[str, Any], contests: Reports) -> str:
@@ -69,7 +65,7 @@ def teachers(report: dict[str, Any], contests: Reports) -> str:
             texts = ["-" if c is None else f"{c[0]:.2f}, {100 * c[1]:.1f}" for c in cells]
             lines.append([TITLES[name], *texts])
     lines.append(["*rank correlation*", *(_rank_correlation(each) for each in found.values())])
-    return _table(["cosine at 0, EM %", *(f"n = {n}" for n in found)], lines)
+    return markdown(["cosine at 0, EM %", *(f"n = {n}" for n in found)], lines)
 
 
 def _without_temperature(spec: str) -> str:
@@ -112,7 +108,7 @@ def order_quality(report: dict[str, Any]) -> str:
         f"{', '.join(map(str, config['lengths']))} keys; test on {config['test_lists']} lists of "
         f"{config['n']}.\n\n"
     )
-    return head + _table(["sort", "inputs", "micro-F1 %", "lowest seed", "seeds"], rows)
+    return head + markdown(["sort", "inputs", "micro-F1 %", "lowest seed", "seeds"], rows)
 
 
 def steadiness(report: dict[str, Any]) -> str:
@@ -134,7 +130,7 @@ def steadiness(report: dict[str, Any]) -> str:
     )
     chosen = f"at the best step for n = {config['n_choice']}"
     heads = ["weights", "gradients", "micro-F1 % at the end", chosen, "swing"]
-    return head + _table(heads, rows)
+    return head + markdown(heads, rows)
 
 
 def quick_search(report: dict[str, Any]) -> str:
@@ -157,7 +153,7 @@ def quick_search(report: dict[str, Any]) -> str:
     flags = [f"--{name}={config[name]:g}" for name in settings]
     flags.append(f"--methods={','.join(config['methods'])}")
     command = " \\\n  ".join(["python experiments/quick_search.py", *flags])
-    table = _table(["method", "EM", "EW", "s"], rows)
+    table = markdown(["method", "EM", "EW", "s"], rows)
     return f"{head}{table}\n\n```bash\n{command}\n```"
 
 
@@ -177,7 +173,7 @@ def choices(reports: Reports) -> str:
                     points += f" ± {100 * statistics.stdev(gaps) / math.sqrt(len(gaps)):.1f}"
                 better = f"{sum(gap > 0 for gap in gaps)} of {len(gaps)}"
                 rows.append([question, str(n), better, points])
-    return _table(["choice", "n", "better in", "points of EM5, ± standard error"], rows)
+    return markdown(["choice", "n", "better in", "points of EM5, ± standard error"], rows)
 
 
 def levels(reports: Reports) -> str:
@@ -209,7 +205,7 @@ def levels(reports: Reports) -> str:
             best = max(scores, key=scores.__getitem__) if scores else None
             cells.append("-" if best is None else f"{100 * scores[best]:.1f}")
         rows.append([title, *cells])
-    return _table(["best candidate", *(f"n = {n}" for n in reports)], rows)
+    return markdown(["best candidate", *(f"n = {n}" for n in reports)], rows)
 
 
 def _swapped(end: str, other: str) -> Callable[[str], str | None]:

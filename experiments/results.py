@@ -8,7 +8,7 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,12 @@ def cell(value: dict[str, float | None]) -> str:
     """Writes a metric in percent: `41.3 ± 1.2`, or `41.3` for a single seed."""
     mean = f"{100 * value['mean']:.1f}"  # type: ignore[operator]
     return mean if value["sd"] is None else f"{mean} ± {100 * value['sd']:.1f}"
+
+
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Renders a Markdown table."""
+    lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def table(report: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ import jax
 import numpy as np
 from absl import flags, logging
 
-from arlsort.reasoner.config import ALGORITHMS, ReasonerConfig, TrainingConfig
+from arlsort.reasoner.config import ALGORITHMS, TrainingConfig
 from arlsort.reasoner.training import TrainingState
 from experiments import order_quality, storage
 from experiments.command_line import (
@@ -84,17 +84,8 @@ def settings() -> dict[str, Any]:
 
 def curves(config: dict[str, Any], grad_clip: float, seed: int) -> dict[str, Any]:
     """The scores of one run over its steps, by weights and length."""
-    reasoner = ReasonerConfig(
-        config["algorithm"],
-        hidden_size=config["hidden_size"],
-        comparisons=config["inputs"] == "comparisons",
-    )
-    schedule = TrainingConfig(
-        lengths=tuple(config["lengths"]),
-        hints="clrs",
-        steps=config["steps"],
-        grad_clip=grad_clip,
-        seed=seed,
+    reasoner, schedule = order_quality.configs(
+        config, config["algorithm"], seed, grad_clip=grad_clip
     )
     tests = {
         name: order_quality.make_score(
