@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares the readouts of the learned sort on exact mean pointers, without a network.
+"""Compares the readouts of the learned sort: how far is each P from the mean permutation?
 
   python experiments/compare_readouts.py
 
-For random lists the mean soft pointers and the mean permutation under unit Gaussian noise are
-estimated from many perturbed copies; each readout turns the pointers into a permutation, and its
-Kullback-Leibler distance from the mean permutation is printed, in nats for each position, with the
-share of neighbouring values that come out in the wrong order. Writes `docs/readouts.json` and the
-table in `docs/learned_sort.md`.
+For random lists the mean trace of a sort and the mean permutation under unit noise are estimated
+from many perturbed copies. Readouts are compared on the exact mean trace of insertion sort, and on
+what the shipped networks say. Of each P the Kullback-Leibler distance from the mean permutation is
+printed, in nats for each position, with the share of neighbouring values that come out in the wrong
+order; of the networks also how far their output pointers are from the mean ones, in nats for each
+element. Writes `docs/readouts.json` and the tables in `docs/learned_sort.md`.
 """
 
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,71 +22,150 @@ if __package__ in (None, ""):  # run as a file: its folder would stand for the r
 import jax
 import jax.numpy as jnp
 
-from arlsort.reasoner.hints import output_pointers
+from arlsort.operators.learned import LearnedSort
+from arlsort.reasoner import run_readout
+from arlsort.reasoner.hints import mean_trace, sample_noise
 from arlsort.reasoner.readout import READOUTS, permutation
 from experiments import storage
+from experiments.results import markdown
 
-LENGTHS = (5, 9, 15)
-SPREADS = (1.0, 4.0, 10.0, 40.0, 200.0)
+SPREADS = (1.0, 4.0, 10.0, 40.0, 200.0, 1000.0)
+NETWORKS = (
+    ("insertion_sort", "gaussian", (5, 9, 15)),
+    ("insertion_sort", "cauchy", (5, 9, 15)),
+    ("bubble_sort", "gaussian", (5, 8)),
+    ("quicksort", "gaussian", (5, 8)),
+)
+"""Sort, noise, lengths; the first one's exact traces are read too."""
 LISTS = 40
 COPIES = 10_000
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-BEGIN, END = "<!-- readouts:begin -->", "<!-- readouts:end -->"
 _TINY = 1e-9
 
 
-def mean_order(scores: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Mean pointers `[n, n]`, first mask `[n]` and permutation `[n, n]` of perturbed scores."""
-    n = scores.shape[0]
-    orders = jnp.argsort(scores + jax.random.normal(key, (COPIES, n)), axis=-1)
-
-    def add(total: Any, order: jax.Array) -> tuple[Any, None]:
-        new = (*output_pointers(order), jax.nn.one_hot(order, n))
-        return jax.tree.map(jnp.add, total, new), None
-
-    start = (jnp.zeros((n, n)), jnp.zeros(n), jnp.zeros((n, n)))
-    return jax.tree.map(lambda total: total / COPIES, jax.lax.scan(add, start, orders)[0])
+def mean_run(algorithm: str, copies: jax.Array) -> tuple[Any, jax.Array]:
+    """The mean trace of a sort, as `hints.mean_trace`, and the mean permutation `[n, n]`."""
+    orders = jax.nn.one_hot(jnp.argsort(copies, axis=-1), copies.shape[-1])
+    return mean_trace(algorithm, copies), orders.mean(axis=0)
 
 
-def compare(n: int, spread: float) -> dict[str, Any]:
+def exact(algorithm: str, trace: Any) -> dict[str, jax.Array]:
+    """What each readout makes of the exact mean trace."""
+    hints, pred, first = trace
+    steps = {name: jnp.log(weights[1:] + _TINY) for name, weights in hints.items()}
+    logs = jnp.log(pred + _TINY), jnp.log(first + _TINY)
+    return {
+        "steps": run_readout.READERS[algorithm](steps),
+        **{readout: permutation(*logs, readout=readout) for readout in READOUTS},
+    }
+
+
+def learned(algorithm: str, noise: str, scores: jax.Array) -> dict[str, jax.Array]:
+    """What each readout makes of what the network says."""
+    operator = functools.partial(
+        LearnedSort, algorithm, noise=noise, temperature=1.0, normalize=False
+    )
+    found = {}
+    if algorithm in run_readout.READERS:
+        said = operator().log_trace(scores)
+        found["steps"] = run_readout.READERS[algorithm](said.log_hints)
+        found["run"] = operator(readout="run").permutation(scores)
+    return {**found, "two_ended": operator(readout="two_ended").permutation(scores)}
+
+
+def divergence(truth: jax.Array, weights: jax.Array) -> jax.Array:
+    """Kullback-Leibler distance of rows `[..., n, n]`, mean over them."""
+    logs = jnp.log(truth + _TINY) - jnp.log(weights + _TINY)
+    return jnp.sum(truth * logs, axis=-1).mean()
+
+
+def compare(algorithm: str, noise: str, n: int, spread: float) -> dict[str, Any]:
     """Distance and disorder of each readout over random lists."""
-    row: dict[str, Any] = {"n": n, "spread": spread}
     k_scores, k_noise = jax.random.split(jax.random.key(n))
     scores = spread * jax.random.uniform(k_scores, (LISTS, n))
-    pred, first, truth = jax.lax.map(
-        lambda a: mean_order(*a), (scores, jax.random.split(k_noise, LISTS))
-    )
-    for readout in READOUTS:
-        weights = permutation(jnp.log(pred + _TINY), jnp.log(first + _TINY), readout=readout)
-        distance = jnp.sum(truth * (jnp.log(truth + _TINY) - jnp.log(weights + _TINY)), (-1, -2))
-        values = jnp.einsum("bij,bj->bi", weights, scores)
-        disorder = jnp.diff(values, axis=-1) < -1e-3 * spread
-        row[readout] = {
-            "divergence": float(jnp.mean(distance) / n),
-            "disorder": float(jnp.mean(disorder)),
+    reads_exact = (algorithm, noise) == NETWORKS[0][:2]
+
+    def one(at: tuple[jax.Array, jax.Array]) -> Any:
+        x, key = at
+        copies = x[None] + sample_noise(key, noise, (COPIES, n))
+        trace, truth = mean_run(algorithm, copies)
+        readings = {"learned": learned(algorithm, noise, x)}
+        if reads_exact:
+            readings["exact"] = exact(algorithm, trace)
+        measured = {
+            source: {
+                name: {
+                    "divergence": divergence(truth, weights),
+                    "disorder": (jnp.diff(weights @ x) < -1e-3 * spread).mean(),
+                }
+                for name, weights in each.items()
+            }
+            for source, each in readings.items()
         }
-    return row
+        operator = LearnedSort(algorithm, noise=noise, temperature=1.0, normalize=False)
+        said = operator.log_pointers(x)
+        return {**measured, "pointers": divergence(trace[1], jnp.exp(said[0]))}
+
+    keys = jax.random.split(k_noise, LISTS)
+    found = jax.jit(lambda scores: jax.lax.map(one, (scores, keys)))(scores)
+    means = jax.tree.map(lambda leaf: round(float(leaf.mean()), 5), found)
+    return {"algorithm": algorithm, "noise": noise, "n": n, "spread": spread, **means}
 
 
-def render(rows: list[dict[str, Any]]) -> str:
-    """Renders the rows as a Markdown table."""
-    titles = [f"{name}: KL | disorder" for name in READOUTS]
-    lines = [f"| n | spread | {' | '.join(titles)} |", "| --- " * (2 + 2 * len(READOUTS)) + "|"]
-    for row in rows:
-        cells = (f"{row[r]['divergence']:.3f} | {row[r]['disorder']:.2f}" for r in READOUTS)
-        lines.append(f"| {row['n']} | {row['spread']:g} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def tables(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Both tables, by the name of their place in the page."""
+
+    def cells(row: dict[str, Any], source: str, names: tuple[str, ...]) -> list[str]:
+        each = row[source]
+        return [
+            f"{each[name]['divergence']:.3f}, {100 * each[name]['disorder']:.0f} %"
+            if name in each
+            else "-"
+            for name in names
+        ]
+
+    of_exact, of_learned = ("steps", *READOUTS), ("run", "steps", "two_ended")
+    return {
+        "exact": markdown(
+            ["n", "spread", *of_exact],
+            [
+                [str(row["n"]), f"{row['spread']:g}", *cells(row, "exact", of_exact)]
+                for row in rows
+                if "exact" in row
+            ],
+        ),
+        "learned": markdown(
+            ["sort, noise", "n", "spread", "pointers", *of_learned],
+            [
+                [
+                    f"{row['algorithm'].replace('_', ' ')}, {row['noise']}",
+                    str(row["n"]),
+                    f"{row['spread']:g}",
+                    f"{row['pointers']:.3f}",
+                    *cells(row, "learned", of_learned),
+                ]
+                for row in rows
+            ],
+        ),
+    }
 
 
 def main() -> None:
-    """Prints the table and writes the files."""
-    rows = [compare(n, spread) for n in LENGTHS for spread in SPREADS]
-    print(render(rows))
+    """Prints the tables and writes the files."""
+    rows = []
+    for algorithm, noise, lengths in NETWORKS:
+        for n in lengths:
+            for spread in SPREADS:
+                rows.append(compare(algorithm, noise, n, spread))
+                print(rows[-1], flush=True)
     storage.write_json(DOCS / "readouts.json", {"lists": LISTS, "copies": COPIES, "rows": rows})
     page = DOCS / "learned_sort.md"
-    head, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    tail = rest.split(END)[1]
-    storage.write_text(page, f"{head}{BEGIN}\n{render(rows)}\n{END}{tail}")
+    text = page.read_text(encoding="utf-8")
+    for name, table in tables(rows).items():
+        begin, end = f"<!-- readouts-{name}:begin -->", f"<!-- readouts-{name}:end -->"
+        head, rest = text.split(begin)
+        text = f"{head}{begin}\n{table}\n{end}{rest.split(end)[1]}"
+    storage.write_text(page, text)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,13 @@ one layer reads each of the four, another their number; losses, lists and metric
 
   python experiments/quick_search.py
   python experiments/quick_search.py --methods=hard@thurstone/0.1+levels,odd_even@bce --n=15
+  python experiments/quick_search.py --methods=odd_even@bce --anneal=10
+  python experiments/quick_search.py --methods=learned@likelihood --fine_tune=0.1
 
 Test EM and EW are those after the last step.
 """
 
+import dataclasses
 import functools
 import sys
 import time
@@ -28,6 +31,8 @@ import numpy as np
 import optax
 from absl import flags
 
+from arlsort.operators import base
+from arlsort.operators.learned import LearnedSort
 from experiments import data, storage
 from experiments.command_line import FlagError, Script, check_at_least, check_out, definers
 from experiments.config import ConfigError, Method, resolve
@@ -64,9 +69,28 @@ define.integer("n", 9, "Numbers in a list.")
 define.integer("steps", 6000, "Training steps.")
 define.integer("batch_size", 10, "Lists in a step.")
 define.float("learning_rate", 4e-3, "Of Adam, at first; it falls to zero as a cosine.")
+define.float("anneal", 1.0, "Temperatures begin so many times higher, and fall geometrically.")
+define.float("fine_tune", 0.0, "The reasoner of a learned sort learns too, at this times the rate.")
 define.integer("seeds", 6, "Networks trained at once, each on lists of its own.")
 define.integer("test_lists", 2000, "Lists to report on, the same for all.")
 define.string("out", str(RESULT), "Where to write.")
+
+
+@base.register
+@dataclasses.dataclass(frozen=True)
+class TunedSort(LearnedSort):
+    """A learned sort with parameters of its own."""
+
+    params: Any = None
+
+    def _checkpoint(self, likelihood: bool = False) -> Any:
+        return dataclasses.replace(super()._checkpoint(likelihood), params=self.params)
+
+    @classmethod
+    def of(cls, operator: LearnedSort, params: Any) -> "TunedSort":
+        """The sort with these parameters."""
+        fields = {f.name: getattr(operator, f.name) for f in dataclasses.fields(operator)}
+        return cls(**fields, params=params)
 
 
 class Digits(NamedTuple):
@@ -111,33 +135,66 @@ def reader(levels: bool = False) -> Any:
     return hk.without_apply_rng(hk.transform(forward))
 
 
+class Learners(NamedTuple):
+    """What learns, or how fast: the network that reads, and the reasoner if it is tuned."""
+
+    reader: Any
+    reasoner: Any = None
+
+
+def reasoner(method: Method) -> Any:
+    """The parameters of a learned sort, once for each seed, if they are to be tuned."""
+    if not FLAGS.fine_tune:
+        return None
+    operator = method.operator
+    assert isinstance(operator, LearnedSort)
+    params = operator._checkpoint(parse(method.loss).name == "likelihood").params
+    return jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf)[None], FLAGS.seeds, 0), params)
+
+
 def train(method: Method, digits: Digits) -> Any:
     """Trains the network of each seed and returns their parameters, stacked."""
-    optimizer = optax.adam(optax.cosine_decay_schedule(FLAGS.learning_rate, FLAGS.steps))
+    schedule = optax.cosine_decay_schedule(1.0, FLAGS.steps)
+    rates = Learners(FLAGS.learning_rate, FLAGS.learning_rate * FLAGS.fine_tune)
+    optimizer = optax.chain(optax.scale_by_adam(), optax.scale_by_learning_rate(schedule))
     keys = jax.vmap(jax.random.key)(jnp.arange(FLAGS.seeds))
     lists, n = FLAGS.batch_size, FLAGS.n
     network = reader(parse(method.loss).levels)
 
-    def loss(params: Any, step: jax.Array) -> jax.Array:
+    def list_loss(learners: Learners, key: jax.Array, heat: jax.Array) -> jax.Array:
+        features, numbers = draw(key, digits, lists, n)
+        read = network.apply(learners.reader, features)
+        operator = method.operator
+        if learners.reasoner is not None:
+            assert isinstance(operator, LearnedSort)
+            operator = TunedSort.of(operator, learners.reasoner)
+        return order_loss(method.loss, operator, read.scores / heat, numbers, key, read.levels)
+
+    def loss(learners: Learners, step: jax.Array) -> jax.Array:
         at = jax.vmap(lambda key: jax.random.fold_in(key, step))(keys)
-        features, numbers = jax.vmap(lambda key: draw(key, digits, lists, n))(at)
-        read = jax.vmap(network.apply)(params, features)
-        losses = jax.vmap(functools.partial(order_loss, method.loss, method.operator))(
-            read.scores, numbers, at, read.levels
-        )
+        # A temperature is the scale of scores.
+        heat = FLAGS.anneal ** (1 - step / FLAGS.steps)
+        losses = jax.vmap(functools.partial(list_loss, heat=heat))(learners, at)
         return losses.sum()  # the gradient of each seed's own
 
     def advance(state: tuple[Any, Any], step: jax.Array) -> tuple[tuple[Any, Any], None]:
-        params, moments = state
-        gradient = jax.grad(loss)(params, step)
-        updates, moments = jax.vmap(optimizer.update)(gradient, moments, params)
-        return (optax.apply_updates(params, updates), moments), None
+        learners, moments = state
+        gradient = jax.grad(loss)(learners, step)
+        updates, moments = jax.vmap(optimizer.update)(gradient, moments, learners)
+        updates = Learners(
+            *(
+                jax.tree.map(lambda u, r=rate: r * u, part)
+                for part, rate in zip(updates, rates, strict=True)
+            )
+        )
+        return (optax.apply_updates(learners, updates), moments), None
 
     @jax.jit
     def run() -> Any:
         params = jax.vmap(lambda key: network.init(key, draw(key, digits, 1, n)[0]))(keys)
-        start = (params, jax.vmap(optimizer.init)(params))
-        return jax.lax.scan(advance, start, jnp.arange(FLAGS.steps))[0][0]
+        learners = Learners(params, reasoner(method))
+        start = (learners, jax.vmap(optimizer.init)(learners))
+        return jax.lax.scan(advance, start, jnp.arange(FLAGS.steps))[0][0].reader
 
     return run()
 
@@ -166,9 +223,14 @@ def settings() -> dict[str, Any]:
         check_at_least(FLAGS, name, least)
     if not FLAGS.learning_rate > 0:
         raise FlagError(f"--learning_rate: received {FLAGS.learning_rate}, allowed: a number > 0")
+    if not FLAGS.anneal >= 1:
+        raise FlagError(f"--anneal: received {FLAGS.anneal}, allowed: a number >= 1")
+    if not FLAGS.fine_tune >= 0:
+        raise FlagError(f"--fine_tune: received {FLAGS.fine_tune}, allowed: a number >= 0")
     check_out(FLAGS)
     names = ("methods", "dataset", "n", "steps", "batch_size", "learning_rate", "seeds")
-    return {name: FLAGS[name].value for name in (*names, "test_lists")}
+    optional = [name for name in ("anneal", "fine_tune") if FLAGS[name].present]
+    return {name: FLAGS[name].value for name in (*names, "test_lists", *optional)}
 
 
 def line(record: dict[str, Any]) -> str:
@@ -185,6 +247,9 @@ def main() -> None:
     """Trains and measures each method; writes after each."""
     config = settings()
     _, methods = resolve({"operators": [",".join(config["methods"])], "n": config["n"]})
+    others = [m.spec for m in methods if not isinstance(m.operator, LearnedSort)]
+    if FLAGS.fine_tune and others:
+        raise FlagError(f"--fine_tune: received it with {others[0]}, allowed: learned sorts alone")
     seen, test = components(data.load(config["dataset"]))
     report: dict[str, Any] = {
         "experiment": "quick_search",

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from arlsort.operators import base
 from arlsort.reasoner import checkpoint as checkpoints
-from arlsort.reasoner import inference
+from arlsort.reasoner import inference, run_readout
 from arlsort.reasoner.config import ALGORITHMS, NOISES
 from arlsort.reasoner.readout import MAX_POWER, READOUTS, permutation
 
@@ -45,9 +45,10 @@ class LearnedSort(base.Operator):
     noise z on every key. Its soft output pointers are S[j, i], the weight of i preceding j in the
     cyclic order, and F[j], the weight of j being first. The permutation is read from two chains,
     forward from the first element, `P[0] = F`, `P[k + 1] = S @ P[k]`, and backward from the last,
-    `S.T @ F`, mixed by position and balanced. Noise of standard deviation `temperature` beside
-    scores of range R is unit noise beside scores of range `R / temperature`: that is how the
-    temperature enters.
+    `S.T @ F`, mixed by position and balanced. Of insertion sort and bubble sort the soft steps of
+    the run say a second time what stands where, and P is what both agree on. Noise of standard
+    deviation `temperature` beside scores of range R is unit noise beside scores of range
+    `R / temperature`: that is how the temperature enters.
 
     Scores become keys in one of two ways. With `normalize=True` each list is first mapped affinely
     to range 1, so the result does not depend on the scale or offset of `x`, and the temperature is
@@ -58,11 +59,11 @@ class LearnedSort(base.Operator):
     scores more widely spread, are brought back to it; below it the pointers are raised to a power
     up to 16 instead, which is what `temperature=0` means.
 
-    Of a list with ties, or a cluster much closer than its range, P is not the mean permutation,
-    at any temperature: pointers say for each element alone what precedes it, and a chain of them
-    may come by the same element twice and leave out another. `sort([0, 0, 1])` is about
-    `[0, 0.42, 0.58]` at temperature 0.01, and `[4, 4, 0, 0, 4]` does not come out ascending. Take
-    another operator where scores are grades. `log_likelihood` has no such fault.
+    Of a list with ties, or of clusters much closer than its range, P is nearly, not exactly, the
+    mean permutation: at temperature 0.01 `sort([0, 0, 1])` is right to 0.01, but the second value
+    of `[4, 4, 0, 0, 4]` comes out near 0.2. Without the steps, as with quicksort, it is far off:
+    pointers say for each element alone what precedes it, and a chain of them may come by the same
+    element twice and leave out another, `[0, 0.42, 0.58]`. `log_likelihood` has no such fault.
 
     Rows of P sum to one, columns nearly. The
     network also sees where each key stands, so P is nearly, but not exactly, equivariant. Gradients
@@ -74,7 +75,8 @@ class LearnedSort(base.Operator):
       temperature: Standard deviation of the noise; >= 0.
       normalize: Whether to map each list to range 1 first.
       allow_extrapolation: Whether to accept lists longer than the checkpoint was validated for.
-      readout: `"two_ended"`, or `"chain"` for the forward chain alone.
+      readout: `"run"`, from chains and steps, of insertion sort and bubble sort; `"two_ended"`,
+        from both chains; `"chain"`, from the forward chain alone. None takes the first there is.
       noise: Law of the unit noise: `"gaussian"`, or for insertion sort `"cauchy"`, of scale 1 where
         that is of standard deviation 1. Its tails are heavy, so pairs far apart in the wrong or the
         right order are felt still: for training a network. None takes `"gaussian"`, or what a
@@ -100,7 +102,7 @@ class LearnedSort(base.Operator):
     temperature: ArrayLike = 0.1
     normalize: bool = dataclasses.field(default=True, metadata=base.STATIC)
     allow_extrapolation: bool = dataclasses.field(default=False, metadata=base.STATIC)
-    readout: str = dataclasses.field(default="two_ended", metadata=base.STATIC)
+    readout: str | None = dataclasses.field(default=None, metadata=base.STATIC)
     noise: str | None = dataclasses.field(default=None, metadata=base.STATIC)
     checkpoint: str | None = dataclasses.field(default=None, metadata=base.STATIC)
 
@@ -117,7 +119,9 @@ class LearnedSort(base.Operator):
         if self.noise is not None:
             noises = NOISES if own else checkpoints.SHIPPED[self.algorithm]
             base.check_choice("noise", self.noise, noises)
-        base.check_choice("readout", self.readout, READOUTS)
+        if self.readout is not None:
+            runs = ("run",) if self.algorithm in run_readout.READERS else ()
+            base.check_choice("readout", self.readout, (*runs, *READOUTS))
         base.check_number("temperature", self.temperature, "a finite number >= 0", 0.0, jnp.inf)
         for name in ("normalize", "allow_extrapolation"):
             base.check_flag(name, getattr(self, name))
@@ -242,12 +246,12 @@ class LearnedSort(base.Operator):
         return found.reshape(scores.shape[:-1])
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
-        log_pred, log_first = self._pointers(scores)
-        power = self._power(scores)
-        return permutation(log_pred, log_first, power=power, readout=self.readout)
-
-    def _pointers(self, scores: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return self._trace(scores)[1:]
+        said, power = self._trace(scores), self._power(scores)
+        chains = "chain" if self.readout == "chain" else "two_ended"
+        pointed = permutation(said.log_predecessor, said.log_first, power=power, readout=chains)
+        if self.algorithm not in run_readout.READERS or self.readout not in (None, "run"):
+            return pointed
+        return run_readout.both(run_readout.READERS[self.algorithm](said.log_hints), pointed)
 
     def _trace(self, scores: jax.Array) -> LogTrace:
         model = self._checkpoint()

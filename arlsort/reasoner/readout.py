@@ -5,9 +5,9 @@ The reasoner gives F[j], the weight of j being first, and S[j, i], the weight of
 the cyclic order. Forward from the first element, position 0 is F and position k + 1 is
 S @ (position k). That chain is linear and needs no sort, but it forgets: every step loses what the
 mean pointers do not say, and uncertain lists come out unsorted at the far end. The cycle also tells
-the last element, S^T @ F, and a second chain runs back from there. The default readout mixes the
-two, each position trusting the nearer end, and balances the result to be doubly stochastic.
-docs/learned_sort.md has the comparison.
+the last element, S^T @ F, and a second chain runs back from there. The two-ended readout mixes the
+two, each position trusting the nearer end, and balances the result to be doubly stochastic. What
+pointers leave open `run_readout` finds in the steps; docs/learned_sort.md has the comparison.
 """
 
 from typing import Final

@@ -26,6 +26,8 @@ def run(*arguments):
         (["--learning_rate=0"], "--learning_rate: received 0"),
         (["--out=here.txt"], "--out: received here.txt"),
         (["--methods=bogo@bce"], "bogo"),
+        (["--anneal=0.5"], "--anneal: received 0.5"),
+        (["--fine_tune=1"], "--fine_tune: received it with hard@plackett_luce"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
@@ -45,6 +47,21 @@ def test_it_learns_and_says_so(tmp_path):
     for record in report["records"]:
         assert min(record["em"]) > 0.35, record  # by chance 1/6
         assert len(set(record["em"])) == 2, "each seed is a network of its own"
+
+
+def test_annealing_and_tuning_change_what_is_learned(tmp_path):
+    def found(*arguments):
+        out = tmp_path / "found.json"
+        method = "--methods=learned:noise=cauchy,temperature=0.1@likelihood"
+        run("--steps=40", "--learning_rate=0.02", f"--out={out}", method, *arguments)
+        report = storage.read_json(out)
+        return report["records"][0]["ew"], report["config"]
+
+    plain, _ = found()
+    annealed, said = found("--anneal=10")
+    assert annealed != plain and said["anneal"] == 10
+    tuned, said = found("--fine_tune=0.5")
+    assert tuned != plain and said["fine_tune"] == 0.5
 
 
 def test_components_are_at_unit_scale_and_centred():

@@ -138,11 +138,20 @@ def test_a_list_beyond_the_validated_length_is_refused():
     assert tried.shape == (limit + 1, limit + 1) and jnp.isfinite(tried).all()
 
 
-def test_both_readouts_sort():
+@pytest.mark.parametrize("readout", ["run", "two_ended", "chain"])
+def test_each_readout_sorts(readout):
     x = jnp.asarray(_lists(5)[:100])
-    for readout in ("two_ended", "chain"):
-        weights = LearnedSort(temperature=0.0, readout=readout).permutation(x)
-        assert np.mean((weights.argmax(-1) == x.argsort(-1)).all(-1)) > 0.98
+    weights = LearnedSort(temperature=0.0, readout=readout).permutation(x)
+    assert np.mean((weights.argmax(-1) == x.argsort(-1)).all(-1)) > 0.98
+
+
+def test_the_readout_is_of_the_run_where_there_is_one():
+    x = jnp.asarray(_lists(5)[:10])
+    for algorithm, own in (("bubble_sort", "run"), ("quicksort", "two_ended")):
+        chosen = LearnedSort(algorithm).permutation(x)
+        np.testing.assert_array_equal(chosen, LearnedSort(algorithm, readout=own).permutation(x))
+    with pytest.raises(ValueError, match="readout.*'run'.*two_ended"):
+        LearnedSort("quicksort", readout="run")
 
 
 def test_your_own_checkpoint(tmp_path):
@@ -204,8 +213,23 @@ def test_short_floats_are_sorted_where_long_ones_are_allowed(dtype):
     assert jnp.isfinite(gradient).all()
 
 
-@pytest.mark.xfail(reason="a chain of marginal pointers may pass an element by", strict=True)
-@pytest.mark.parametrize("x", [[0.0, 0.0, 1.0], [4.0, 4.0, 0.0, 0.0, 4.0]])
+TIES = ([0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0, 0.5], [4.0, 4.0, 0.0, 0.0, 4.0])
+
+
+@pytest.mark.parametrize("algorithm", ["insertion_sort", "bubble_sort"])
+@pytest.mark.parametrize("x", TIES)
+def test_a_cold_list_with_ties_comes_out_ascending(x, algorithm):
+    values = LearnedSort(algorithm, temperature=0.01).sort(jnp.array(x))
+    assert (jnp.diff(values) > -0.01).all()
+
+
+@pytest.mark.parametrize("x", TIES[:3])
 def test_a_cold_list_with_ties_is_sorted(x):
     values = LearnedSort(temperature=0.01).sort(jnp.array(x))
     np.testing.assert_allclose(values, sorted(x), atol=0.05)
+
+
+@pytest.mark.xfail(reason="at sharp scores the steps are less sure than the pointers", strict=True)
+def test_a_cold_list_with_more_ties_is_sorted():
+    values = LearnedSort(temperature=0.01).sort(jnp.array(TIES[3]))
+    np.testing.assert_allclose(values, sorted(TIES[3]), atol=0.05)

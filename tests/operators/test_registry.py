@@ -19,7 +19,11 @@ def test_every_row_builds_documents_itself_and_round_trips(name):
 @pytest.mark.parametrize("name", registry.names())
 def test_every_field_can_be_set_from_a_string(name):
     for field, default in registry.REGISTRY[name].hyperparameters().items():
-        text = {"noise": "cauchy"}.get(field, "somewhere") if default is None else str(default)
+        text = (
+            {"noise": "cauchy", "readout": "chain"}.get(field, "somewhere")
+            if default is None
+            else str(default)
+        )
         operator = registry.parse(f"{name}:{field}={text}")
         assert getattr(operator, field) == (text if default is None else default)
 

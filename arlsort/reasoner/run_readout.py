@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the steps of a soft run to a soft permutation.
+
+Output pointers say for each element what precedes it, and no more: what stands where is not theirs
+to say. The steps of the run say it. Insertion sort's say into which slot each element goes among
+those before it; of independent insertions the positions follow exactly, and what they make is a
+mixture of permutations, so doubly stochastic. Bubble sort's say, at the end of each pass, which
+element has come to stay at the place that the pass fills.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import jax
+import jax.numpy as jnp
+
+from arlsort.reasoner.readout import balance
+
+Array = jax.Array
+
+_EPSILON: Final = 1e-9  # what is this unlikely is not told apart
+_PRODUCT_FLOOR: Final = 1e-12
+
+
+def both(first: Array, second: Array) -> Array:
+    """What two soft permutations agree on: their product, balanced to be doubly stochastic.
+
+    Args:
+      first: ``[..., n, n]``.
+      second: ``[..., n, n]``.
+    """
+    logs = jnp.log(first + _PRODUCT_FLOOR) + jnp.log(second + _PRODUCT_FLOOR)
+    return balance(jax.nn.softmax(logs, axis=-1))
+
+
+def insertions(log_hints: Mapping[str, Array]) -> Array:
+    """The permutation that insertion sort's steps make, as if they were independent.
+
+    Two hints say where an element goes: ``pred_h``, what it is put behind, and ``i``, what it takes
+    the place of. In a cluster of near-equal keys each alone says little of the slot, since any of
+    them may be the last or the first; the slot is where both lead, their harmonic mean, which is
+    never much more than the smaller one: what leaks past it does not grow from step to step.
+
+    Args:
+      log_hints: of each hint the log weights after each step, ``[..., n - 1, ...]``.
+
+    Returns:
+      ``P[..., n, n]``, row k the distribution of the element at ascending position k.
+    """
+    n = log_hints["i"].shape[-1]
+    elements = jnp.arange(1, n)
+    behind = jnp.exp(log_hints["pred_h"][..., elements - 1, elements, :])  # [..., n - 1, n]
+    displaced = jnp.exp(log_hints["i"])
+    places = jnp.broadcast_to(jnp.arange(n), (*displaced.shape[:-2], n))
+
+    def insert(weights: Array, at: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        element, behind, displaced = at
+        own, older = places == element, places < element
+
+        def at_places(pointed: Array) -> Array:  # of older elements
+            return jnp.einsum("...ki,...i->...k", weights, jnp.where(older, pointed, 0.0))
+
+        def itself(pointed: Array) -> Array:
+            return jnp.sum(jnp.where(own, pointed, 0.0), axis=-1, keepdims=True)
+
+        after = jnp.concatenate([itself(behind), at_places(behind)[..., :-1]], axis=-1)
+        before = at_places(displaced) + jnp.where(own, itself(displaced), 0.0)
+        after, before = after + _EPSILON, before + _EPSILON
+        slot = jnp.where(own | older, after * before / (after + before), 0.0)
+        slot = slot / jnp.sum(slot, axis=-1, keepdims=True)
+        shifted = jnp.clip(jnp.cumsum(slot, axis=-1), 0.0, 1.0)[..., None]  # is what stood there
+        moved = jnp.roll(shifted * weights, 1, axis=-2)  # nothing stands at the last place yet
+        return (1 - shifted) * weights + moved + slot[..., None] * own[..., None, :], None
+
+    start = jnp.zeros((*displaced.shape[:-2], n, n), displaced.dtype).at[..., 0, 0].set(1.0)
+    steps = (elements, jnp.moveaxis(behind, -2, 0), jnp.moveaxis(displaced, -2, 0))
+    return jax.lax.scan(insert, start, steps)[0]
+
+
+def passes(log_hints: Mapping[str, Array]) -> Array:
+    """The permutation that bubble sort's passes make: each leaves one place as it will be.
+
+    After the last comparison of a pass the hint ``i`` marks what stands at the place it fills;
+    after the last of all, ``j`` marks what stands at the last place. Their means are the mean
+    permutation.
+
+    Args:
+      log_hints: of each hint the log weights after each step, ``[..., n (n - 1) / 2, ...]``.
+
+    Returns:
+      ``P[..., n, n]``, row k the distribution of the element at ascending position k.
+    """
+    n = log_hints["i"].shape[-1]
+    ends = jnp.cumsum(jnp.arange(n - 1, 0, -1)) - 1  # of the passes
+    rows = [log_hints["i"][..., ends, :], log_hints["j"][..., -1:, :]]
+    return jnp.exp(jnp.concatenate(rows, axis=-2))
+
+
+READERS: Final[Mapping[str, Callable[[Mapping[str, Array]], Array]]] = {
+    "insertion_sort": insertions,
+    "bubble_sort": passes,
+}
+"""How to read the runs that can be read, by algorithm."""

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps of a run become the permutation they make."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from arlsort.reasoner import run_readout
+from arlsort.reasoner.hints import mean_trace
+
+READERS = sorted(run_readout.READERS)
+
+
+def _log_hints(algorithm, copies):
+    hints = mean_trace(algorithm, copies)[0]
+    return {name: jnp.log(weights[1:] + 1e-9) for name, weights in hints.items()}
+
+
+def _mean_permutation(copies):
+    n = copies.shape[-1]
+    return np.eye(n)[np.argsort(copies, axis=-1, stable=True)].mean(axis=0)
+
+
+@pytest.mark.parametrize("algorithm", READERS)
+@pytest.mark.parametrize("n", [2, 3, 6])
+def test_the_steps_of_one_run_give_its_order(algorithm, n):
+    copies = jax.random.normal(jax.random.key(n), (1, n))
+    found = run_readout.READERS[algorithm](_log_hints(algorithm, copies))
+    np.testing.assert_allclose(found, _mean_permutation(copies), atol=1e-3)
+
+
+def test_the_mean_passes_of_bubble_sort_give_the_mean_permutation():
+    x = jnp.array([0.0, 1.0, 0.5, 3.0])
+    copies = x[None] + jax.random.normal(jax.random.key(0), (500, 4))
+    found = run_readout.passes(_log_hints("bubble_sort", copies))
+    np.testing.assert_allclose(found, _mean_permutation(copies), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "x", [[0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0, 0.5], [4.0, 4.0, 0.0, 0.0, 4.0]]
+)
+def test_mean_insertions_keep_clusters_apart(x):
+    copies = jnp.array(x)[None] + 1e-3 * jax.random.normal(jax.random.key(1), (2000, len(x)))
+    found = run_readout.insertions(_log_hints("insertion_sort", copies))
+    np.testing.assert_allclose(found @ jnp.array(x), sorted(x), atol=0.01)
+
+
+def test_insertions_of_any_weights_are_doubly_stochastic():
+    shapes = {"pred_h": (3, 5, 6, 6), "i": (3, 5, 6)}
+    hints = {
+        name: jax.nn.log_softmax(4 * jax.random.normal(jax.random.key(len(shape)), shape))
+        for name, shape in shapes.items()
+    }
+    found = run_readout.insertions(hints)
+    for axis in (-1, -2):
+        np.testing.assert_allclose(found.sum(axis), np.ones((3, 6)), atol=1e-5)
+    assert (found >= 0).all()
+
+
+def test_two_readings_that_contradict_each_other_give_finite_weights_and_gradients():
+    first, second = jnp.eye(3), jnp.eye(3)[::-1]
+    weigh = lambda a: (run_readout.both(a, second) * jnp.arange(9.0).reshape(3, 3)).sum()  # noqa: E731
+    value, gradient = jax.value_and_grad(weigh)(first)
+    assert jnp.isfinite(value) and jnp.isfinite(gradient).all()
+    np.testing.assert_allclose(run_readout.both(first, second).sum(-1), np.ones(3), atol=1e-5)
