@@ -11,7 +11,7 @@ order; of the networks also how far their output pointers are from the mean ones
 element. Writes `docs/readouts.json` and the tables in `docs/learned_sort.md`.
 """
 
-import functools
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -60,17 +60,15 @@ def exact(algorithm: str, trace: Any) -> dict[str, jax.Array]:
     }
 
 
-def learned(algorithm: str, noise: str, scores: jax.Array) -> dict[str, jax.Array]:
+def learned(operator: LearnedSort, scores: jax.Array) -> dict[str, jax.Array]:
     """What each readout makes of what the network says."""
-    operator = functools.partial(
-        LearnedSort, algorithm, noise=noise, temperature=1.0, normalize=False
-    )
     found = {}
-    if algorithm in run_readout.READERS:
-        said = operator().log_trace(scores)
-        found["steps"] = run_readout.READERS[algorithm](said.log_hints)
-        found["run"] = operator(readout="run").permutation(scores)
-    return {**found, "two_ended": operator(readout="two_ended").permutation(scores)}
+    if operator.algorithm in run_readout.READERS:
+        said = operator.log_trace(scores)
+        found["steps"] = run_readout.READERS[operator.algorithm](said.log_hints)
+        found["run"] = dataclasses.replace(operator, readout="run").permutation(scores)
+    two_ended = dataclasses.replace(operator, readout="two_ended")
+    return {**found, "two_ended": two_ended.permutation(scores)}
 
 
 def divergence(truth: jax.Array, weights: jax.Array) -> jax.Array:
@@ -79,19 +77,28 @@ def divergence(truth: jax.Array, weights: jax.Array) -> jax.Array:
     return jnp.sum(truth * logs, axis=-1).mean()
 
 
-def compare(algorithm: str, noise: str, n: int, spread: float) -> dict[str, Any]:
-    """Distance and disorder of each readout over random lists."""
+def compare(
+    operator: LearnedSort, noise: str, n: int, spread: float, reads_exact: bool = False
+) -> dict[str, Any]:
+    """Distance and disorder of each readout over random lists.
+
+    Args:
+      operator: Of scores as they are, in units of the noise.
+      noise: The law that its network has learned.
+      n: Length of the lists.
+      spread: Range that scores are drawn from.
+      reads_exact: Whether to read the exact mean trace too.
+    """
     k_scores, k_noise = jax.random.split(jax.random.key(n))
     scores = spread * jax.random.uniform(k_scores, (LISTS, n))
-    reads_exact = (algorithm, noise) == NETWORKS[0][:2]
 
     def one(at: tuple[jax.Array, jax.Array]) -> Any:
         x, key = at
         copies = x[None] + sample_noise(key, noise, (COPIES, n))
-        trace, truth = mean_run(algorithm, copies)
-        readings = {"learned": learned(algorithm, noise, x)}
+        trace, truth = mean_run(operator.algorithm, copies)
+        readings = {"learned": learned(operator, x)}
         if reads_exact:
-            readings["exact"] = exact(algorithm, trace)
+            readings["exact"] = exact(operator.algorithm, trace)
         measured = {
             source: {
                 name: {
@@ -102,14 +109,13 @@ def compare(algorithm: str, noise: str, n: int, spread: float) -> dict[str, Any]
             }
             for source, each in readings.items()
         }
-        operator = LearnedSort(algorithm, noise=noise, temperature=1.0, normalize=False)
         said = operator.log_pointers(x)
         return {**measured, "pointers": divergence(trace[1], jnp.exp(said[0]))}
 
     keys = jax.random.split(k_noise, LISTS)
     found = jax.jit(lambda scores: jax.lax.map(one, (scores, keys)))(scores)
     means = jax.tree.map(lambda leaf: round(float(leaf.mean()), 5), found)
-    return {"algorithm": algorithm, "noise": noise, "n": n, "spread": spread, **means}
+    return {"algorithm": operator.algorithm, "noise": noise, "n": n, "spread": spread, **means}
 
 
 def tables(rows: list[dict[str, Any]]) -> dict[str, str]:
@@ -154,9 +160,11 @@ def main() -> None:
     """Prints the tables and writes the files."""
     rows = []
     for algorithm, noise, lengths in NETWORKS:
+        operator = LearnedSort(algorithm, noise=noise, temperature=1.0, normalize=False)
+        reads_exact = (algorithm, noise) == NETWORKS[0][:2]
         for n in lengths:
             for spread in SPREADS:
-                rows.append(compare(algorithm, noise, n, spread))
+                rows.append(compare(operator, noise, n, spread, reads_exact))
                 print(rows[-1], flush=True)
     storage.write_json(DOCS / "readouts.json", {"lists": LISTS, "copies": COPIES, "rows": rows})
     page = DOCS / "learned_sort.md"

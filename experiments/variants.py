@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes a reasoner a better average of its sort? One change at a time, as many steps for each.
+
+Reasoners of insertion sort are trained on mean traces, each with one setting that is not the
+default, and their pointers and permutations are compared with the true means. Whether one teaches
+better is for `quick_search.py`, which takes the checkpoints that are left in --folder.
+
+  python experiments/variants.py
+  python experiments/variants.py --variants=default,no_hints --steps=6000
+
+What is measured is written after each reasoner; those that the file has are not trained again.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import jax
+from absl import flags
+
+from arlsort.operators.learned import LearnedSort
+from arlsort.reasoner import checkpoint, evaluation, training
+from arlsort.reasoner.config import NOISES, ReasonerConfig, TrainingConfig
+from experiments import compare_readouts, storage
+from experiments.command_line import (
+    Script,
+    check_at_least,
+    check_choices,
+    check_out,
+    definers,
+    read_lengths,
+)
+from experiments.results import git_commit, go_on, machine
+
+VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "default": ({}, {}),
+    "1_copy": ({}, {"copies": 1}),
+    "no_hints": ({}, {"hint_weight": 0.0}),
+    "hints_times_10": ({}, {"hint_weight": 10.0}),
+    "hidden_32": ({"hidden_size": 32}, {}),
+    "64_copies": ({}, {"copies": 64}),
+    "not_clipped": ({}, {"grad_clip": 1e9}),
+    "comparisons": ({"comparisons": True}, {}),
+    "hidden_128": ({"hidden_size": 128}, {}),
+}
+"""Changes to the network and to its training."""
+SPREADS = (1.0, 10.0, 100.0, 1000.0)
+
+FLAGS = flags.FlagValues()
+define = definers(FLAGS)
+define.list("variants", list(VARIANTS), "What to train.")
+define.enum("noise", "cauchy", NOISES, "Law of the noise.")
+define.list("lengths", ["3", "5", "9"], "Lengths of training, ascending, in turn.")
+define.integer("steps", 3000, "Training steps.")
+define.integer("seed", 0, "Of parameters and data.")
+define.string("folder", "runs/variants", "Where to leave the checkpoints.")
+define.string("out", "runs/variants.json", "Where to write.")
+
+
+def settings() -> dict[str, Any]:
+    """Reads and checks the flags.
+
+    Raises:
+      FlagError: If one is not allowed.
+    """
+    check_choices(FLAGS, "variants", VARIANTS)
+    check_at_least(FLAGS, "steps", 1)
+    check_out(FLAGS)
+    names = ("noise", "steps", "seed")
+    return {
+        "lengths": read_lengths(FLAGS, "lengths"),
+        **{name: FLAGS[name].value for name in names},
+    }
+
+
+def examine(variant: str, config: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Trains one reasoner, leaves its checkpoint and measures it."""
+    network, changes = VARIANTS[variant]
+    reasoner = ReasonerConfig("insertion_sort", **network)
+    schedule = TrainingConfig(**config, **changes)
+    began = time.perf_counter()
+    params = jax.block_until_ready(training.train(reasoner, schedule).average)
+    seconds = round(time.perf_counter() - began, 1)
+    measured = evaluation.measure(params, reasoner, schedule)
+    checkpoint.save(path, params, reasoner, schedule, **measured._asdict())
+    operator = LearnedSort(
+        checkpoint=str(path), temperature=1.0, normalize=False, allow_extrapolation=True
+    )
+    distances = [
+        compare_readouts.compare(operator, config["noise"], n, spread)
+        for n in config["lengths"]
+        for spread in SPREADS
+    ]
+    return {"scores": measured.scores, "distances": distances, "seconds": seconds}
+
+
+def main() -> None:
+    """Trains, measures, writes after each reasoner."""
+    config, out = settings(), Path(FLAGS.out)
+    report = go_on("variants", config, out)
+    done = {record["variant"] for record in report["records"]}
+    for variant in FLAGS.variants:
+        if variant in done:
+            continue
+        record = {"variant": variant, "commit": git_commit(), "machine": machine()}
+        record |= examine(variant, config, Path(FLAGS.folder) / f"{variant}.safetensors")
+        report["records"].append(record)
+        storage.write_json(out, report)
+        print(f"{variant}: {record['seconds']} s", flush=True)
+    print(out)
+
+
+SCRIPT = Script("variants", __doc__, FLAGS, main, (OSError,))
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    SCRIPT.run(sys.argv)
