@@ -124,7 +124,7 @@ def tables(rows: list[dict[str, Any]]) -> dict[str, str]:
     def cells(row: dict[str, Any], source: str, names: tuple[str, ...]) -> list[str]:
         each = row[source]
         return [
-            f"{each[name]['divergence']:.3f}, {100 * each[name]['disorder']:.0f} %"
+            f"{abs(each[name]['divergence']):.3f}, {100 * each[name]['disorder']:.0f} %"
             if name in each
             else "-"
             for name in names

@@ -19,7 +19,7 @@ def run(*arguments):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--variants=none"], "--variants: received none"),
+        (["--variants=none"], "--variants: received 'none'"),
         (["--steps=0"], "--steps: received 0"),
         (["--out=here.txt"], "--out: received here.txt"),
     ],
