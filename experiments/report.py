@@ -101,6 +101,11 @@ def steadiness() -> str:
     return _all(research_tables.steadiness, RESEARCH.glob("stability*.json"))
 
 
+def variants() -> str:
+    """Renders the committed runs of `experiments/variants.py`."""
+    return _all(research_tables.variants, RESEARCH.glob("variants*.json"))
+
+
 def choices() -> str:
     """Renders what the searches of the committed contests say of single choices."""
     return research_tables.choices(contest_tables.read(RESEARCH))
@@ -206,7 +211,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "teachers": teachers,
         "order-quality": order_quality,
     },
-    NOTES: {"quick-search": quick_search, "stability": steadiness},
+    NOTES: {"quick-search": quick_search, "variants": variants, "stability": steadiness},
     OPERATORS: {"operators-speed": operators_speed},
 }
 

@@ -145,16 +145,45 @@ def quick_search(report: dict[str, Any]) -> str:
         ]
         for record in sorted(report["records"], key=lambda r: -statistics.fmean(r["em"]))
     ]
+    optional = {
+        "anneal": "temperatures from {:g} times their own",
+        "fine_tune": "the reasoner tuned at {:g} times the rate",
+    }
+    asked = {name: text.format(config[name]) for name, text in optional.items() if name in config}
+    said = ", ".join([f"learning rate {config['learning_rate']:g}", *asked.values()])
     head = (
         f"n = {config['n']}, {config['steps']:,} steps of {config['batch_size']} lists, "
-        f"{config['seeds']} seeds, learning rate {config['learning_rate']:g}:\n\n"
+        f"{config['seeds']} seeds, {said}:\n\n"
     )
-    settings = ("n", "steps", "batch_size", "learning_rate", "seeds")
+    settings = ("n", "steps", "batch_size", "learning_rate", "seeds", *asked)
     flags = [f"--{name}={config[name]:g}" for name in settings]
     flags.append(f"--methods={','.join(config['methods'])}")
     command = " \\\n  ".join(["python experiments/quick_search.py", *flags])
     table = markdown(["method", "EM", "EW", "s"], rows)
     return f"{head}{table}\n\n```bash\n{command}\n```"
+
+
+def variants(report: dict[str, Any]) -> str:
+    """How near reasoners trained otherwise come to the mean run, on their longest lists."""
+    config = report["config"]
+    n = max(config["lengths"])
+    rows = []
+    for record in report["records"]:
+        longest = [row for row in record["distances"] if row["n"] == n]
+        cells = [
+            f"{row['pointers']:.3f}, {row['learned']['steps']['divergence']:.3f}, "
+            f"{row['learned']['run']['divergence']:.3f}"
+            for row in longest
+        ]
+        exact = f"{100 * record['scores']['exact_order'][str(n)]:.1f}"
+        rows.append([record["variant"].replace("_", " "), *cells, exact])
+        spreads = [f"spread {row['spread']:g}" for row in longest]
+    head = (
+        f"Insertion sort, {config['noise'].capitalize()} noise, {config['steps']:,} steps of lists "
+        f"of {', '.join(map(str, config['lengths']))} keys, seed {config['seed']}; at n = {n}, "
+        "distances of pointers, of P by the steps, and of P in nats:\n\n"
+    )
+    return head + markdown(["changed", *spreads, "exact order %"], rows)
 
 
 def choices(reports: Reports) -> str:

@@ -68,6 +68,32 @@ def test_a_quick_search_is_ranked():
     assert "  --n=9 \\" in lines and lines[-2:] == ["  --methods=a@bce,b@rows", "```"]
 
 
+def test_a_quick_search_says_what_was_asked_besides():
+    record = {"method": "a@bce", "em": [0.1, 0.2], "ew": [0.6, 0.6], "seconds": 3.2}
+    config = {"n": 9, "steps": 3000, "batch_size": 10, "learning_rate": 0.002, "seeds": 2}
+    report = {"config": {**config, "methods": ["a@bce"], "anneal": 10.0}, "records": [record]}
+    text = tables.quick_search(report)
+    assert "learning rate 0.002, temperatures from 10 times their own:" in text
+    assert "  --anneal=10 \\" in text.splitlines()
+
+
+def test_variants_are_compared_on_their_longest_lists():
+    def distance(n, spread, pointers):
+        learned = {"steps": {"divergence": 0.2}, "run": {"divergence": 0.1}}
+        return {"n": n, "spread": spread, "pointers": pointers, "learned": learned}
+
+    record = {
+        "variant": "no_hints",
+        "scores": {"exact_order": {"3": 1.0, "9": 0.97}},
+        "distances": [distance(3, 1.0, 0.9), distance(9, 1.0, 0.01), distance(9, 10.0, 0.02)],
+    }
+    config = {"noise": "cauchy", "lengths": [3, 9], "steps": 3000, "seed": 0}
+    lines = tables.variants({"config": config, "records": [record]}).splitlines()
+    assert lines[0].startswith("Insertion sort, Cauchy noise, 3,000 steps of lists of 3, 9 keys")
+    assert lines[2] == "| changed | spread 1 | spread 10 | exact order % |"
+    assert lines[4] == "| no hints | 0.010, 0.200, 0.100 | 0.020, 0.200, 0.100 | 97.0 |"
+
+
 def test_teaching_has_each_length_in_turn_and_losses_without_weights():
     def row(n, first):
         return {
