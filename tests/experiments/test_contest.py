@@ -3,7 +3,7 @@
 
 import pytest
 
-from experiments import contest, storage
+from experiments import contest, results, storage
 from experiments.config import resolve
 from tests.experiments.flags import kept, refusal
 
@@ -52,6 +52,15 @@ def test_the_best_by_validation_is_compared(tmp_path, monkeypatch, capsys):
     assert len(report["runs"]) == 4 and report["failed"] == []
     (pair,) = report["paired"]
     assert pair["seeds"] == 2 and "neuralsort@rows - " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("n", "steps"), [(3, 5000), (9, 5000), (15, 10000)])
+def test_one_can_go_on_from_what_is_committed(n, steps):
+    path = results.ROOT / f"experiments/results/research/contest_n{n}.json"
+    with kept(contest.FLAGS):
+        contest.FLAGS(["contest.py", f"--n={n}", f"--steps={steps}"])
+        known = contest.Known.read([str(path)])
+    assert "learned" in known.families and len(known.runs) > 20
 
 
 def test_a_contest_goes_on_from_reports(tmp_path, monkeypatch, capsys):
