@@ -196,7 +196,7 @@ class LearnedSort(base.Operator):
         whole order. For this it is a network of its own, trained on single noisy runs
         (`hints="sampled"`), not on their mean; the shipped one is of Cauchy noise, which is what
         `noise=None` means here. It has seen orders as the noise makes them: of an order that is all
-        but impossible, with errors of more than some thirty units of noise, the value is low but
+        but impossible, with errors of some twenty units of noise or more, the value is low but
         the gradient need not point the right way. Beyond the sharpest spread of its card lists are
         brought back to it.
 
