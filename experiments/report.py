@@ -69,6 +69,11 @@ def contest_of_each_length() -> str:
     )
 
 
+def longer() -> str:
+    """Renders the committed contests of some families with more steps."""
+    return _all(contest_tables.of_length, RESEARCH.glob("longer_n*.json"))
+
+
 def teaching() -> str:
     """Renders the committed runs of `experiments/teaching.py`, with a figure of each."""
     paths = sorted(RESEARCH.glob("teaching_*.json"))
@@ -205,6 +210,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
     OUTCOME: {
         "contest": contest,
         "contest-each": contest_of_each_length,
+        "longer": longer,
         "choices": choices,
         "levels": levels,
         "teaching": teaching,
