@@ -76,7 +76,8 @@ class LearnedSort(base.Operator):
       normalize: Whether to map each list to range 1 first.
       allow_extrapolation: Whether to accept lists longer than the checkpoint was validated for.
       readout: `"run"`, from chains and steps, of insertion sort and bubble sort; `"two_ended"`,
-        from both chains; `"chain"`, from the forward chain alone. None takes the first there is.
+        from both chains; `"chain"`, from the forward chain alone. None takes the first there is;
+        of a checkpoint that was trained without hints that is `"two_ended"`.
       noise: Law of the unit noise: `"gaussian"`, or for insertion sort `"cauchy"`, of scale 1 where
         that is of standard deviation 1. Its tails are heavy, so pairs far apart in the wrong or the
         right order are felt still: for training a network. None takes `"gaussian"`, or what a
@@ -249,9 +250,16 @@ class LearnedSort(base.Operator):
         said, power = self._trace(scores), self._power(scores)
         chains = "chain" if self.readout == "chain" else "two_ended"
         pointed = permutation(said.log_predecessor, said.log_first, power=power, readout=chains)
-        if self.algorithm not in run_readout.READERS or self.readout not in (None, "run"):
+        if not self._reads_run:
             return pointed
         return run_readout.both(run_readout.READERS[self.algorithm](said.log_hints), pointed)
+
+    @property
+    def _reads_run(self) -> bool:
+        if self.readout is not None:
+            return self.readout == "run"
+        taught = self._checkpoint().training.hint_weight > 0  # else its steps say nothing
+        return taught and self.algorithm in run_readout.READERS
 
     def _trace(self, scores: jax.Array) -> LogTrace:
         model = self._checkpoint()

@@ -68,9 +68,14 @@ def insertions(log_hints: Mapping[str, Array]) -> Array:
         after, before = after + _EPSILON, before + _EPSILON
         slot = jnp.where(own | older, after * before / (after + before), 0.0)
         slot = slot / jnp.sum(slot, axis=-1, keepdims=True)
-        shifted = jnp.clip(jnp.cumsum(slot, axis=-1), 0.0, 1.0)[..., None]  # is what stood there
-        moved = jnp.roll(shifted * weights, 1, axis=-2)  # nothing stands at the last place yet
-        return (1 - shifted) * weights + moved + slot[..., None] * own[..., None, :], None
+        # What stands at a place stays for later slots; 1 - moves would be lost to rounding.
+        later = jnp.flip(jnp.cumsum(jnp.flip(slot[..., 1:], -1), axis=-1), -1)
+        stays = jnp.concatenate([later, jnp.zeros_like(slot[..., :1])], axis=-1)
+        moves = jnp.cumsum(slot, axis=-1)
+        moved = jnp.roll(
+            moves[..., None] * weights, 1, axis=-2
+        )  # none stands at the last place yet
+        return stays[..., None] * weights + moved + slot[..., None] * own[..., None, :], None
 
     start = jnp.zeros((*displaced.shape[:-2], n, n), displaced.dtype).at[..., 0, 0].set(1.0)
     steps = (elements, jnp.moveaxis(behind, -2, 0), jnp.moveaxis(displaced, -2, 0))

@@ -2,6 +2,7 @@
 """The learned sort: what its docstring and its cards promise."""
 
 import dataclasses
+import json
 import shutil
 
 import jax
@@ -152,6 +153,17 @@ def test_the_readout_is_of_the_run_where_there_is_one():
         np.testing.assert_array_equal(chosen, LearnedSort(algorithm, readout=own).permutation(x))
     with pytest.raises(ValueError, match="readout.*'run'.*two_ended"):
         LearnedSort("quicksort", readout="run")
+
+
+def test_steps_that_were_not_taught_are_not_read(tmp_path):
+    shutil.copy(checkpoint.WEIGHTS / "insertion_sort.safetensors", tmp_path / "mine.safetensors")
+    card = json.loads((checkpoint.WEIGHTS / "insertion_sort.json").read_text())
+    card["training"]["hint_weight"] = 0.0
+    (tmp_path / "mine.json").write_text(json.dumps(card))
+    x = jnp.array([3.0, 1.0, 2.0, 1.5])
+    found = LearnedSort(checkpoint=str(tmp_path / "mine.safetensors")).permutation(x)
+    np.testing.assert_array_equal(found, LearnedSort(readout="two_ended").permutation(x))
+    assert (found != LearnedSort().permutation(x)).any()
 
 
 def test_your_own_checkpoint(tmp_path):

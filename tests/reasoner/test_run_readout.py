@@ -64,3 +64,23 @@ def test_two_readings_that_contradict_each_other_give_finite_weights_and_gradien
     value, gradient = jax.value_and_grad(weigh)(first)
     assert jnp.isfinite(value) and jnp.isfinite(gradient).all()
     np.testing.assert_allclose(run_readout.both(first, second).sum(-1), np.ones(3), atol=1e-5)
+
+
+def test_float32_gradients_of_sharp_steps_are_those_of_float64():
+    order = np.array([2, 0, 1, 4, 3])
+
+    def loss(hints):
+        logs = {name: jax.nn.log_softmax(weights) for name, weights in hints.items()}
+        weights = run_readout.insertions(logs)
+        return -jnp.log(weights[np.arange(5), order] + 1e-12).mean()
+
+    def gradient(hints):
+        return np.concatenate([np.ravel(part) for part in jax.tree.leaves(jax.grad(loss)(hints))])
+
+    with jax.enable_x64(True):
+        for seed in range(5):
+            draw = np.random.default_rng(seed).normal
+            sharp = {"pred_h": 12 * draw(size=(4, 5, 5)), "i": 12 * draw(size=(4, 5))}
+            exact = gradient(jax.tree.map(jnp.asarray, sharp))
+            found = gradient(jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), sharp))
+            np.testing.assert_allclose(found, exact, atol=1e-4 * np.abs(exact).max())
