@@ -101,14 +101,26 @@ def train(
     config: ReasonerConfig,
     schedule: TrainingConfig,
     watch: Callable[[training.TrainingState], None] = lambda state: None,
+    *,
+    steps: int | None = None,
+    random_pos: bool = True,
 ) -> Any:
-    """Trains a reasoner on CLRS's batches, watched after each step; returns averaged parameters."""
+    """Trains a reasoner on CLRS's batches, watched after each step; returns averaged parameters.
+
+    Args:
+      config: The network.
+      schedule: How it is trained.
+      watch: Called after each step.
+      steps: Stop after so many; None for all of the schedule.
+      random_pos: Whether positions are random, as CLRS has them, or evenly spaced.
+    """
     from arlsort.reasoner import clrs_bridge
 
     step = training.make_clrs_step(config, schedule)
     state = training.init(config, schedule)
-    with contextlib.closing(clrs_bridge.batches(config.algorithm, schedule)) as batches:
-        for _ in range(schedule.steps):
+    made = clrs_bridge.batches(config.algorithm, schedule, random_pos=random_pos)
+    with contextlib.closing(made) as batches:
+        for _ in range(schedule.steps if steps is None else steps):
             state, _ = step(state, next(batches))
             watch(state)
     return state.average

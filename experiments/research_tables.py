@@ -117,7 +117,7 @@ def steadiness(report: dict[str, Any]) -> str:
     rows = [
         [
             row["weights"],
-            row["clip"],
+            row["kind"],
             *(_percent(row[name]) for name in ("last", "chosen", "swing")),
         ]
         for row in stability.summary(report)
@@ -129,7 +129,7 @@ def steadiness(report: dict[str, Any]) -> str:
         f"{config['test_lists']} lists of {config['n']}; {config['seeds']} seeds:\n\n"
     )
     chosen = f"at the best step for n = {config['n_choice']}"
-    heads = ["weights", "gradients", "micro-F1 % at the end", chosen, "swing"]
+    heads = ["weights", "training", "micro-F1 % at the end", chosen, "swing"]
     return head + markdown(heads, rows)
 
 

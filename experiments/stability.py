@@ -3,8 +3,9 @@
 
 Reasoners of one sort are trained on CLRS's batches of short lists. Every --every steps both the
 weights as they are and their running average are scored by `clrs.evaluate` on longer lists, of two
-lengths: --n_choice, which a checkpoint could be chosen by, and --n. One part of the runs clips
-gradients as the defaults say, another does not.
+lengths: --n_choice, which a checkpoint could be chosen by, and --n. One part of the runs has the
+default training; others do not clip gradients, keep the learning rate, or train at evenly spaced
+positions instead of random ones.
 
   python experiments/stability.py
   python experiments/stability.py --inputs=comparisons --algorithm=bubble_sort
@@ -19,7 +20,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -28,13 +29,14 @@ import jax
 import numpy as np
 from absl import flags, logging
 
-from arlsort.reasoner.config import ALGORITHMS, TrainingConfig
+from arlsort.reasoner.config import ALGORITHMS
 from arlsort.reasoner.training import TrainingState
 from experiments import order_quality, storage
 from experiments.command_line import (
     FlagError,
     Script,
     check_at_least,
+    check_choices,
     check_clrs,
     check_out,
     definers,
@@ -43,12 +45,32 @@ from experiments.command_line import (
 from experiments.results import git_commit, go_on, machine
 
 WEIGHTS = ("last", "average")
-CLIPS = {"clipped": TrainingConfig().grad_clip, "not clipped": 1e9}
+
+
+class Kind(NamedTuple):
+    """What a kind of run has of its own.
+
+    Attributes:
+      changes: To the training.
+      random_pos: Whether positions are random.
+    """
+
+    changes: dict[str, Any]
+    random_pos: bool = True
+
+
+KINDS = {
+    "default": Kind({}),
+    "not clipped": Kind({"grad_clip": 1e9}),
+    "constant rate": Kind({"steps": 10**8}),  # the cosine of so many has not begun to fall
+    "even positions": Kind({}, random_pos=False),
+}
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
 define.enum("algorithm", "insertion_sort", tuple(ALGORITHMS), "The sort to learn.")
 define.enum("inputs", "clrs", order_quality.INPUTS, "What the network sees.")
+define.list("kinds", list(KINDS), "What to train.")
 define.list("lengths", ["4", "5", "7", "8"], "Lengths of training, ascending, in turn.")
 define.integer("n_choice", 16, "Length of lists that a checkpoint could be chosen by.")
 define.integer("n", 32, "Length of the test.")
@@ -66,6 +88,7 @@ def settings() -> dict[str, Any]:
     Raises:
       FlagError: If one is not allowed.
     """
+    check_choices(FLAGS, "kinds", KINDS)
     for name in ("steps", "every", "hidden_size", "seeds", "test_lists"):
         check_at_least(FLAGS, name, 1)
     for name in ("n", "n_choice"):
@@ -82,11 +105,10 @@ def settings() -> dict[str, Any]:
     }
 
 
-def curves(config: dict[str, Any], grad_clip: float, seed: int) -> dict[str, Any]:
+def curves(config: dict[str, Any], kind: Kind, seed: int) -> dict[str, Any]:
     """The scores of one run over its steps, by weights and length."""
-    reasoner, schedule = order_quality.configs(
-        config, config["algorithm"], seed, grad_clip=grad_clip
-    )
+    reasoner, schedule = order_quality.configs(config, config["algorithm"], seed)
+    schedule = dataclasses.replace(schedule, **kind.changes)
     tests = {
         name: order_quality.make_score(
             reasoner, config[name], config["test_lists"], seed=2024 + seed
@@ -103,7 +125,9 @@ def curves(config: dict[str, Any], grad_clip: float, seed: int) -> dict[str, Any
             for name, score in tests.items():
                 found[weights][name].append(score(params))
 
-    order_quality.train(reasoner, schedule, watch)
+    order_quality.train(
+        reasoner, schedule, watch, steps=config["steps"], random_pos=kind.random_pos
+    )
     return found | {"training": dataclasses.asdict(schedule)}
 
 
@@ -116,13 +140,13 @@ def swing(scores: list[float]) -> float:
 def summary(report: dict[str, Any]) -> list[dict[str, Any]]:
     """For each kind of run: the last score, the swing, and the score of the checkpoint chosen."""
     rows = []
-    for clip in dict.fromkeys(r["clip"] for r in report["records"]):
-        own = [r for r in report["records"] if r["clip"] == clip]
+    for kind in dict.fromkeys(r["kind"] for r in report["records"]):
+        own = [r for r in report["records"] if r["kind"] == kind]
         for weights in WEIGHTS:
             each = [r[weights] for r in own]
             rows.append(
                 {
-                    "clip": clip,
+                    "kind": kind,
                     "weights": weights,
                     "last": [scores["n"][-1] for scores in each],
                     "chosen": [s["n"][int(np.argmax(s["n_choice"]))] for s in each],
@@ -141,20 +165,20 @@ def main() -> None:
 def _run(config: dict[str, Any]) -> None:
     out = Path(FLAGS.out)
     report = go_on("stability", config, out)
-    done = {(record["clip"], record["seed"]) for record in report["records"]}
-    for clip, grad_clip in CLIPS.items():
+    done = {(record["kind"], record["seed"]) for record in report["records"]}
+    for kind in FLAGS.kinds:
         for seed in range(config["seeds"]):
-            if (clip, seed) in done:
+            if (kind, seed) in done:
                 continue
             began = time.perf_counter()
-            record = {"clip": clip, "seed": seed, "commit": git_commit(), "machine": machine()}
-            record |= curves(config, grad_clip, seed)
+            record = {"kind": kind, "seed": seed, "commit": git_commit(), "machine": machine()}
+            record |= curves(config, KINDS[kind], seed)
             record["seconds"] = round(time.perf_counter() - began, 1)
             report["records"].append(record)
             storage.write_json(out, report)
     for row in summary(report):
         cells = (f"{name} {100 * np.mean(row[name]):.1f}" for name in ("last", "chosen", "swing"))
-        print(f"{row['clip']:12} {row['weights']:8} {'  '.join(cells)}")
+        print(f"{row['kind']:14} {row['weights']:8} {'  '.join(cells)}")
     print(out)
 
 

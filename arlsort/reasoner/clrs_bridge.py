@@ -83,11 +83,17 @@ def to_batch(feedback: Any, num_hints: int | None = None) -> Batch:
 
 
 def batches(
-    algorithm: str, training: TrainingConfig, start: int = 0
+    algorithm: str, training: TrainingConfig, start: int = 0, *, random_pos: bool = True
 ) -> Generator[Batch, None, None]:
     """Endless batches of CLRS's samplers, made ahead of time in a thread.
 
     The batch of step s depends on the seed and s alone, so a resumed run sees the same data.
+
+    Args:
+      algorithm: the sort.
+      training: lengths, lists and seed.
+      start: the first step.
+      random_pos: as of :func:`feedback`.
     """
     ahead: queue.Queue[Batch | Exception] = queue.Queue(maxsize=8)
     stop = threading.Event()
@@ -95,7 +101,7 @@ def batches(
     def make(step: int) -> Batch:
         n = training.length(step)
         seed = int(np.random.SeedSequence([training.seed, step]).generate_state(1)[0])
-        _, data = feedback(algorithm, n, training.lists(n), seed)
+        _, data = feedback(algorithm, n, training.lists(n), seed, random_pos=random_pos)
         return to_batch(data, algorithm_spec(algorithm).num_hints(n))
 
     def put(item: Batch | Exception) -> None:

@@ -72,9 +72,7 @@ def insertions(log_hints: Mapping[str, Array]) -> Array:
         later = jnp.flip(jnp.cumsum(jnp.flip(slot[..., 1:], -1), axis=-1), -1)
         stays = jnp.concatenate([later, jnp.zeros_like(slot[..., :1])], axis=-1)
         moves = jnp.cumsum(slot, axis=-1)
-        moved = jnp.roll(
-            moves[..., None] * weights, 1, axis=-2
-        )  # none stands at the last place yet
+        moved = jnp.roll(moves[..., None] * weights, 1, axis=-2)  # the last place is empty yet
         return stays[..., None] * weights + moved + slot[..., None] * own[..., None, :], None
 
     start = jnp.zeros((*displaced.shape[:-2], n, n), displaced.dtype).at[..., 0, 0].set(1.0)

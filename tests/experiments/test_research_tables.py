@@ -46,9 +46,9 @@ def test_steadiness_is_of_both_weights():
         "n_choice": 16,
         "seeds": 1,
     }
-    records = [{"clip": "clipped", "last": scores, "average": scores}]
+    records = [{"kind": "default", "last": scores, "average": scores}]
     text = tables.steadiness({"config": config, "records": records})
-    assert "| last | clipped | 70.0 | 50.0 | 20.0 |" in text
+    assert "| last | default | 70.0 | 50.0 | 20.0 |" in text
     assert "Insertion sort, keys, as in CLRS" in text and "best step for n = 16" in text
 
 

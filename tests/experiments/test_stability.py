@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The swing of a score is measured on both kinds of weights."""
 
+import dataclasses
+
+import optax
 import pytest
 
-from experiments import stability, storage
+from experiments import order_quality, stability, storage
 from tests.experiments.flags import kept, refusal
 
 TINY = (
@@ -36,20 +39,32 @@ def test_swing_is_that_of_the_second_half():
 
 def test_a_checkpoint_is_chosen_by_the_held_out_length():
     scores = {"n_choice": [0.2, 0.9, 0.8], "n": [0.1, 0.5, 0.7]}
-    records = [{"clip": "clipped", "last": scores, "average": scores}]
+    records = [{"kind": "default", "last": scores, "average": scores}]
     last, average = stability.summary({"records": records})
     assert last["chosen"] == [0.5] and last["last"] == [0.7] and average["weights"] == "average"
 
 
-def test_both_weights_are_scored_at_both_lengths(tmp_path, capsys, monkeypatch):
+def test_both_weights_are_scored_at_both_lengths(tmp_path, capsys):
     out = tmp_path / "stability.json"
-    monkeypatch.setattr(stability, "CLIPS", {"clipped": 1.0})
-    run(f"--out={out}")
+    run(f"--out={out}", "--kinds=even positions")
     (record,) = storage.read_json(out)["records"]
     assert record["step"] == [2, 4]
     for weights in stability.WEIGHTS:
         assert all(len(record[weights][name]) == 2 for name in ("n", "n_choice"))
-    run(f"--out={out}")
+    run(f"--out={out}", "--kinds=even positions")
     assert storage.read_json(out)["records"] == [record]  # not made again
     assert "has other settings" in refusal(lambda: run(f"--out={out}", "--n=5"), capsys)
-    assert record["training"]["grad_clip"] == 1.0
+    assert record["kind"] == "even positions"
+
+
+def test_the_kinds_differ_in_what_they_train():
+    settings = {"inputs": "clrs", "hidden_size": 8, "lengths": [2], "steps": 4}
+    _, default = order_quality.configs(settings, "insertion_sort", 0)
+    trained = {
+        (dataclasses.replace(default, **kind.changes), kind.random_pos)
+        for kind in stability.KINDS.values()
+    }
+    assert len(trained) == len(stability.KINDS)
+    constant = dataclasses.replace(default, **stability.KINDS["constant rate"].changes)
+    rates = optax.warmup_cosine_decay_schedule(0.0, 1e-3, 100, constant.steps)
+    assert float(rates(1600)) == pytest.approx(1e-3)

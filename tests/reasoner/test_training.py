@@ -65,6 +65,9 @@ def test_clean_batches_of_clrs_train_and_repeat():
     again = list(itertools.islice(clrs_bridge.batches("quicksort", config, start=1), 2))
     assert [batch.keys.shape for batch in first] == [(4, 3), (4, 4), (4, 3)]
     jax.tree.map(np.testing.assert_array_equal, first[1:], again)
+    even = next(clrs_bridge.batches("quicksort", config, random_pos=False))
+    np.testing.assert_allclose(even.pos, np.broadcast_to(np.arange(3) / 3, (4, 3)), rtol=1e-6)
+    assert not np.allclose(first[0].pos, even.pos)
     network = ReasonerConfig("quicksort", hidden_size=8)
     state = training.init(network, config)
     state, metrics = training.make_clrs_step(network, config)(state, first[0])
