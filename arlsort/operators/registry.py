@@ -115,7 +115,7 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
                 temperature="standard deviation of the noise that the sort is averaged over, as a "
                 "fraction of the range of the scores",
                 choose_when="an order supervises, by `log_likelihood`; or an average over noise is "
-                "what soft should mean, and lists are short",
+                "what soft should mean, lists are short, and scores have no ties or clusters",
             ),
         ),
         "hard": Entry(

@@ -2,6 +2,7 @@
 """The learned sort: what its docstring and its cards promise."""
 
 import dataclasses
+import itertools
 import json
 import shutil
 
@@ -225,23 +226,24 @@ def test_short_floats_are_sorted_where_long_ones_are_allowed(dtype):
     assert jnp.isfinite(gradient).all()
 
 
-TIES = ([0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0, 0.5], [4.0, 4.0, 0.0, 0.0, 4.0])
+ZEROS_AND_ONES = [row for row in itertools.product([0.0, 1.0], repeat=5) if 0 < sum(row) < 5]
 
 
-@pytest.mark.parametrize("algorithm", ["insertion_sort", "bubble_sort"])
-@pytest.mark.parametrize("x", TIES)
-def test_a_cold_list_with_ties_comes_out_ascending(x, algorithm):
-    values = LearnedSort(algorithm, temperature=0.01).sort(jnp.array(x))
-    assert (jnp.diff(values) > -0.01).all()
+def _cold(algorithm):
+    return LearnedSort(algorithm, temperature=0.01).sort(jnp.array(ZEROS_AND_ONES))
 
 
-@pytest.mark.parametrize("x", TIES[:3])
-def test_a_cold_list_with_ties_is_sorted(x):
+def test_short_lists_with_ties_come_out_ascending():
+    assert (jnp.diff(_cold("insertion_sort"), axis=-1) > -0.01).all()
+
+
+@pytest.mark.parametrize("x", [[0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0, 0.5]])
+def test_a_few_ties_are_sorted(x):
     values = LearnedSort(temperature=0.01).sort(jnp.array(x))
     np.testing.assert_allclose(values, sorted(x), atol=0.05)
 
 
 @pytest.mark.xfail(reason="at sharp scores the steps are less sure than the pointers", strict=True)
-def test_a_cold_list_with_more_ties_is_sorted():
-    values = LearnedSort(temperature=0.01).sort(jnp.array(TIES[3]))
-    np.testing.assert_allclose(values, sorted(TIES[3]), atol=0.05)
+@pytest.mark.parametrize("algorithm", ["insertion_sort", "bubble_sort"])
+def test_ties_are_sorted(algorithm):
+    np.testing.assert_allclose(_cold(algorithm), np.sort(ZEROS_AND_ONES), atol=0.05)
