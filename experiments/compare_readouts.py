@@ -22,12 +22,12 @@ if __package__ in (None, ""):  # run as a file: its folder would stand for the r
 import jax
 import jax.numpy as jnp
 
-from arlsort.operators.learned import LearnedSort
+from arlsort.operators.learned import LearnedSort, LogTrace
 from arlsort.reasoner import run_readout
 from arlsort.reasoner.hints import mean_trace, sample_noise
 from arlsort.reasoner.readout import READOUTS, permutation
 from experiments import storage
-from experiments.results import markdown
+from experiments.results import markdown, replace
 
 SPREADS = (1.0, 4.0, 10.0, 40.0, 200.0, 1000.0)
 NETWORKS = (
@@ -60,15 +60,13 @@ def exact(algorithm: str, trace: Any) -> dict[str, jax.Array]:
     }
 
 
-def learned(operator: LearnedSort, scores: jax.Array) -> dict[str, jax.Array]:
-    """What each readout makes of what the network says."""
-    found = {}
-    if operator.algorithm in run_readout.READERS:
-        said = operator.log_trace(scores)
-        found["steps"] = run_readout.READERS[operator.algorithm](said.log_hints)
-        found["run"] = dataclasses.replace(operator, readout="run").permutation(scores)
-    two_ended = dataclasses.replace(operator, readout="two_ended")
-    return {**found, "two_ended": two_ended.permutation(scores)}
+def learned(operator: LearnedSort, said: LogTrace, scores: jax.Array) -> dict[str, jax.Array]:
+    """What each readout makes of what the network says of the scores."""
+    two_ended = dataclasses.replace(operator, readout="two_ended").permutation(scores)
+    if operator.algorithm not in run_readout.READERS:
+        return {"two_ended": two_ended}
+    steps = run_readout.READERS[operator.algorithm](said.log_hints)
+    return {"steps": steps, "run": run_readout.both(steps, two_ended), "two_ended": two_ended}
 
 
 def divergence(truth: jax.Array, weights: jax.Array) -> jax.Array:
@@ -96,7 +94,8 @@ def compare(
         x, key = at
         copies = x[None] + sample_noise(key, noise, (COPIES, n))
         trace, truth = mean_run(operator.algorithm, copies)
-        readings = {"learned": learned(operator, x)}
+        said = operator.log_trace(x)
+        readings = {"learned": learned(operator, said, x)}
         if reads_exact:
             readings["exact"] = exact(operator.algorithm, trace)
         measured = {
@@ -109,8 +108,7 @@ def compare(
             }
             for source, each in readings.items()
         }
-        said = operator.log_pointers(x)
-        return {**measured, "pointers": divergence(trace[1], jnp.exp(said[0]))}
+        return {**measured, "pointers": divergence(trace[1], jnp.exp(said.log_predecessor))}
 
     keys = jax.random.split(k_noise, LISTS)
     found = jax.jit(lambda scores: jax.lax.map(one, (scores, keys)))(scores)
@@ -170,9 +168,7 @@ def main() -> None:
     page = DOCS / "learned_sort.md"
     text = page.read_text(encoding="utf-8")
     for name, table in tables(rows).items():
-        begin, end = f"<!-- readouts-{name}:begin -->", f"<!-- readouts-{name}:end -->"
-        head, rest = text.split(begin)
-        text = f"{head}{begin}\n{table}\n{end}{rest.split(end)[1]}"
+        text = replace(text, f"readouts-{name}", table)
     storage.write_text(page, text)
 
 

@@ -124,19 +124,20 @@ def _check_settings(path: str, report: dict[str, Any]) -> None:
         if theirs[name] != value:
             raise FlagError(f"--known: {path} has {name}={theirs[name]}, this contest {value}")
     weights = {method.spec: method.weights for method in methods if method.weights}
-    same = all(
-        _described(method, report["methods"].get(method.spec, ""))
-        == _described(method, method.describe())
-        for method in methods
-    )
-    if report["weights"] != weights or not same:
+    described = {method.spec: method.describe() for method in methods}
+    if report["weights"] != weights or _in_part(report["methods"]) != _in_part(described):
         raise FlagError(f"--known: {path} had other defaults or weights than this version has")
 
 
-def _described(method: Method, text: str) -> str:
-    """A method's description but for what plays no part: losses of pointers read no P."""
-    of_pointers = parse(method.loss).name in OF_POINTERS
-    return re.sub(r"readout=[^,]*, ", "", text) if of_pointers else text
+def _in_part(described: dict[str, str]) -> dict[str, str]:
+    """Descriptions of methods but for what plays no part: losses of pointers read no P."""
+
+    def part(text: str) -> str:
+        loss = text.rpartition("loss=")[2]
+        of_pointers = parse(loss).name in OF_POINTERS
+        return re.sub(r"readout=[^,]*, ", "", text) if of_pointers else text
+
+    return {spec: part(text) for spec, text in described.items()}
 
 
 def configure(specs: list[str], steps: int, seeds: int) -> tuple[Config, tuple[Method, ...]]:

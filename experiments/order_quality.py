@@ -16,9 +16,9 @@ trained again.
 
 import contextlib
 import dataclasses
+import functools
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ from absl import flags, logging
 
 from arlsort.reasoner import network, training
 from arlsort.reasoner.config import ALGORITHMS, ReasonerConfig, TrainingConfig
-from experiments import storage
 from experiments.command_line import (
     Script,
     check_at_least,
@@ -42,7 +41,7 @@ from experiments.command_line import (
     definers,
     read_lengths,
 )
-from experiments.results import git_commit, go_on, machine
+from experiments.results import add, go_on
 
 RESULT = Path("runs/order_quality.json")
 INPUTS = ("comparisons", "clrs")
@@ -80,7 +79,7 @@ def settings() -> dict[str, Any]:
 
 
 def configs(
-    settings: dict[str, Any], algorithm: str, seed: int, **changes: Any
+    settings: dict[str, Any], algorithm: str, seed: int
 ) -> tuple[ReasonerConfig, TrainingConfig]:
     """The network of a sort that sees these inputs, and its training on CLRS's batches."""
     comparisons = settings["inputs"] == "comparisons"
@@ -92,7 +91,6 @@ def configs(
         hints="clrs",
         steps=settings["steps"],
         seed=seed,
-        **changes,
     )
     return reasoner, schedule
 
@@ -193,6 +191,22 @@ def summary(records: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def measure(config: dict[str, Any], inputs: str, algorithm: str, seed: int) -> dict[str, Any]:
+    """Trains one reasoner and tests it."""
+    reasoner, schedule = configs({**config, "inputs": inputs}, algorithm, seed)
+    params = train(reasoner, schedule)
+    score = make_score(
+        *(reasoner, config["n"], config["test_lists"]),
+        seed=2024 + seed,
+        at_once=FLAGS.lists_per_pass,
+    )
+    return {
+        "training": dataclasses.asdict(schedule),
+        "n": config["n"],
+        "micro_f1": score(params),
+    }
+
+
 def main() -> None:
     """Trains and tests each reasoner; writes after each."""
     with jax.numpy_rank_promotion("allow"):  # CLRS relies on it
@@ -202,34 +216,13 @@ def main() -> None:
 def _run(config: dict[str, Any]) -> None:
     out = Path(FLAGS.out)
     report = go_on("order_quality", config, out)
-    done = {(r["inputs"], r["algorithm"], r["seed"]) for r in report["records"]}
     for inputs in FLAGS.inputs:
         for algorithm in FLAGS.algorithms:
             for seed in range(FLAGS.seeds):
-                if (inputs, algorithm, seed) in done:
-                    continue
-                began = time.perf_counter()
-                reasoner, schedule = configs({**config, "inputs": inputs}, algorithm, seed)
-                params = train(reasoner, schedule)
-                score = make_score(
-                    *(reasoner, config["n"], config["test_lists"]),
-                    seed=2024 + seed,
-                    at_once=FLAGS.lists_per_pass,
-                )
-                record = {
-                    "inputs": inputs,
-                    "algorithm": algorithm,
-                    "seed": seed,
-                    "commit": git_commit(),
-                    "machine": machine(),
-                    "training": dataclasses.asdict(schedule),
-                    "n": config["n"],
-                    "micro_f1": score(params),
-                    "seconds": round(time.perf_counter() - began, 1),
-                }
-                print(record, flush=True)
-                report["records"].append(record)
-                storage.write_json(out, report)
+                identity = {"inputs": inputs, "algorithm": algorithm, "seed": seed}
+                record = add(report, out, identity, functools.partial(measure, config, **identity))
+                if record is not None:
+                    print(record, flush=True)
     print(f"{summary(report['records'])}\n{out}")
 
 

@@ -136,7 +136,7 @@ def reader(levels: bool = False) -> Any:
 
 
 class Learners(NamedTuple):
-    """What learns, or how fast: the network that reads, and the reasoner if it is tuned."""
+    """What learns: the network that reads, and the reasoner if it is tuned."""
 
     reader: Any
     reasoner: Any = None
@@ -154,9 +154,7 @@ def reasoner(method: Method) -> Any:
 
 def train(method: Method, digits: Digits) -> Any:
     """Trains the network of each seed and returns their parameters, stacked."""
-    schedule = optax.cosine_decay_schedule(1.0, FLAGS.steps)
-    rates = Learners(FLAGS.learning_rate, FLAGS.learning_rate * FLAGS.fine_tune)
-    optimizer = optax.chain(optax.scale_by_adam(), optax.scale_by_learning_rate(schedule))
+    optimizer = optax.adam(optax.cosine_decay_schedule(FLAGS.learning_rate, FLAGS.steps))
     keys = jax.vmap(jax.random.key)(jnp.arange(FLAGS.seeds))
     lists, n = FLAGS.batch_size, FLAGS.n
     network = reader(parse(method.loss).levels)
@@ -181,12 +179,8 @@ def train(method: Method, digits: Digits) -> Any:
         learners, moments = state
         gradient = jax.grad(loss)(learners, step)
         updates, moments = jax.vmap(optimizer.update)(gradient, moments, learners)
-        updates = Learners(
-            *(
-                jax.tree.map(lambda u, r=rate: r * u, part)
-                for part, rate in zip(updates, rates, strict=True)
-            )
-        )
+        tuned = jax.tree.map(lambda update: FLAGS.fine_tune * update, updates.reasoner)
+        updates = updates._replace(reasoner=tuned)
         return (optax.apply_updates(learners, updates), moments), None
 
     @jax.jit

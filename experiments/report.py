@@ -20,7 +20,7 @@ if __package__ in (None, ""):  # run as a file: its folder would stand for the r
 
 from experiments import contest_tables, plots, research_tables, speed_tables, storage
 from experiments.config import PUBLISHED, PUBLISHED_DATASETS
-from experiments.results import METRICS, cell
+from experiments.results import METRICS, cell, replace
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -127,14 +127,6 @@ def _all(render: Callable[[dict[str, Any]], str], paths: Iterable[Path]) -> str:
         f"{render(storage.read_json(path))}\n\n([numbers](../{_relative(path)}))"
         for path in sorted(paths)
     )
-
-
-def replace(text: str, section: str, tables: str) -> str:
-    """Puts tables between the markers of a section of a text."""
-    begin, end = f"<!-- {section}:begin -->", f"<!-- {section}:end -->"
-    head, rest = text.split(begin)
-    _, tail = rest.split(end)
-    return f"{head}{begin}\n{tables}\n{end}{tail}" if tables else f"{head}{begin}\n{end}{tail}"
 
 
 def updated(path: Path) -> str:

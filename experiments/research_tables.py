@@ -169,15 +169,16 @@ def variants(report: dict[str, Any]) -> str:
     n = max(config["lengths"])
     rows = []
     for record in report["records"]:
-        longest = [row for row in record["distances"] if row["n"] == n]
         cells = [
             f"{row['pointers']:.3f}, {row['learned']['steps']['divergence']:.3f}, "
             f"{row['learned']['run']['divergence']:.3f}"
-            for row in longest
+            for row in record["distances"]
+            if row["n"] == n
         ]
         exact = f"{100 * record['scores']['exact_order'][str(n)]:.1f}"
         rows.append([record["variant"].replace("_", " "), *cells, exact])
-        spreads = [f"spread {row['spread']:g}" for row in longest]
+    first = report["records"][0]["distances"]
+    spreads = [f"spread {row['spread']:g}" for row in first if row["n"] == n]
     head = (
         f"Insertion sort, {config['noise'].capitalize()} noise, {config['steps']:,} steps of lists "
         f"of {', '.join(map(str, config['lengths']))} keys, seed {config['seed']}; at n = {n}, "

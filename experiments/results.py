@@ -8,7 +8,8 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,30 @@ def go_on(experiment: str, config: dict[str, Any], out: Path) -> dict[str, Any]:
     return report
 
 
+def add(
+    report: dict[str, Any], out: Path, identity: dict[str, Any], measure: Callable[[], Any]
+) -> dict[str, Any] | None:
+    """Measures once: adds a record to a report and writes it, unless the report has it.
+
+    Args:
+      report: As `go_on` gives it.
+      out: Where to write.
+      identity: What tells the record from others.
+      measure: Gives what else it holds, `seconds` too if they are not those of all of it.
+
+    Returns:
+      The record, or None if it was there.
+    """
+    if any(all(r[k] == v for k, v in identity.items()) for r in report["records"]):
+        return None
+    began = time.perf_counter()
+    record = {**identity, "commit": git_commit(), "machine": machine(), **measure()}
+    record.setdefault("seconds", round(time.perf_counter() - began, 1))
+    report["records"].append(record)
+    storage.write_json(out, report)
+    return record
+
+
 def write(report: dict[str, Any], out_dir: Path) -> Path:
     """Writes `results.json`."""
     path = out_dir / "results.json"
@@ -108,6 +133,14 @@ def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Renders a Markdown table."""
     lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def replace(text: str, section: str, tables: str) -> str:
+    """Puts tables between the markers of a section of a text."""
+    begin, end = f"<!-- {section}:begin -->", f"<!-- {section}:end -->"
+    head, rest = text.split(begin)
+    _, tail = rest.split(end)
+    return f"{head}{begin}\n{tables}\n{end}{tail}" if tables else f"{head}{begin}\n{end}{tail}"
 
 
 def table(report: dict[str, Any]) -> str:

@@ -16,9 +16,9 @@ measurement to the next, in the second half of training.
 """
 
 import dataclasses
+import functools
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ from absl import flags, logging
 
 from arlsort.reasoner.config import ALGORITHMS
 from arlsort.reasoner.training import TrainingState
-from experiments import order_quality, storage
+from experiments import order_quality
 from experiments.command_line import (
     FlagError,
     Script,
@@ -42,7 +42,7 @@ from experiments.command_line import (
     definers,
     read_lengths,
 )
-from experiments.results import git_commit, go_on, machine
+from experiments.results import add, go_on
 
 WEIGHTS = ("last", "average")
 
@@ -165,17 +165,10 @@ def main() -> None:
 def _run(config: dict[str, Any]) -> None:
     out = Path(FLAGS.out)
     report = go_on("stability", config, out)
-    done = {(record["kind"], record["seed"]) for record in report["records"]}
     for kind in FLAGS.kinds:
         for seed in range(config["seeds"]):
-            if (kind, seed) in done:
-                continue
-            began = time.perf_counter()
-            record = {"kind": kind, "seed": seed, "commit": git_commit(), "machine": machine()}
-            record |= curves(config, KINDS[kind], seed)
-            record["seconds"] = round(time.perf_counter() - began, 1)
-            report["records"].append(record)
-            storage.write_json(out, report)
+            measure = functools.partial(curves, config, KINDS[kind], seed)
+            add(report, out, {"kind": kind, "seed": seed}, measure)
     for row in summary(report):
         cells = (f"{name} {100 * np.mean(row[name]):.1f}" for name in ("last", "chosen", "swing"))
         print(f"{row['kind']:14} {row['weights']:8} {'  '.join(cells)}")

@@ -11,6 +11,7 @@ better is for `quick_search.py`, which takes the checkpoints that are left in --
 What is measured is written after each reasoner; those that the file has are not trained again.
 """
 
+import functools
 import os
 import sys
 import time
@@ -26,7 +27,7 @@ from absl import flags
 from arlsort.operators.learned import LearnedSort
 from arlsort.reasoner import checkpoint, evaluation, training
 from arlsort.reasoner.config import NOISES, ReasonerConfig, TrainingConfig
-from experiments import compare_readouts, storage
+from experiments import compare_readouts
 from experiments.command_line import (
     Script,
     check_at_least,
@@ -35,7 +36,7 @@ from experiments.command_line import (
     definers,
     read_lengths,
 )
-from experiments.results import git_commit, go_on, machine
+from experiments.results import add, go_on
 
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "default": ({}, {}),
@@ -103,15 +104,12 @@ def main() -> None:
     """Trains, measures, writes after each reasoner."""
     config, out = settings(), Path(FLAGS.out)
     report = go_on("variants", config, out)
-    done = {record["variant"] for record in report["records"]}
     for variant in FLAGS.variants:
-        if variant in done:
-            continue
-        record = {"variant": variant, "commit": git_commit(), "machine": machine()}
-        record |= examine(variant, config, Path(FLAGS.folder) / f"{variant}.safetensors")
-        report["records"].append(record)
-        storage.write_json(out, report)
-        print(f"{variant}: {record['seconds']} s", flush=True)
+        path = Path(FLAGS.folder) / f"{variant}.safetensors"
+        measure = functools.partial(examine, variant, config, path)
+        record = add(report, out, {"variant": variant}, measure)
+        if record is not None:
+            print(f"{variant}: {record['seconds']} s", flush=True)
     print(out)
 
 

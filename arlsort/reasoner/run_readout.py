@@ -60,11 +60,9 @@ def insertions(log_hints: Mapping[str, Array]) -> Array:
         def at_places(pointed: Array) -> Array:  # of older elements
             return jnp.einsum("...ki,...i->...k", weights, jnp.where(older, pointed, 0.0))
 
-        def itself(pointed: Array) -> Array:
-            return jnp.sum(jnp.where(own, pointed, 0.0), axis=-1, keepdims=True)
-
-        after = jnp.concatenate([itself(behind), at_places(behind)[..., :-1]], axis=-1)
-        before = at_places(displaced) + jnp.where(own, itself(displaced), 0.0)
+        first = jnp.sum(jnp.where(own, behind, 0.0), axis=-1, keepdims=True)  # behind itself
+        after = jnp.concatenate([first, at_places(behind)[..., :-1]], axis=-1)
+        before = at_places(displaced) + jnp.where(own, displaced, 0.0)
         after, before = after + _EPSILON, before + _EPSILON
         slot = jnp.where(own | older, after * before / (after + before), 0.0)
         slot = slot / jnp.sum(slot, axis=-1, keepdims=True)
