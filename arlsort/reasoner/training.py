@@ -68,13 +68,18 @@ def update(
 ) -> tuple[TrainingState, Metrics]:
     """One optimiser step on a given batch."""
     grads, metrics = gradients(state.params, key, batch, config, training, mesh)
+    metrics["grad_norm"] = optax.global_norm(grads)
+    return descend(state, grads, training), metrics
+
+
+def descend(state: TrainingState, grads: Any, training: TrainingConfig) -> TrainingState:
+    """One optimiser step by gradients of the state's parameters, whatever tree they are."""
     updates, opt_state = optimizer(training).update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     step = state.step + 1
     decay = jnp.minimum(training.ema_decay, step / (step + 9.0))
     average = optax.incremental_update(params, state.average, 1 - decay)
-    metrics["grad_norm"] = optax.global_norm(grads)
-    return TrainingState(params, average, opt_state, step), metrics
+    return TrainingState(params, average, opt_state, step)
 
 
 def step_key(training: TrainingConfig, step: Array | int) -> Array:

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does a reasoner of one sort gain from learning others with it?
+
+The three sorts are learned twice from the same lists, as often: by a reasoner each, and by three
+that share one processor, as CLRS's multi-task networks do; hints, inputs and outputs are encoded
+and decoded for each sort on its own. Pointers and permutations are then compared with the true
+means. Whether one teaches better is for `quick_search.py`, which takes the checkpoints that are
+left in --folder.
+
+  python experiments/multi_task.py
+  python experiments/multi_task.py --kinds=shared --lengths=3,5 --steps=500
+
+What is measured is written after each kind; those that the file has are not trained again.
+"""
+
+import functools
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+from absl import flags
+
+from arlsort.operators.learned import LearnedSort
+from arlsort.reasoner import checkpoint, evaluation, training
+from arlsort.reasoner.config import NOISES, ReasonerConfig, TrainingConfig
+from arlsort.reasoner.gradients import gradients
+from arlsort.reasoner.hints import sample_batch
+from experiments import compare_readouts
+from experiments.command_line import (
+    Script,
+    check_at_least,
+    check_choices,
+    check_out,
+    definers,
+    read_lengths,
+)
+from experiments.results import add, go_on
+from experiments.variants import SPREADS
+
+SORTS = ("insertion_sort", "bubble_sort", "quicksort")
+PROCESSOR = "clrs_processor"
+"""What the names of the processor's modules hold, and of no other."""
+
+FLAGS = flags.FlagValues()
+define = definers(FLAGS)
+define.list("kinds", ["separate", "shared"], "Processors: one for each sort, or one for all.")
+define.enum("noise", "cauchy", NOISES, "Law of the noise.")
+define.list("lengths", ["3", "5", "9"], "Lengths of training, ascending, in turn.")
+define.integer("steps", 3000, "Training steps of each sort.")
+define.integer("seed", 0, "Of parameters and data.")
+define.string("folder", "runs/multi_task", "Where to leave the checkpoints.")
+define.string("out", "runs/multi_task.json", "Where to write.")
+
+
+def settings() -> dict[str, Any]:
+    """Reads and checks the flags.
+
+    Raises:
+      FlagError: If one is not allowed.
+    """
+    check_choices(FLAGS, "kinds", ("separate", "shared"))
+    check_at_least(FLAGS, "steps", 1)
+    check_out(FLAGS)
+    names = ("noise", "steps", "seed")
+    return {
+        "lengths": read_lengths(FLAGS, "lengths"),
+        **{name: FLAGS[name].value for name in names},
+    }
+
+
+def train_shared(
+    reasoners: dict[str, ReasonerConfig], schedule: TrainingConfig
+) -> dict[str, hk.Params]:
+    """Trains reasoners of several sorts that share one processor.
+
+    Each step is one of all sorts, on lists of one length: the gradients of what they share are
+    added up, and each keeps its own of the rest. All are clipped together.
+
+    Args:
+      reasoners: Networks of one size, by sort.
+      schedule: How they are trained.
+
+    Returns:
+      The averaged parameters, by sort.
+    """
+    params: hk.Params = {}
+    for name, config in reasoners.items():
+        params = {**_named(training.init(config, schedule).params, name), **params}
+    start = training.optimizer(schedule).init(params)
+    state = training.TrainingState(params, params, start, jnp.zeros((), jnp.int32))
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def step(state: training.TrainingState, n: int) -> training.TrainingState:
+        total = jax.tree.map(jnp.zeros_like, state.params)
+        key = training.step_key(schedule, state.step)
+        for name, config in reasoners.items():
+            batch = sample_batch(key, name, n, schedule)
+            own = _of(state.params, name)
+            each, _ = gradients(own, None, batch, config, schedule)
+            added = {m: jax.tree.map(jnp.add, total[m], g) for m, g in _named(each, name).items()}
+            total = {**total, **added}
+        return training.descend(state, total, schedule)
+
+    for done in range(schedule.steps):
+        state = step(state, schedule.length(done))
+    return {name: _of(state.average, name) for name in reasoners}
+
+
+def _named(params: hk.Params, sort: str) -> hk.Params:
+    """Puts the sort before the names of the modules that are its own."""
+    return {
+        module if PROCESSOR in module else f"{sort}:{module}": leaves
+        for module, leaves in params.items()
+    }
+
+
+def _of(params: hk.Params, sort: str) -> hk.Params:
+    """The modules of a sort under the names that its network knows."""
+    return {
+        module.removeprefix(f"{sort}:"): leaves
+        for module, leaves in params.items()
+        if PROCESSOR in module or module.startswith(f"{sort}:")
+    }
+
+
+def examine(kind: str, config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Trains the reasoners of one kind, leaves their checkpoints and measures them."""
+    schedule = TrainingConfig(**config)
+    reasoners = {name: ReasonerConfig(name) for name in SORTS}
+    began = time.perf_counter()
+    if kind == "shared":
+        found = train_shared(reasoners, schedule)
+    else:
+        found = {name: training.train(each, schedule).average for name, each in reasoners.items()}
+    seconds = round(time.perf_counter() - began, 1)
+    distances, scores = [], {}
+    for name, params in found.items():
+        path = folder / f"{kind}_{name}.safetensors"
+        measured = evaluation.measure(params, reasoners[name], schedule)
+        checkpoint.save(path, params, reasoners[name], schedule, **measured._asdict())
+        scores[name] = measured.scores
+        operator = LearnedSort(
+            name, checkpoint=str(path), temperature=1.0, normalize=False, allow_extrapolation=True
+        )
+        distances += [
+            compare_readouts.compare(operator, config["noise"], n, spread)
+            for n in config["lengths"]
+            for spread in SPREADS
+        ]
+    return {"scores": scores, "distances": distances, "seconds": seconds}
+
+
+def main() -> None:
+    """Trains, measures, writes after each kind."""
+    config, out = settings(), Path(FLAGS.out)
+    report = go_on("multi_task", config, out)
+    for kind in FLAGS.kinds:
+        measure = functools.partial(examine, kind, config, Path(FLAGS.folder))
+        record = add(report, out, {"kind": kind}, measure)
+        if record is not None:
+            print(f"{kind}: {record['seconds']} s", flush=True)
+    print(out)
+
+
+SCRIPT = Script("multi_task", __doc__, FLAGS, main, (OSError,))
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    SCRIPT.run(sys.argv)
