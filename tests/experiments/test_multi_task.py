@@ -10,7 +10,7 @@ from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from experiments import compare_readouts, multi_task, storage
 from tests.experiments.flags import kept, refusal
 
-SCHEDULE = TrainingConfig(lengths=(2,), batch_size=2, copies=2, steps=2, warmup_steps=1)
+SCHEDULE = TrainingConfig(lengths=(3,), batch_size=2, copies=2, steps=3, warmup_steps=1)
 
 
 def run(*arguments):
