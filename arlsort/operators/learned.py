@@ -248,7 +248,7 @@ class LearnedSort(base.Operator):
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
         said, power = self._trace(scores), self._power(scores)
-        chains = self.readout if self.readout in READOUTS else "two_ended"
+        chains = "chain" if self.readout == "chain" else "two_ended"
         pointed = permutation(said.log_predecessor, said.log_first, power=power, readout=chains)
         if not self._reads_run:
             return pointed

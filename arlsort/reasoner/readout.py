@@ -19,7 +19,7 @@ from arlsort.reasoner.decoders import log_sinkhorn
 
 Array = jax.Array
 
-READOUTS: Final = ("two_ended", "chain", "sinkhorn", "passage")
+READOUTS: Final = ("two_ended", "chain")
 
 BALANCING_ROUNDS: Final = 20
 MAX_POWER: Final = 16.0
@@ -43,9 +43,7 @@ def permutation(
       log_first: ``[..., n]`` log weights of being first.
       power: the pointers are raised to it first, ``[..., 1]`` or a scalar, at least 1; above 1 it
         decides near-ties that a chain would blur into wrong positions.
-      readout: ``"two_ended"``; ``"chain"`` (forward only, rows sum to one, columns need not);
-        ``"sinkhorn"``, the chain balanced to be doubly stochastic; ``"passage"``, how many steps a
-        walk from each element along its predecessors takes to end at the first one, balanced.
+      readout: ``"two_ended"`` or ``"chain"`` (forward only, rows sum to one, columns need not).
 
     Returns:
       ``P[..., n, n]``, row k the distribution of the element at ascending position k.
@@ -63,10 +61,6 @@ def permutation(
     forward = chain(pred, first)
     if readout == "chain":
         return forward
-    if readout == "sinkhorn":
-        return balance(forward)
-    if readout == "passage":
-        return balance(passage(pred, first))
     transposed = jnp.swapaxes(pred, -1, -2)
     last = jnp.einsum("...ij,...j->...i", transposed, first)
     backward = jnp.flip(chain(transposed, last), axis=-2)
@@ -93,17 +87,6 @@ def chain(step: Array, start: Array) -> Array:
 
     _, rest = jax.lax.scan(follow, start, None, length=start.shape[-1] - 1)
     return jnp.moveaxis(jnp.concatenate([start[None], rest]), 0, -2)
-
-
-def passage(pred: Array, first: Array) -> Array:
-    """Row k: how likely each element's walk ends after k steps, ``[..., n, n]``."""
-
-    def later(ends: Array, _: None) -> tuple[Array, Array]:
-        ends = (1 - first) * jnp.einsum("...ji,...i->...j", pred, ends)
-        return ends, ends
-
-    _, rest = jax.lax.scan(later, first, None, length=first.shape[-1] - 1)
-    return jnp.moveaxis(jnp.concatenate([first[None], rest]), 0, -2)
 
 
 def balance(weights: Array) -> Array:
