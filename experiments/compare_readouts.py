@@ -55,7 +55,7 @@ def exact(algorithm: str, trace: Any) -> dict[str, jax.Array]:
     steps = {name: jnp.log(weights[1:] + _TINY) for name, weights in hints.items()}
     logs = jnp.log(pred + _TINY), jnp.log(first + _TINY)
     return {
-        "steps": run_readout.READERS[algorithm](steps),
+        "steps": run_readout.of_whole_run(algorithm, steps),
         **{readout: permutation(*logs, readout=readout) for readout in READOUTS},
     }
 
@@ -65,7 +65,7 @@ def learned(operator: LearnedSort, said: LogTrace, scores: jax.Array) -> dict[st
     two_ended = dataclasses.replace(operator, readout="two_ended").permutation(scores)
     if operator.algorithm not in run_readout.READERS:
         return {"two_ended": two_ended}
-    steps = run_readout.READERS[operator.algorithm](said.log_hints)
+    steps = run_readout.of_whole_run(operator.algorithm, said.log_hints)
     return {"steps": steps, "run": run_readout.both(steps, two_ended), "two_ended": two_ended}
 
 

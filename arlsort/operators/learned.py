@@ -4,7 +4,7 @@
 import dataclasses
 import os
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -247,12 +247,15 @@ class LearnedSort(base.Operator):
         return found.reshape(scores.shape[:-1])
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
-        said, power = self._trace(scores), self._power(scores)
-        chains = "chain" if self.readout == "chain" else "two_ended"
-        pointed = permutation(said.log_predecessor, said.log_first, power=power, readout=chains)
+        power = self._power(scores)
         if not self._reads_run:
-            return pointed
-        return run_readout.both(run_readout.READERS[self.algorithm](said.log_hints), pointed)
+            said = self._trace(scores, pick=lambda hints, step: {})
+            chains = "two_ended" if self.readout is None else self.readout
+            return permutation(said.log_predecessor, said.log_first, power=power, readout=chains)
+        reader = run_readout.READERS[self.algorithm]
+        said = self._trace(scores, pick=reader.pick)
+        pointed = permutation(said.log_predecessor, said.log_first, power=power)
+        return run_readout.both(reader.read(said.log_hints), pointed)
 
     @property
     def _reads_run(self) -> bool:
@@ -261,11 +264,13 @@ class LearnedSort(base.Operator):
         taught = self._checkpoint().training.hint_weight > 0  # else its steps say nothing
         return taught and self.algorithm in run_readout.READERS
 
-    def _trace(self, scores: jax.Array) -> LogTrace:
+    def _trace(self, scores: jax.Array, **options: Any) -> LogTrace:
         model = self._checkpoint()
         keys = self._keys(scores, model)
         n = keys.shape[-1]
-        said = inference.predict(model.params, model.config, keys.reshape(-1, n), model.noise)
+        said = inference.predict(
+            model.params, model.config, keys.reshape(-1, n), model.noise, **options
+        )
         hints = {
             name: jax.nn.log_softmax(jnp.moveaxis(hint, 0, 1), axis=-1)
             for name, hint in said.hints.items()

@@ -71,6 +71,7 @@ class Reasoner(hk.Module):
         output_noise: Array | None = None,
         remat: str = "none",
         pair_dtype: DTypeLike | None = None,
+        pick: Callable[[Hints, Array], Hints] = lambda hints, step: hints,
     ) -> Prediction:
         """Runs the sort on ``keys`` and ``pos``, both ``[b, n]``.
 
@@ -91,6 +92,8 @@ class Reasoner(hk.Module):
             ``"elementwise"`` (all but products of matrices) or ``"all"`` (whole steps).
           pair_dtype: dtype of what there is one of for each pair of elements, at hidden width; by
             default that of the keys, but at least float32.
+          pick: what of the hints of a step ``[b, ..., choices]``, counted from 0, is in the
+            prediction; by default all, which for pointers is n^2 for each step.
         """
         config = self._config
         dtype = jnp.promote_types(keys.dtype, jnp.float32)
@@ -134,7 +137,7 @@ class Reasoner(hk.Module):
 
                 last = jax.tree.map(keep, last, state)
             state, hints = advance(state)
-            return _Carry(state, last), hints
+            return _Carry(state, last), pick(hints, i)
 
         if forced is not None:
             if start is not None:
@@ -158,7 +161,7 @@ class Reasoner(hk.Module):
             last = last._replace(hints={name: hint[-1] for name, hint in forced.items()})
         step = run(last)
         if not ragged:  # the common last step is not in the loop
-            tail = decoders.hints(step)
+            tail = pick(decoders.hints(step), jnp.asarray(looped))
             logits = {name: jnp.concatenate([logits[name], tail[name][None]]) for name in tail}
         pred, pred_mask = decoders.outputs(step)
         if output_noise is not None:

@@ -9,11 +9,12 @@ element has come to stay at the place that the pass fills.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from arlsort.reasoner.config import POINTER, algorithm_spec
 from arlsort.reasoner.readout import balance
 
 Array = jax.Array
@@ -33,6 +34,12 @@ def both(first: Array, second: Array) -> Array:
     return balance(jax.nn.softmax(logs, axis=-1))
 
 
+def insertion(hints: Mapping[str, Array], step: Array) -> dict[str, Array]:
+    """What says where the element of a step goes: its own row of the pointers, and the mark."""
+    own = jax.lax.dynamic_index_in_dim(hints["pred_h"], step + 1, axis=-2, keepdims=False)
+    return {"pred_h": own, "i": hints["i"]}
+
+
 def insertions(log_hints: Mapping[str, Array]) -> Array:
     """The permutation that insertion sort's steps make, as if they were independent.
 
@@ -42,14 +49,14 @@ def insertions(log_hints: Mapping[str, Array]) -> Array:
     never much more than the smaller one: what leaks past it does not grow from step to step.
 
     Args:
-      log_hints: of each hint the log weights after each step, ``[..., n - 1, ...]``.
+      log_hints: log weights ``[..., n - 1, n]``, at each step what :func:`insertion` picks.
 
     Returns:
       ``P[..., n, n]``, row k the distribution of the element at ascending position k.
     """
     n = log_hints["i"].shape[-1]
     elements = jnp.arange(1, n)
-    behind = jnp.exp(log_hints["pred_h"][..., elements - 1, elements, :])  # [..., n - 1, n]
+    behind = jnp.exp(log_hints["pred_h"])
     displaced = jnp.exp(log_hints["i"])
     places = jnp.broadcast_to(jnp.arange(n), (*displaced.shape[:-2], n))
 
@@ -78,6 +85,11 @@ def insertions(log_hints: Mapping[str, Array]) -> Array:
     return jax.lax.scan(insert, start, steps)[0]
 
 
+def marks(hints: Mapping[str, Array], step: Array) -> dict[str, Array]:
+    """What is marked after a step of bubble sort, without its pointers."""
+    return {name: hints[name] for name in ("i", "j")}
+
+
 def passes(log_hints: Mapping[str, Array]) -> Array:
     """The permutation that bubble sort's passes make: each leaves one place as it will be.
 
@@ -86,7 +98,7 @@ def passes(log_hints: Mapping[str, Array]) -> Array:
     permutation.
 
     Args:
-      log_hints: of each hint the log weights after each step, ``[..., n (n - 1) / 2, ...]``.
+      log_hints: log weights of both marks after each step, ``[..., n (n - 1) / 2, n]``.
 
     Returns:
       ``P[..., n, n]``, row k the distribution of the element at ascending position k.
@@ -97,8 +109,35 @@ def passes(log_hints: Mapping[str, Array]) -> Array:
     return jnp.exp(jnp.concatenate(rows, axis=-2))
 
 
-READERS: Final[Mapping[str, Callable[[Mapping[str, Array]], Array]]] = {
-    "insertion_sort": insertions,
-    "bubble_sort": passes,
+class Reader(NamedTuple):
+    """How to read the runs of a sort.
+
+    Attributes:
+      pick: what of the hints after a step is needed, so that no more of them is kept.
+      read: the permutation from the log weights of that, steps second to last.
+    """
+
+    pick: Callable[[Mapping[str, Array], Array], dict[str, Array]]
+    read: Callable[[Mapping[str, Array]], Array]
+
+
+READERS: Final[Mapping[str, Reader]] = {
+    "insertion_sort": Reader(insertion, insertions),
+    "bubble_sort": Reader(marks, passes),
 }
-"""How to read the runs that can be read, by algorithm."""
+"""Those of the sorts whose runs can be read."""
+
+
+def of_whole_run(algorithm: str, log_hints: Mapping[str, Array]) -> Array:
+    """The permutation from all hints of a run.
+
+    Args:
+      algorithm: one of those in ``READERS``.
+      log_hints: of each hint the log weights after each step, ``[..., T - 1, choices]``, or of
+        pointers ``[..., T - 1, n, choices]``.
+    """
+    kinds = algorithm_spec(algorithm).hints
+    axes = {name: -3 if kinds[name] == POINTER else -2 for name in log_hints}
+    steps = jnp.arange(log_hints["i"].shape[-2])
+    reader = READERS[algorithm]
+    return reader.read(jax.vmap(reader.pick, (axes, 0), -2)(dict(log_hints), steps))
