@@ -27,7 +27,7 @@ from arlsort.reasoner import run_readout
 from arlsort.reasoner.hints import mean_trace, sample_noise
 from arlsort.reasoner.readout import READOUTS, permutation
 from experiments import storage
-from experiments.results import markdown, replace
+from experiments.results import git_commit, machine, markdown, replace
 
 SPREADS = (1.0, 4.0, 10.0, 40.0, 200.0, 1000.0)
 NETWORKS = (
@@ -122,7 +122,7 @@ def tables(rows: list[dict[str, Any]]) -> dict[str, str]:
     def cells(row: dict[str, Any], source: str, names: tuple[str, ...]) -> list[str]:
         each = row[source]
         return [
-            f"{abs(each[name]['divergence']):.3f}, {100 * each[name]['disorder']:.0f} %"
+            f"{round(each[name]['divergence'], 3) + 0.0:.3f}, {100 * each[name]['disorder']:.0f} %"
             if name in each
             else "-"
             for name in names
@@ -164,7 +164,8 @@ def main() -> None:
             for spread in SPREADS:
                 rows.append(compare(operator, noise, n, spread, reads_exact))
                 print(rows[-1], flush=True)
-    storage.write_json(DOCS / "readouts.json", {"lists": LISTS, "copies": COPIES, "rows": rows})
+    facts = {"commit": git_commit(), "machine": machine(), "lists": LISTS, "copies": COPIES}
+    storage.write_json(DOCS / "readouts.json", {**facts, "rows": rows})
     page = DOCS / "learned_sort.md"
     text = page.read_text(encoding="utf-8")
     for name, table in tables(rows).items():

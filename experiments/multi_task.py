@@ -43,7 +43,7 @@ from experiments.command_line import (
     read_lengths,
 )
 from experiments.results import add, go_on
-from experiments.variants import SPREADS
+from experiments.variants import SPREADS, training_settings
 
 SORTS = ("insertion_sort", "bubble_sort", "quicksort")
 PROCESSOR = "clrs_processor"
@@ -73,6 +73,11 @@ def settings() -> dict[str, Any]:
     return {
         "lengths": read_lengths(FLAGS, "lengths"),
         **{name: FLAGS[name].value for name in names},
+        "measured": {
+            "spreads": list(SPREADS),
+            "lists": compare_readouts.LISTS,
+            "copies": compare_readouts.COPIES,
+        },
     }
 
 
@@ -133,7 +138,7 @@ def _of(params: hk.Params, sort: str) -> hk.Params:
 
 def examine(kind: str, config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Trains the reasoners of one kind, leaves their checkpoints and measures them."""
-    schedule = TrainingConfig(**config)
+    schedule = TrainingConfig(**training_settings(config))
     reasoners = {name: ReasonerConfig(name) for name in SORTS}
     began = time.perf_counter()
     if kind == "shared":

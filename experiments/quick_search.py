@@ -11,13 +11,14 @@ one layer reads each of the four, another their number; losses, lists and metric
   python experiments/quick_search.py --methods=odd_even@bce --anneal=10
   python experiments/quick_search.py --methods=learned@likelihood --fine_tune=0.1
 
-Test EM and EW are those after the last step.
+Test EM and EW are those after the last step. What is measured is written after each method; those
+that the file has are not trained again.
 """
 
 import dataclasses
 import functools
+import math
 import sys
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,13 +34,13 @@ from absl import flags
 
 from arlsort.operators import base
 from arlsort.operators.learned import LearnedSort
-from experiments import data, storage
+from experiments import data
 from experiments.command_line import FlagError, Script, check_at_least, check_out, definers
 from experiments.config import ConfigError, Method, resolve
 from experiments.losses import order_loss, parse
 from experiments.metrics import accuracy
 from experiments.models import Reading, dense_layers, linear
-from experiments.results import git_commit, machine
+from experiments.results import add, go_on
 
 RESULT = Path("runs/quick_search.json")
 METHODS = (
@@ -207,6 +208,31 @@ def measure(method: Method, params: Any, digits: Digits) -> dict[str, list[float
     return {name: [round(float(seed[name]), 5) for seed in each] for name in ("em", "ew")}
 
 
+def outcome(method: Method, seen: Digits, test: Digits) -> dict[str, list[float]]:
+    """EM and EW of networks of each seed that have learned by a method."""
+    return measure(method, train(method, seen), test)
+
+
+def _check_scale_matters(method: Method) -> None:
+    """Refuses --anneal where a temperature is none: scaling the scores changes no gradient."""
+    numbers, scores = jnp.array([[2, 3, 1]]), jnp.array([[0.3, 0.1, 0.2]])
+    levels = jnp.ones_like(scores) if parse(method.loss).levels else None
+
+    def pull(heat: float) -> jax.Array:
+        def loss(scores: jax.Array) -> jax.Array:
+            scaled = scores / heat
+            key = jax.random.key(0)
+            return order_loss(method.loss, method.operator, scaled, numbers, key, levels)
+
+        return jax.grad(loss)(scores)
+
+    if jnp.allclose(pull(1.0), pull(FLAGS.anneal), rtol=1e-2):
+        received = f"it with {method.spec}"
+        raise FlagError(
+            f"--anneal: received {received}, allowed: losses that scores have a scale in"
+        )
+
+
 def settings() -> dict[str, Any]:
     """Reads and checks the flags.
 
@@ -217,12 +243,12 @@ def settings() -> dict[str, Any]:
         check_at_least(FLAGS, name, least)
     if not FLAGS.learning_rate > 0:
         raise FlagError(f"--learning_rate: received {FLAGS.learning_rate}, allowed: a number > 0")
-    if not FLAGS.anneal >= 1:
-        raise FlagError(f"--anneal: received {FLAGS.anneal}, allowed: a number >= 1")
-    if not FLAGS.fine_tune >= 0:
-        raise FlagError(f"--fine_tune: received {FLAGS.fine_tune}, allowed: a number >= 0")
+    if not 1 <= FLAGS.anneal < math.inf:
+        raise FlagError(f"--anneal: received {FLAGS.anneal}, allowed: a finite number >= 1")
+    if not 0 <= FLAGS.fine_tune < math.inf:
+        raise FlagError(f"--fine_tune: received {FLAGS.fine_tune}, allowed: a finite number >= 0")
     check_out(FLAGS)
-    names = ("methods", "dataset", "n", "steps", "batch_size", "learning_rate", "seeds")
+    names = ("dataset", "n", "steps", "batch_size", "learning_rate", "seeds")
     optional = [name for name in ("anneal", "fine_tune") if FLAGS[name].present]
     return {name: FLAGS[name].value for name in (*names, "test_lists", *optional)}
 
@@ -240,27 +266,23 @@ def line(record: dict[str, Any]) -> str:
 def main() -> None:
     """Trains and measures each method; writes after each."""
     config = settings()
-    _, methods = resolve({"operators": [",".join(config["methods"])], "n": config["n"]})
+    _, methods = resolve({"operators": [",".join(FLAGS.methods)], "n": config["n"]})
     others = [m.spec for m in methods if not isinstance(m.operator, LearnedSort)]
     if FLAGS.fine_tune and others:
         raise FlagError(f"--fine_tune: received it with {others[0]}, allowed: learned sorts alone")
     seen, test = components(data.load(config["dataset"]))
-    report: dict[str, Any] = {
-        "experiment": "quick_search",
-        "config": {**config, "methods": [method.spec for method in methods]},
-        "commit": git_commit(),
-        "machine": machine(),
-        "records": [],
-    }
+    if FLAGS.anneal > 1:
+        for method in methods:
+            _check_scale_matters(method)
+    out = Path(FLAGS.out)
+    report = go_on("quick_search", config, out)
     for method in methods:
-        began = time.perf_counter()
-        found = measure(method, train(method, seen), test)
-        seconds = round(time.perf_counter() - began, 1)
-        record = {"method": method.spec, "is": method.describe(), **found, "seconds": seconds}
-        report["records"].append(record)
-        print(line(record), flush=True)
-        storage.write_json(Path(FLAGS.out), report)
-    print(FLAGS.out)
+        identity = {"method": method.spec, "is": method.describe()}
+        learn = functools.partial(outcome, method, seen, test)
+        record = add(report, out, identity, learn)
+        if record is not None:
+            print(line(record), flush=True)
+    print(out)
 
 
 SCRIPT = Script("quick_search", __doc__, FLAGS, main, (ConfigError, data.DataError, OSError))

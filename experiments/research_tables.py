@@ -157,7 +157,7 @@ def quick_search(report: dict[str, Any]) -> str:
     )
     settings = ("n", "steps", "batch_size", "learning_rate", "seeds", *asked)
     flags = [f"--{name}={config[name]:g}" for name in settings]
-    flags.append(f"--methods={','.join(config['methods'])}")
+    flags.append(f"--methods={','.join(record['method'] for record in report['records'])}")
     command = " \\\n  ".join(["python experiments/quick_search.py", *flags])
     table = markdown(["method", "EM", "EW", "s"], rows)
     return f"{head}{table}\n\n```bash\n{command}\n```"

@@ -20,9 +20,12 @@ would find it. Then:
   that lists of which the gradient is large count as much as they do in a batch;
 * calibration: at the true scores, the mean difference between the weight of an element at a
   position and how often it is there, over ten bins of weights.
+
+What is measured is written after each loss; those that the file has are not measured again.
 """
 
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,7 +40,6 @@ from absl import flags
 
 from arlsort.operators.base import Operator
 from arlsort.operators.hard import Hard
-from experiments import storage
 from experiments.command_line import (
     FlagError,
     Script,
@@ -48,7 +50,7 @@ from experiments.command_line import (
 )
 from experiments.config import ConfigError, resolve
 from experiments.losses import OF_WEIGHTS, order_loss, parse, with_key
-from experiments.results import git_commit, machine
+from experiments.results import add, go_on
 
 RESULT = Path("runs/teaching.json")
 METHODS = (
@@ -197,7 +199,6 @@ def settings() -> dict[str, Any]:
     lengths = read_lengths(FLAGS, "lengths")
     return {
         "truth": FLAGS.truth,
-        "methods": FLAGS.methods,
         "lengths": lengths,
         "lists": FLAGS.lists,
         "spread": FLAGS.spread,
@@ -217,17 +218,12 @@ def table(report: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measures, prints, writes."""
-    config = settings()
+    """Measures, writes after each loss, prints."""
+    config, out = settings(), Path(FLAGS.out)
     key = jax.random.key(config["seed"])
-    report: dict[str, Any] = {
-        "config": config,
-        "commit": git_commit(),
-        "machine": machine(),
-        "records": [],
-    }
+    report = go_on("teaching", config, out)
     for n in config["lengths"]:
-        _, methods = resolve({"operators": [",".join(config["methods"])], "n": n})
+        _, methods = resolve({"operators": [",".join(FLAGS.methods)], "n": n})
         for method in methods:  # before any is measured
             if parse(method.loss).levels:
                 received = f"{method.spec}, with levels"
@@ -236,11 +232,11 @@ def main() -> None:
             config["truth"], jax.random.fold_in(key, n), config["lists"], n, config["spread"]
         )
         for method in methods:
-            found = measure(config["truth"], method.loss, method.operator, lists, key)
-            report["records"].append({"method": method.spec, "n": n, **found})
+            found = functools.partial(
+                measure, config["truth"], method.loss, method.operator, lists, key
+            )
+            add(report, out, {"method": method.spec, "n": n}, found)
     print(table(report))
-    out = Path(FLAGS.out)
-    storage.write_json(out, report)
     print(out)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes a reasoner a better average of its sort? One change at a time, as many steps for each.
+"""What makes a reasoner a better average of its sort? One change at a time, equally many steps.
 
 Reasoners of insertion sort are trained on mean traces, each with one setting that is not the
 default, and their pointers and permutations are compared with the true means. Whether one teaches
@@ -76,14 +76,24 @@ def settings() -> dict[str, Any]:
     return {
         "lengths": read_lengths(FLAGS, "lengths"),
         **{name: FLAGS[name].value for name in names},
+        "measured": {
+            "spreads": list(SPREADS),
+            "lists": compare_readouts.LISTS,
+            "copies": compare_readouts.COPIES,
+        },
     }
+
+
+def training_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Those of the settings that are of training."""
+    return {name: value for name, value in config.items() if name != "measured"}
 
 
 def examine(variant: str, config: dict[str, Any], path: Path) -> dict[str, Any]:
     """Trains one reasoner, leaves its checkpoint and measures it."""
     network, changes = VARIANTS[variant]
     reasoner = ReasonerConfig("insertion_sort", **network)
-    schedule = TrainingConfig(**config, **changes)
+    schedule = TrainingConfig(**training_settings(config), **changes)
     began = time.perf_counter()
     params = jax.block_until_ready(training.train(reasoner, schedule).average)
     seconds = round(time.perf_counter() - began, 1)

@@ -74,7 +74,7 @@ def test_calibration_counts_how_often_weights_are_right():
     assert found["error"] == pytest.approx(0.2)
 
 
-def test_all_is_written(tmp_path, capsys):
+def test_all_is_written_and_measured_once(tmp_path, capsys):
     out = tmp_path / "teaching.json"
     run("--methods=softsort@rows,hard@pairwise", "--lengths=2", "--lists=8", f"--out={out}")
     report = json.loads(out.read_text())
@@ -83,6 +83,9 @@ def test_all_is_written(tmp_path, capsys):
     assert "calibration" in soft and "calibration" not in pairwise
     assert [s["share"] for s in soft["shares"]] == list(teaching.SHARES)
     assert "softsort@rows" in capsys.readouterr().out
+    run("--methods=softsort@rows,hard@plackett_luce", "--lengths=2", "--lists=8", f"--out={out}")
+    records = json.loads(out.read_text())["records"]
+    assert records[:2] == report["records"] and records[2]["method"] == "hard@plackett_luce"
     # Two scores have one direction to be right about.
     lists = teaching.draw("plackett_luce", jax.random.key(0), 300, 2, 1.0)
     two = teaching.measure("plackett_luce", "rows", SoftSort(), lists, jax.random.key(0))
