@@ -111,6 +111,11 @@ def variants() -> str:
     return _all(research_tables.variants, RESEARCH.glob("variants*.json"))
 
 
+def multi_task() -> str:
+    """Renders the committed run of `experiments/multi_task.py`."""
+    return _all(research_tables.multi_task, RESEARCH.glob("multi_task*.json"))
+
+
 def choices() -> str:
     """Renders what the searches of the committed contests say of single choices."""
     return research_tables.choices(contest_tables.read(RESEARCH))
@@ -209,7 +214,12 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "teachers": teachers,
         "order-quality": order_quality,
     },
-    NOTES: {"quick-search": quick_search, "variants": variants, "stability": steadiness},
+    NOTES: {
+        "quick-search": quick_search,
+        "variants": variants,
+        "multi-task": multi_task,
+        "stability": steadiness,
+    },
     OPERATORS: {"operators-speed": operators_speed},
 }
 

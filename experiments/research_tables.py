@@ -187,6 +187,31 @@ def variants(report: dict[str, Any]) -> str:
     return head + markdown(["changed", *spreads, "exact order %"], rows)
 
 
+def multi_task(report: dict[str, Any]) -> str:
+    """How near reasoners come to the mean runs of their sorts, each alone or with one processor."""
+    config = report["config"]
+    n = max(config["lengths"])
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for record in report["records"]:
+        for row in record["distances"]:
+            if row["n"] == n:
+                found.setdefault((row["algorithm"], record["kind"]), []).append(row)
+    rows = []
+    for (algorithm, kind), own in sorted(found.items()):
+        cells = []
+        for row in own:
+            read = row["learned"].get("run", row["learned"]["two_ended"])
+            cells.append(f"{row['pointers']:.3f}, {read['divergence']:.3f}")
+        rows.append([algorithm.replace("_", " "), kind, *cells])
+    spreads = [f"spread {spread:g}" for spread in config["measured"]["spreads"]]
+    head = (
+        f"{config['noise'].capitalize()} noise, {config['steps']:,} steps of each sort, lists of "
+        f"{', '.join(map(str, config['lengths']))} keys, seed {config['seed']}; at n = {n}, "
+        "distances of pointers and of P in nats:\n\n"
+    )
+    return head + markdown(["sort", "processor", *spreads], rows)
+
+
 def choices(reports: Reports) -> str:
     """What a choice changes in EM5 of validation, among candidates that differ in it alone."""
     questions: Mapping[str, Callable[[str], str | None]] = {

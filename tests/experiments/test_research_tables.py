@@ -93,6 +93,34 @@ def test_variants_are_compared_on_their_longest_lists():
     assert lines[4] == "| no hints | 0.010, 0.200, 0.100 | 0.020, 0.200, 0.100 | 97.0 |"
 
 
+def test_sorts_on_one_processor_stand_beside_those_alone():
+    def distance(algorithm, n, pointers):
+        two_ended = {"two_ended": {"divergence": 0.3}}
+        learned = {"run": {"divergence": 0.1}, **two_ended} if "bubble" in algorithm else two_ended
+        return {"algorithm": algorithm, "n": n, "pointers": pointers, "learned": learned}
+
+    def record(kind, pointers):
+        rows = [
+            distance(name, n, pointers) for name in ("quicksort", "bubble_sort") for n in (3, 9)
+        ]
+        return {"kind": kind, "distances": rows}
+
+    config = {"noise": "cauchy", "lengths": [3, 9], "steps": 2000, "seed": 0}
+    report = {
+        "config": {**config, "measured": {"spreads": [10.0]}},
+        "records": [record("separate", 0.2), record("shared", 0.1)],
+    }
+    lines = tables.multi_task(report).splitlines()
+    assert lines[0].startswith("Cauchy noise, 2,000 steps of each sort, lists of 3, 9 keys, seed 0")
+    assert lines[2] == "| sort | processor | spread 10 |"
+    assert lines[4:] == [
+        "| bubble sort | separate | 0.200, 0.100 |",
+        "| bubble sort | shared | 0.100, 0.100 |",
+        "| quicksort | separate | 0.200, 0.300 |",
+        "| quicksort | shared | 0.100, 0.300 |",
+    ]
+
+
 def test_teaching_has_each_length_in_turn_and_losses_without_weights():
     def row(n, first):
         return {
