@@ -8,11 +8,12 @@ means. Whether one teaches better is for `quick_search.py`, which takes the chec
 left in --folder.
 
   python experiments/multi_task.py
-  python experiments/multi_task.py --kinds=shared --lengths=3,5 --steps=500
+  python experiments/multi_task.py --kinds=shared --steps=500 --out=runs/short.json
 
 What is measured is written after each kind; those that the file has are not trained again.
 """
 
+import dataclasses
 import functools
 import os
 import sys
@@ -26,6 +27,7 @@ if __package__ in (None, ""):  # run as a file: its folder would stand for the r
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import optax
 from absl import flags
 
 from arlsort.operators.learned import LearnedSort
@@ -86,8 +88,8 @@ def train_shared(
 ) -> dict[str, hk.Params]:
     """Trains reasoners of several sorts that share one processor.
 
-    Each step is one of all sorts, on lists of one length: the gradients of what they share are
-    added up, and each keeps its own of the rest. All are clipped together.
+    Each step is one of all sorts, on lists of one length. The gradient of each is clipped, as it is
+    when it learns alone; those of what they share are then added up.
 
     Args:
       reasoners: Networks of one size, by sort.
@@ -96,30 +98,33 @@ def train_shared(
     Returns:
       The averaged parameters, by sort.
     """
-    params: hk.Params = {}
+    clip = optax.clip_by_global_norm(schedule.grad_clip)
+    unclipped = dataclasses.replace(schedule, grad_clip=1e9)
+    params: dict[str, Any] = {}
     for name, config in reasoners.items():
-        params = {**_named(training.init(config, schedule).params, name), **params}
-    start = training.optimizer(schedule).init(params)
+        params = _marked(training.init(config, schedule).params, name) | params
+    start = training.optimizer(unclipped).init(params)
     state = training.TrainingState(params, params, start, jnp.zeros((), jnp.int32))
 
     @functools.partial(jax.jit, static_argnums=1)
     def step(state: training.TrainingState, n: int) -> training.TrainingState:
-        total = jax.tree.map(jnp.zeros_like, state.params)
+        total = dict(jax.tree.map(jnp.zeros_like, state.params))
         key = training.step_key(schedule, state.step)
         for name, config in reasoners.items():
             batch = sample_batch(key, name, n, schedule)
-            own = _of(state.params, name)
+            own = _own(state.params, name)
             each, _ = gradients(own, None, batch, config, schedule)
-            added = {m: jax.tree.map(jnp.add, total[m], g) for m, g in _named(each, name).items()}
-            total = {**total, **added}
-        return training.descend(state, total, schedule)
+            each, _ = clip.update(each, clip.init(own))
+            marked = _marked(each, name)
+            total |= {m: jax.tree.map(jnp.add, total[m], leaves) for m, leaves in marked.items()}
+        return training.descend(state, total, unclipped)
 
     for done in range(schedule.steps):
         state = step(state, schedule.length(done))
-    return {name: _of(state.average, name) for name in reasoners}
+    return {name: _own(state.average, name) for name in reasoners}
 
 
-def _named(params: hk.Params, sort: str) -> hk.Params:
+def _marked(params: hk.Params, sort: str) -> dict[str, Any]:
     """Puts the sort before the names of the modules that are its own."""
     return {
         module if PROCESSOR in module else f"{sort}:{module}": leaves
@@ -127,7 +132,7 @@ def _named(params: hk.Params, sort: str) -> hk.Params:
     }
 
 
-def _of(params: hk.Params, sort: str) -> hk.Params:
+def _own(params: hk.Params, sort: str) -> hk.Params:
     """The modules of a sort under the names that its network knows."""
     return {
         module.removeprefix(f"{sort}:"): leaves
@@ -140,11 +145,13 @@ def examine(kind: str, config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Trains the reasoners of one kind, leaves their checkpoints and measures them."""
     schedule = TrainingConfig(**training_settings(config))
     reasoners = {name: ReasonerConfig(name) for name in SORTS}
+    folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     if kind == "shared":
         found = train_shared(reasoners, schedule)
     else:
         found = {name: training.train(each, schedule).average for name, each in reasoners.items()}
+    jax.block_until_ready(found)
     seconds = round(time.perf_counter() - began, 1)
     distances, scores = [], {}
     for name, params in found.items():
