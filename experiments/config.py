@@ -127,6 +127,13 @@ class Method:
         return f"{self.operator!r}, loss={self.loss}"
 
 
+def in_part(description: str) -> str:
+    """What `Method.describe` says but for what plays no part: losses of pointers read no P."""
+    name = losses.parse(description.rpartition("loss=")[2]).name
+    idle = name in losses.OF_POINTERS
+    return re.sub(r"readout=[^,]*, ", "", description) if idle else description
+
+
 def resolve(given: Mapping[str, Any]) -> tuple[Config, tuple[Method, ...]]:
     """Completes and checks settings.
 

@@ -20,7 +20,6 @@ A run whose loss is not finite counts as zero in the search and is named in the 
 import dataclasses
 import math
 import os
-import re
 import statistics
 import sys
 from pathlib import Path
@@ -47,12 +46,12 @@ from experiments.config import (
     Config,
     ConfigError,
     Method,
+    in_part,
     read_channels,
     resolve,
 )
 from experiments.drawing import RESOLUTIONS, picture_shape
 from experiments.families import FAMILIES, OURS
-from experiments.losses import OF_POINTERS, parse
 from experiments.runs import Run, RunError
 
 SEARCH_SEED = 1000
@@ -119,25 +118,15 @@ def _check_settings(path: str, report: dict[str, Any]) -> None:
     config, methods = configure(specs, FLAGS.steps, FLAGS.seeds)
     ours = {name: getattr(config, name) for name in (*SHARED, "steps", "eval_every")}
     ours |= {"channels": list(config.channels), "search_steps": FLAGS.search_steps}
-    theirs = report["config"] | {"search_steps": report["search"]["steps"]}
+    settings = report["config"] | {"search_steps": report["search"]["steps"]}
     for name, value in ours.items():
-        if theirs[name] != value:
-            raise FlagError(f"--known: {path} has {name}={theirs[name]}, this contest {value}")
+        if settings[name] != value:
+            raise FlagError(f"--known: {path} has {name}={settings[name]}, this contest {value}")
     weights = {method.spec: method.weights for method in methods if method.weights}
-    described = {method.spec: method.describe() for method in methods}
-    if report["weights"] != weights or _in_part(report["methods"]) != _in_part(described):
+    described = {method.spec: in_part(method.describe()) for method in methods}
+    theirs = {spec: in_part(text) for spec, text in report["methods"].items()}
+    if report["weights"] != weights or theirs != described:
         raise FlagError(f"--known: {path} had other defaults or weights than this version has")
-
-
-def _in_part(described: dict[str, str]) -> dict[str, str]:
-    """Descriptions of methods but for what plays no part: losses of pointers read no P."""
-
-    def part(text: str) -> str:
-        loss = text.rpartition("loss=")[2]
-        of_pointers = parse(loss).name in OF_POINTERS
-        return re.sub(r"readout=[^,]*, ", "", text) if of_pointers else text
-
-    return {spec: part(text) for spec, text in described.items()}
 
 
 def configure(specs: list[str], steps: int, seeds: int) -> tuple[Config, tuple[Method, ...]]:

@@ -7,9 +7,10 @@ one layer reads each of the four, another their number; losses, lists and metric
 `experiments/sort_numbers.py`. What wins here is a candidate for there, no more.
 
   python experiments/quick_search.py
-  python experiments/quick_search.py --methods=hard@thurstone/0.1+levels,odd_even@bce --n=15
-  python experiments/quick_search.py --methods=odd_even@bce --anneal=10
-  python experiments/quick_search.py --methods=learned@likelihood --fine_tune=0.1
+  python experiments/quick_search.py --methods=hard@thurstone/0.1+levels,odd_even@bce
+  python experiments/quick_search.py --n=15 --out=runs/n15.json
+  python experiments/quick_search.py --methods=odd_even@bce --anneal=10 --out=runs/annealed.json
+  python experiments/quick_search.py --methods=learned@likelihood --fine_tune=0.1 --out=runs/t.json
 
 Test EM and EW are those after the last step. What is measured is written after each method; those
 that the file has are not trained again.
@@ -40,7 +41,7 @@ from experiments.config import ConfigError, Method, resolve
 from experiments.losses import order_loss, parse
 from experiments.metrics import accuracy
 from experiments.models import Reading, dense_layers, linear
-from experiments.results import add, go_on
+from experiments.results import add, check_means_the_same, go_on
 
 RESULT = Path("runs/quick_search.json")
 METHODS = (
@@ -208,29 +209,27 @@ def measure(method: Method, params: Any, digits: Digits) -> dict[str, list[float
     return {name: [round(float(seed[name]), 5) for seed in each] for name in ("em", "ew")}
 
 
-def outcome(method: Method, seen: Digits, test: Digits) -> dict[str, list[float]]:
-    """EM and EW of networks of each seed that have learned by a method."""
-    return measure(method, train(method, seen), test)
+def outcome(method: Method, seen: Digits, test: Digits) -> dict[str, Any]:
+    """What a record says: what the method is, and EM and EW of the networks of all seeds."""
+    return {"is": method.describe(), **measure(method, train(method, seen), test)}
 
 
 def _check_scale_matters(method: Method) -> None:
     """Refuses --anneal where a temperature is none: scaling the scores changes no gradient."""
-    numbers, scores = jnp.array([[2, 3, 1]]), jnp.array([[0.3, 0.1, 0.2]])
-    levels = jnp.ones_like(scores) if parse(method.loss).levels else None
+    numbers, unit = jnp.array([[2, 3, 1]]), jnp.array([[0.3, 0.1, 0.2]])
+    levels = jnp.ones_like(unit) if parse(method.loss).levels else None
+    operator = method.operator
 
-    def pull(heat: float) -> jax.Array:
-        def loss(scores: jax.Array) -> jax.Array:
-            scaled = scores / heat
-            key = jax.random.key(0)
-            return order_loss(method.loss, method.operator, scaled, numbers, key, levels)
+    def loss(scores: jax.Array, heat: float) -> jax.Array:
+        key = jax.random.key(0)
+        return order_loss(method.loss, operator, scores / heat, numbers, key, levels)
 
-        return jax.grad(loss)(scores)
-
-    if jnp.allclose(pull(1.0), pull(FLAGS.anneal), rtol=1e-2):
-        received = f"it with {method.spec}"
-        raise FlagError(
-            f"--anneal: received {received}, allowed: losses that scores have a scale in"
-        )
+    for spread in (0.1, 1.0, 10.0):
+        scores = spread * unit
+        if not jnp.allclose(jax.grad(loss)(scores, 1.0), jax.grad(loss)(scores, 2.0), rtol=1e-2):
+            return
+    received = f"it with {method.spec}"
+    raise FlagError(f"--anneal: received {received}, allowed: losses that scores have a scale in")
 
 
 def settings() -> dict[str, Any]:
@@ -241,15 +240,16 @@ def settings() -> dict[str, Any]:
     """
     for name, least in (("n", 2), ("steps", 1), ("batch_size", 1), ("seeds", 1), ("test_lists", 1)):
         check_at_least(FLAGS, name, least)
-    if not FLAGS.learning_rate > 0:
-        raise FlagError(f"--learning_rate: received {FLAGS.learning_rate}, allowed: a number > 0")
+    if not 0 < FLAGS.learning_rate < math.inf:
+        received = f"--learning_rate: received {FLAGS.learning_rate}"
+        raise FlagError(f"{received}, allowed: a finite number > 0")
     if not 1 <= FLAGS.anneal < math.inf:
         raise FlagError(f"--anneal: received {FLAGS.anneal}, allowed: a finite number >= 1")
     if not 0 <= FLAGS.fine_tune < math.inf:
         raise FlagError(f"--fine_tune: received {FLAGS.fine_tune}, allowed: a finite number >= 0")
     check_out(FLAGS)
     names = ("dataset", "n", "steps", "batch_size", "learning_rate", "seeds")
-    optional = [name for name in ("anneal", "fine_tune") if FLAGS[name].present]
+    optional = [n for n in ("anneal", "fine_tune") if FLAGS[n].value != FLAGS[n].default]
     return {name: FLAGS[name].value for name in (*names, "test_lists", *optional)}
 
 
@@ -270,16 +270,16 @@ def main() -> None:
     others = [m.spec for m in methods if not isinstance(m.operator, LearnedSort)]
     if FLAGS.fine_tune and others:
         raise FlagError(f"--fine_tune: received it with {others[0]}, allowed: learned sorts alone")
-    seen, test = components(data.load(config["dataset"]))
     if FLAGS.anneal > 1:
         for method in methods:
             _check_scale_matters(method)
     out = Path(FLAGS.out)
     report = go_on("quick_search", config, out)
+    check_means_the_same(report, methods, out)
+    seen, test = components(data.load(config["dataset"]))
     for method in methods:
-        identity = {"method": method.spec, "is": method.describe()}
         learn = functools.partial(outcome, method, seen, test)
-        record = add(report, out, identity, learn)
+        record = add(report, out, {"method": method.spec}, learn)
         if record is not None:
             print(line(record), flush=True)
     print(out)

@@ -93,7 +93,10 @@ def teachers() -> str:
 
 def quick_search() -> str:
     """Renders the committed runs of `experiments/quick_search.py`."""
-    return _all(research_tables.quick_search, RESEARCH.glob("quick_search_*.json"))
+    return "\n\n".join(
+        _linked(research_tables.quick_search(storage.read_json(path), path.stem), path)
+        for path in sorted(RESEARCH.glob("quick_search_*.json"))
+    )
 
 
 def order_quality() -> str:
@@ -128,10 +131,11 @@ def levels() -> str:
 
 def _all(render: Callable[[dict[str, Any]], str], paths: Iterable[Path]) -> str:
     """Renders files, each with a link to it."""
-    return "\n\n".join(
-        f"{render(storage.read_json(path))}\n\n([numbers](../{_relative(path)}))"
-        for path in sorted(paths)
-    )
+    return "\n\n".join(_linked(render(storage.read_json(path)), path) for path in sorted(paths))
+
+
+def _linked(text: str, path: Path) -> str:
+    return f"{text}\n\n([numbers](../{_relative(path)}))"
 
 
 def updated(path: Path) -> str:

@@ -13,6 +13,7 @@ from experiments.contest_tables import Reports
 from experiments.contest_tables import rows as contest_rows
 from experiments.families import CONTROLS, OURS, TITLES
 from experiments.results import markdown
+from experiments.variants import VARIANTS
 
 TRUTHS = {"thurstone": "scores with Cauchy noise", "plackett_luce": "Plackett-Luce"}
 INPUTS = {"comparisons": "keys and comparisons", "clrs": "keys, as in CLRS"}
@@ -133,8 +134,8 @@ def steadiness(report: dict[str, Any]) -> str:
     return head + markdown(heads, rows)
 
 
-def quick_search(report: dict[str, Any]) -> str:
-    """Test EM and EW of each method of one quick search."""
+def quick_search(report: dict[str, Any], name: str) -> str:
+    """Test EM and EW of each method of one quick search, and the command that writes it again."""
     config = report["config"]
     rows = [
         [
@@ -155,9 +156,12 @@ def quick_search(report: dict[str, Any]) -> str:
         f"n = {config['n']}, {config['steps']:,} steps of {config['batch_size']} lists, "
         f"{config['seeds']} seeds, {said}:\n\n"
     )
-    settings = ("n", "steps", "batch_size", "learning_rate", "seeds", *asked)
-    flags = [f"--{name}={config[name]:g}" for name in settings]
+    default = {"dataset": "mnist", "test_lists": 2000}
+    others = [key for key, value in default.items() if config[key] != value]
+    settings = ("n", "steps", "batch_size", "learning_rate", "seeds", *asked, *others)
+    flags = [f"--{key}={config[key]}" for key in settings]
     flags.append(f"--methods={','.join(record['method'] for record in report['records'])}")
+    flags.append(f"--out=runs/{name}.json")
     command = " \\\n  ".join(["python experiments/quick_search.py", *flags])
     table = markdown(["method", "EM", "EW", "s"], rows)
     return f"{head}{table}\n\n```bash\n{command}\n```"
@@ -169,9 +173,11 @@ def variants(report: dict[str, Any]) -> str:
     n = max(config["lengths"])
     rows = []
     for record in report["records"]:
+        _, changes = VARIANTS[record["variant"]]
+        readout = "run" if changes.get("hint_weight", 1) else "two_ended"  # as the operator does
         cells = [
             f"{row['pointers']:.3f}, {row['learned']['steps']['divergence']:.3f}, "
-            f"{row['learned']['run']['divergence']:.3f}"
+            f"{row['learned'][readout]['divergence']:.3f}"
             for row in record["distances"]
             if row["n"] == n
         ]

@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 
 from experiments import storage
 from experiments.command_line import FlagError
-from experiments.config import Config, Method
+from experiments.config import Config, Method, in_part
 
 ROOT = Path(__file__).resolve().parent.parent
 METRICS = ("em", "ew", "em5")
@@ -85,6 +85,7 @@ def go_on(experiment: str, config: dict[str, Any], out: Path) -> dict[str, Any]:
     try:
         report: dict[str, Any] = storage.read_json(out)
         same = report["experiment"] == experiment and report["config"] == config
+        list(report["records"])
     except (ValueError, KeyError, TypeError):
         raise FlagError(f"--out: {out} is no report of {experiment}; name another file") from None
     if not same:
@@ -92,8 +93,26 @@ def go_on(experiment: str, config: dict[str, Any], out: Path) -> dict[str, Any]:
     return report
 
 
+def check_means_the_same(report: dict[str, Any], methods: Sequence[Method], out: Path) -> None:
+    """Refuses to add to a report whose methods have other defaults than they have now.
+
+    Raises:
+      FlagError: If a record of the report has the name of a method and describes another.
+    """
+    meant = {method.spec: in_part(method.describe()) for method in methods}
+    for record in report["records"]:
+        now = meant.get(record["method"])
+        if now is not None and in_part(record["is"]) != now:
+            raise FlagError(
+                f"--out: in {out} {record['method']} was {record['is']}; name another file"
+            )
+
+
 def add(
-    report: dict[str, Any], out: Path, identity: dict[str, Any], measure: Callable[[], Any]
+    report: dict[str, Any],
+    out: Path,
+    identity: dict[str, Any],
+    measure: Callable[[], dict[str, Any]],
 ) -> dict[str, Any] | None:
     """Measures once: adds a record to a report and writes it, unless the report has it.
 
@@ -101,7 +120,7 @@ def add(
       report: As `go_on` gives it.
       out: Where to write.
       identity: What tells the record from others.
-      measure: Gives what else it holds, `seconds` too if they are not those of all of it.
+      measure: Gives what else it holds, and `seconds` if only a part of the work is to be timed.
 
     Returns:
       The record, or None if it was there.

@@ -10,7 +10,7 @@ scores and e others that know nothing, both normal with standard deviation --spr
 a network before training, 1 after.
 
   python experiments/teaching.py
-  python experiments/teaching.py --truth=plackett_luce --methods=learned@trace,odd_even@bce
+  python experiments/teaching.py --truth=plackett_luce --methods=learned@trace --out=runs/pl.json
 
 Each method first gets the scale at which its own loss is least at the true scores, as a network
 would find it. Then:
@@ -26,6 +26,7 @@ What is measured is written after each loss; those that the file has are not mea
 
 import dataclasses
 import functools
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,9 @@ from experiments.command_line import (
     definers,
     read_lengths,
 )
-from experiments.config import ConfigError, resolve
+from experiments.config import ConfigError, Method, resolve
 from experiments.losses import OF_WEIGHTS, order_loss, parse, with_key
-from experiments.results import add, go_on
+from experiments.results import add, check_means_the_same, go_on
 
 RESULT = Path("runs/teaching.json")
 METHODS = (
@@ -193,8 +194,8 @@ def settings() -> dict[str, Any]:
     """
     for name, least in (("lists", 1), ("seed", 0)):
         check_at_least(FLAGS, name, least)
-    if not FLAGS.spread > 0:
-        raise FlagError(f"--spread: received {FLAGS.spread}, allowed: a number > 0")
+    if not 0 < FLAGS.spread < math.inf:
+        raise FlagError(f"--spread: received {FLAGS.spread}, allowed: a finite number > 0")
     check_out(FLAGS)
     lengths = read_lengths(FLAGS, "lengths")
     return {
@@ -217,6 +218,11 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def outcome(truth: str, method: Method, lists: Lists, key: jax.Array) -> dict[str, Any]:
+    """What a record says: what the method is, and what was measured."""
+    return {"is": method.describe(), **measure(truth, method.loss, method.operator, lists, key)}
+
+
 def main() -> None:
     """Measures, writes after each loss, prints."""
     config, out = settings(), Path(FLAGS.out)
@@ -224,6 +230,7 @@ def main() -> None:
     report = go_on("teaching", config, out)
     for n in config["lengths"]:
         _, methods = resolve({"operators": [",".join(FLAGS.methods)], "n": n})
+        check_means_the_same(report, methods, out)
         for method in methods:  # before any is measured
             if parse(method.loss).levels:
                 received = f"{method.spec}, with levels"
@@ -232,10 +239,8 @@ def main() -> None:
             config["truth"], jax.random.fold_in(key, n), config["lists"], n, config["spread"]
         )
         for method in methods:
-            found = functools.partial(
-                measure, config["truth"], method.loss, method.operator, lists, key
-            )
-            add(report, out, {"method": method.spec, "n": n}, found)
+            examine = functools.partial(outcome, config["truth"], method, lists, key)
+            add(report, out, {"method": method.spec, "n": n}, examine)
     print(table(report))
     print(out)
 

@@ -6,7 +6,8 @@ default, and their pointers and permutations are compared with the true means. W
 better is for `quick_search.py`, which takes the checkpoints that are left in --folder.
 
   python experiments/variants.py
-  python experiments/variants.py --variants=default,no_hints --steps=6000
+  python experiments/variants.py --variants=default --noise=gumbel --folder=runs/variants_gumbel \
+    --out=runs/variants_gumbel.json
 
 What is measured is written after each reasoner; those that the file has are not trained again.
 """

@@ -4,7 +4,7 @@
 import dataclasses
 import os
 import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from arlsort.operators import base
 from arlsort.reasoner import checkpoint as checkpoints
-from arlsort.reasoner import inference, run_readout
+from arlsort.reasoner import inference, network, run_readout
 from arlsort.reasoner.config import ALGORITHMS, NOISES
 from arlsort.reasoner.readout import MAX_POWER, READOUTS, permutation
 
@@ -249,11 +249,11 @@ class LearnedSort(base.Operator):
     def _permutation(self, scores: jax.Array) -> jax.Array:
         power = self._power(scores)
         if not self._reads_run:
-            said = self._trace(scores, pick=lambda hints, step: {})
+            said = self._trace(scores, network.no_hints)
             chains = "two_ended" if self.readout is None else self.readout
             return permutation(said.log_predecessor, said.log_first, power=power, readout=chains)
         reader = run_readout.READERS[self.algorithm]
-        said = self._trace(scores, pick=reader.pick)
+        said = self._trace(scores, reader.pick)
         pointed = permutation(said.log_predecessor, said.log_first, power=power)
         return run_readout.both(reader.read(said.log_hints), pointed)
 
@@ -264,13 +264,11 @@ class LearnedSort(base.Operator):
         taught = self._checkpoint().training.hint_weight > 0  # else its steps say nothing
         return taught and self.algorithm in run_readout.READERS
 
-    def _trace(self, scores: jax.Array, **options: Any) -> LogTrace:
+    def _trace(self, scores: jax.Array, pick: network.Pick = network.all_hints) -> LogTrace:
         model = self._checkpoint()
         keys = self._keys(scores, model)
         n = keys.shape[-1]
-        said = inference.predict(
-            model.params, model.config, keys.reshape(-1, n), model.noise, **options
-        )
+        said = inference.predict(model.params, model.config, keys.reshape(-1, n), model.noise, pick)
         hints = {
             name: jax.nn.log_softmax(jnp.moveaxis(hint, 0, 1), axis=-1)
             for name, hint in said.hints.items()

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running a trained reasoner as a sort: scores in, soft pointers or a soft permutation out."""
 
-from typing import Any
-
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -14,7 +12,11 @@ Array = jax.Array
 
 
 def predict(
-    params: hk.Params, config: ReasonerConfig, scores: Array, noise: str | None, **options: Any
+    params: hk.Params,
+    config: ReasonerConfig,
+    scores: Array,
+    noise: str | None,
+    pick: network.Pick = network.all_hints,
 ) -> network.Prediction:
     """Runs the reasoner on lists at evenly spaced positions.
 
@@ -23,10 +25,10 @@ def predict(
       config: the reasoner.
       scores: ``[b, n]`` keys at the scale the reasoner was trained for.
       noise: law of the perturbation it was trained with; None for clean keys.
-      **options: of :class:`network.Reasoner`.
+      pick: what of the hints is kept, as :class:`network.Reasoner` takes it.
     """
     return network.transform(config).apply(
-        params, None, scores, _even_positions(scores), noise=noise, **options
+        params, None, scores, _even_positions(scores), noise=noise, pick=pick
     )
 
 

@@ -22,13 +22,25 @@ from arlsort.reasoner.processor import make_processor
 
 Array = jax.Array
 Hints = dict[str, Array]
+Pick = Callable[[Hints, Array], Hints]
+
+
+def all_hints(hints: Hints, step: Array) -> Hints:
+    """Keeps all hints of a step."""
+    return hints
+
+
+def no_hints(hints: Hints, step: Array) -> Hints:
+    """Keeps none."""
+    return {}
 
 
 class Prediction(NamedTuple):
     """What the reasoner says.
 
     Attributes:
-      hints: logits of each hint after each step, ``[T - 1, b, ..., choices]``.
+      hints: logits of each hint after each step, ``[T - 1, b, ..., choices]``, or what was picked
+        of them.
       pred: ``[b, n, n]`` log weights of each element's cyclic predecessor, after Sinkhorn.
       pred_mask: ``[b, n]`` logits of being the first element.
     """
@@ -71,7 +83,7 @@ class Reasoner(hk.Module):
         output_noise: Array | None = None,
         remat: str = "none",
         pair_dtype: DTypeLike | None = None,
-        pick: Callable[[Hints, Array], Hints] = lambda hints, step: hints,
+        pick: Pick = all_hints,
     ) -> Prediction:
         """Runs the sort on ``keys`` and ``pos``, both ``[b, n]``.
 
@@ -92,8 +104,8 @@ class Reasoner(hk.Module):
             ``"elementwise"`` (all but products of matrices) or ``"all"`` (whole steps).
           pair_dtype: dtype of what there is one of for each pair of elements, at hidden width; by
             default that of the keys, but at least float32.
-          pick: what of the hints of a step ``[b, ..., choices]``, counted from 0, is in the
-            prediction; by default all, which for pointers is n^2 for each step.
+          pick: ``pick(hints, step)`` gives the part of a step's hints ``[b, ..., choices]`` to
+            keep, steps from 0; by default all, which for pointers is n^2 a step.
         """
         config = self._config
         dtype = jnp.promote_types(keys.dtype, jnp.float32)

@@ -34,13 +34,13 @@ def both(first: Array, second: Array) -> Array:
     return balance(jax.nn.softmax(logs, axis=-1))
 
 
-def insertion(hints: Mapping[str, Array], step: Array) -> dict[str, Array]:
+def pick_insertions(hints: Mapping[str, Array], step: Array) -> dict[str, Array]:
     """What says where the element of a step goes: its own row of the pointers, and the mark."""
     own = jax.lax.dynamic_index_in_dim(hints["pred_h"], step + 1, axis=-2, keepdims=False)
     return {"pred_h": own, "i": hints["i"]}
 
 
-def insertions(log_hints: Mapping[str, Array]) -> Array:
+def read_insertions(log_hints: Mapping[str, Array]) -> Array:
     """The permutation that insertion sort's steps make, as if they were independent.
 
     Two hints say where an element goes: ``pred_h``, what it is put behind, and ``i``, what it takes
@@ -49,7 +49,7 @@ def insertions(log_hints: Mapping[str, Array]) -> Array:
     never much more than the smaller one: what leaks past it does not grow from step to step.
 
     Args:
-      log_hints: log weights ``[..., n - 1, n]``, at each step what :func:`insertion` picks.
+      log_hints: log weights ``[..., n - 1, n]``, at each step what :func:`pick_insertions` picks.
 
     Returns:
       ``P[..., n, n]``, row k the distribution of the element at ascending position k.
@@ -85,12 +85,12 @@ def insertions(log_hints: Mapping[str, Array]) -> Array:
     return jax.lax.scan(insert, start, steps)[0]
 
 
-def marks(hints: Mapping[str, Array], step: Array) -> dict[str, Array]:
+def pick_passes(hints: Mapping[str, Array], step: Array) -> dict[str, Array]:
     """What is marked after a step of bubble sort, without its pointers."""
     return {name: hints[name] for name in ("i", "j")}
 
 
-def passes(log_hints: Mapping[str, Array]) -> Array:
+def read_passes(log_hints: Mapping[str, Array]) -> Array:
     """The permutation that bubble sort's passes make: each leaves one place as it will be.
 
     After the last comparison of a pass the hint ``i`` marks what stands at the place it fills;
@@ -113,7 +113,8 @@ class Reader(NamedTuple):
     """How to read the runs of a sort.
 
     Attributes:
-      pick: what of the hints after a step is needed, so that no more of them is kept.
+      pick: what of the hints after a step is kept to be read. Over the steps of insertion sort that
+        is n^2, over the many more of bubble sort n^3.
       read: the permutation from the log weights of that, steps second to last.
     """
 
@@ -122,8 +123,8 @@ class Reader(NamedTuple):
 
 
 READERS: Final[Mapping[str, Reader]] = {
-    "insertion_sort": Reader(insertion, insertions),
-    "bubble_sort": Reader(marks, passes),
+    "insertion_sort": Reader(pick_insertions, read_insertions),
+    "bubble_sort": Reader(pick_passes, read_passes),
 }
 """Those of the sorts whose runs can be read."""
 

@@ -73,7 +73,7 @@ def update(
 
 
 def descend(state: TrainingState, grads: Any, training: TrainingConfig) -> TrainingState:
-    """One optimiser step by gradients of the state's parameters, whatever tree they are."""
+    """One optimiser step by given gradients; parameters may be any pytree."""
     updates, opt_state = optimizer(training).update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     step = state.step + 1

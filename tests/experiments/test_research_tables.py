@@ -54,31 +54,35 @@ def test_steadiness_is_of_both_weights():
 
 def test_a_quick_search_is_ranked():
     config = {"n": 9, "steps": 3000, "batch_size": 10, "seeds": 2, "learning_rate": 2e-3}
+    config |= {"dataset": "mnist", "test_lists": 100}
     records = [
         {"method": name, "em": em, "ew": [0.6, 0.6], "seconds": 3.2}
         for name, em in (("a@bce", [0.1, 0.2]), ("b@rows", [0.2, 0.2]))
     ]
-    lines = tables.quick_search({"config": config, "records": records}).splitlines()
+    lines = tables.quick_search({"config": config, "records": records}, "found").splitlines()
     assert lines[0] == "n = 9, 3,000 steps of 10 lists, 2 seeds, learning rate 0.002:"
     assert lines[4:6] == [
         "| `b@rows` | 20.0 ± 0.0 | 60.0 ± 0.0 | 3 |",
         "| `a@bce` | 15.0 ± 7.1 | 60.0 ± 0.0 | 3 |",
     ]
-    assert "  --n=9 \\" in lines and lines[-2:] == ["  --methods=a@bce,b@rows", "```"]
+    assert "  --n=9 \\" in lines and "  --test_lists=100 \\" in lines
+    assert lines[-3:] == ["  --methods=a@bce,b@rows \\", "  --out=runs/found.json", "```"]
 
 
 def test_a_quick_search_says_what_was_asked_besides():
     record = {"method": "a@bce", "em": [0.1, 0.2], "ew": [0.6, 0.6], "seconds": 3.2}
     config = {"n": 9, "steps": 3000, "batch_size": 10, "learning_rate": 0.002, "seeds": 2}
+    config |= {"dataset": "mnist", "test_lists": 2000}
     report = {"config": {**config, "anneal": 10.0}, "records": [record]}
-    text = tables.quick_search(report)
+    text = tables.quick_search(report, "found")
     assert "learning rate 0.002, temperatures from 10 times their own:" in text
-    assert "  --anneal=10 \\" in text.splitlines()
+    assert "  --anneal=10.0 \\" in text.splitlines()
 
 
 def test_variants_are_compared_on_their_longest_lists():
     def distance(n, spread, pointers):
-        learned = {"steps": {"divergence": 0.2}, "run": {"divergence": 0.1}}
+        learned = {"steps": {"divergence": 0.2}, "run": {"divergence": 0.3}}
+        learned["two_ended"] = {"divergence": 0.1}
         return {"n": n, "spread": spread, "pointers": pointers, "learned": learned}
 
     record = {

@@ -50,7 +50,7 @@ def test_mean_insertions_keep_clusters_apart(x):
 def test_insertions_of_any_weights_are_doubly_stochastic():
     drawn = 4 * jax.random.normal(jax.random.key(0), (2, 3, 5, 6))
     hints = dict(zip(("pred_h", "i"), jax.nn.log_softmax(drawn), strict=True))
-    found = run_readout.insertions(hints)
+    found = run_readout.read_insertions(hints)
     for axis in (-1, -2):
         np.testing.assert_allclose(found.sum(axis), np.ones((3, 6)), atol=1e-5)
     assert (found >= 0).all()
@@ -79,7 +79,7 @@ def test_float32_gradients_of_sharp_steps_are_those_of_float64():
 
     def loss(hints):
         logs = {name: jax.nn.log_softmax(weights) for name, weights in hints.items()}
-        weights = run_readout.insertions(logs)
+        weights = run_readout.read_insertions(logs)
         return -jnp.log(weights[np.arange(5), order] + 1e-12).mean()
 
     def gradient(hints):
