@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The committed reports are those of the scripts as they are: each can be gone on with."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments import multi_task, quick_search, stability, teaching, variants
+from experiments.config import ConfigError, resolve
+from experiments.results import check_means_the_same, go_on
+from tests.experiments.flags import kept
+
+RESULTS = Path(__file__).resolve().parents[2] / "experiments" / "results"
+SCRIPTS = {
+    "multi_task": multi_task,
+    "quick_search": quick_search,
+    "stability": stability,
+    "teaching": teaching,
+    "variants": variants,
+}
+REPORTS = [
+    path
+    for path in sorted(RESULTS.rglob("*.json"))
+    if json.loads(path.read_text()).get("experiment") in SCRIPTS
+]
+NOT_OFFERED = ("readout=sinkhorn", "readout=passage")
+
+
+@pytest.mark.parametrize("path", REPORTS, ids=lambda path: path.stem)
+def test_a_committed_report_can_be_gone_on_with(path):
+    report = json.loads(path.read_text())
+    module, config = SCRIPTS[report["experiment"]], report["config"]
+    with kept(module.FLAGS):
+        flags = []
+        for name, value in config.items():
+            if name in module.FLAGS:
+                text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+                flags.append(f"--{name}={text}")
+        module.FLAGS([module.__name__, *flags])
+        assert go_on(report["experiment"], module.settings(), path) == report
+
+
+@pytest.mark.parametrize("path", [p for p in REPORTS if "quick" in p.stem or "teach" in p.stem])
+def test_methods_of_committed_reports_mean_what_they_meant(path):
+    report = json.loads(path.read_text())
+    specs = {record["method"]: record for record in report["records"]}
+    for spec, record in specs.items():
+        if any(name in spec for name in NOT_OFFERED):
+            with pytest.raises(ConfigError, match="readout"):
+                resolve({"operators": [spec], "n": 5})
+        elif "checkpoint=" not in spec:  # those are made by variants.py and multi_task.py
+            _, methods = resolve({"operators": [spec], "n": record.get("n", 5)})
+            check_means_the_same(report, methods, path)
+
+
+def test_a_method_with_other_defaults_is_refused(tmp_path):
+    from experiments.command_line import FlagError
+
+    _, methods = resolve({"operators": ["softsort:temperature=0.1@bce"], "n": 5})
+    record = {"method": methods[0].spec, "is": methods[0].describe()}
+    check_means_the_same({"records": [record]}, methods, tmp_path)
+    record["is"] = record["is"].replace("0.1", "0.2")
+    with pytest.raises(FlagError, match=r"was SoftSort.*name another file"):
+        check_means_the_same({"records": [record]}, methods, tmp_path)
