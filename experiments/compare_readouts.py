@@ -43,6 +43,11 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 _TINY = 1e-9
 
 
+def settings(spreads: tuple[float, ...]) -> dict[str, Any]:
+    """How distances are measured at these spreads, for a report."""
+    return {"spreads": list(spreads), "lists": LISTS, "copies": COPIES}
+
+
 def mean_run(algorithm: str, copies: jax.Array) -> tuple[Any, jax.Array]:
     """The mean trace of a sort, as `hints.mean_trace`, and the mean permutation `[n, n]`."""
     orders = jax.nn.one_hot(jnp.argsort(copies, axis=-1), copies.shape[-1])

@@ -70,16 +70,14 @@ def settings() -> dict[str, Any]:
     """
     check_choices(FLAGS, "kinds", ("separate", "shared"))
     check_at_least(FLAGS, "steps", 1)
+    check_at_least(FLAGS, "seed", 0)
     check_out(FLAGS)
     names = ("noise", "steps", "seed")
     return {
+        "sorts": list(SORTS),
         "lengths": read_lengths(FLAGS, "lengths"),
         **{name: FLAGS[name].value for name in names},
-        "measured": {
-            "spreads": list(SPREADS),
-            "lists": compare_readouts.LISTS,
-            "copies": compare_readouts.COPIES,
-        },
+        "measured": compare_readouts.settings(SPREADS),
     }
 
 

@@ -12,6 +12,7 @@ better is for `quick_search.py`, which takes the checkpoints that are left in --
 What is measured is written after each reasoner; those that the file has are not trained again.
 """
 
+import dataclasses
 import functools
 import os
 import sys
@@ -72,22 +73,20 @@ def settings() -> dict[str, Any]:
     """
     check_choices(FLAGS, "variants", VARIANTS)
     check_at_least(FLAGS, "steps", 1)
+    check_at_least(FLAGS, "seed", 0)
     check_out(FLAGS)
     names = ("noise", "steps", "seed")
     return {
         "lengths": read_lengths(FLAGS, "lengths"),
         **{name: FLAGS[name].value for name in names},
-        "measured": {
-            "spreads": list(SPREADS),
-            "lists": compare_readouts.LISTS,
-            "copies": compare_readouts.COPIES,
-        },
+        "measured": compare_readouts.settings(SPREADS),
     }
 
 
 def training_settings(config: dict[str, Any]) -> dict[str, Any]:
     """Those of the settings that are of training."""
-    return {name: value for name, value in config.items() if name != "measured"}
+    known = {field.name for field in dataclasses.fields(TrainingConfig)}
+    return {name: value for name, value in config.items() if name in known}
 
 
 def examine(variant: str, config: dict[str, Any], path: Path) -> dict[str, Any]:
