@@ -54,7 +54,10 @@ def teachers(report: dict[str, Any], contests: Reports) -> str:
     found: dict[int, dict[str, tuple[float, float]]] = {}
     for n, contest in contests.items():
         own = [record for record in report["records"] if record["n"] == n]
-        cosines = {record["method"]: record["shares"][0]["alignment"] for record in own}
+        cosines = {
+            _without_temperature(record["method"]): record["shares"][0]["alignment"]
+            for record in own
+        }
         for name, row in contest_rows(contest).items():
             cosine = cosines.get(_without_temperature(row["operator"]))
             if cosine is not None:

@@ -160,6 +160,7 @@ def test_teachers_are_ranked_where_both_are_known():
         "odd_even@bce": 0.6,
         "odd_even@rows": 0.1,
         "odd_even:distribution=optimal@rows": 0.5,
+        "odd_even:error_free=true,distribution=optimal@error_free": 0.2,
         "neuralsort@bce": 0.7,
         "sinkhorn@bce": 0.8,
         "hard@pairwise": 0.4,
@@ -173,6 +174,10 @@ def test_teachers_are_ranked_where_both_are_known():
         cauchy=("odd_even:temperature=0.3@bce", 0.2),
         optimal=("odd_even:distribution=optimal,temperature=0.1@rows", 0.3),
         logistic=("odd_even:distribution=logistic,temperature=0.1@rows", 0.9),  # not measured
+        error_free=(
+            "odd_even:distribution=optimal,error_free=true,temperature=0.1@error_free",
+            0.5,  # the order of settings is not the same
+        ),
         neuralsort=("neuralsort:temperature=5.0@bce", 0.1),
         sinkhorn=("sinkhorn:temperature=0.1@bce", 0.05),
         pairwise=("hard@pairwise/1.0", 0.4),
@@ -185,10 +190,11 @@ def test_teachers_are_ranked_where_both_are_known():
         "| --- | --- |",
         "| Cauchy network | 0.60, 20.0 |",
         "| optimal network | 0.50, 30.0 |",
+        "| error-free network | 0.20, 50.0 |",
         "| NeuralSort | 0.70, 10.0 |",
         "| Sinkhorn | 0.80, 5.0 |",
         "| pairwise logistic | 0.40, 40.0 |",
-        "| *rank correlation* | -1.00 of 5 |",
+        "| *rank correlation* | -1.00 of 6 |",
     ]
     assert "| *rank correlation* | - |" in tables.teachers({"records": records}, {9: few})
 
