@@ -30,22 +30,13 @@ import jax.numpy as jnp
 import optax
 from absl import flags
 
-from arlsort.operators.learned import LearnedSort
-from arlsort.reasoner import checkpoint, evaluation, training
+from arlsort.reasoner import training
 from arlsort.reasoner.config import NOISES, ReasonerConfig, TrainingConfig
 from arlsort.reasoner.gradients import gradients
 from arlsort.reasoner.hints import sample_batch
-from experiments import compare_readouts
-from experiments.command_line import (
-    Script,
-    check_at_least,
-    check_choices,
-    check_out,
-    definers,
-    read_lengths,
-)
+from experiments.command_line import Script, check_choices, definers
 from experiments.results import add, go_on
-from experiments.variants import SPREADS, training_settings
+from experiments.variants import keep, study_settings, training_settings
 
 SORTS = ("insertion_sort", "bubble_sort", "quicksort")
 PROCESSOR = "clrs_processor"
@@ -69,16 +60,7 @@ def settings() -> dict[str, Any]:
       FlagError: If one is not allowed.
     """
     check_choices(FLAGS, "kinds", ("separate", "shared"))
-    check_at_least(FLAGS, "steps", 1)
-    check_at_least(FLAGS, "seed", 0)
-    check_out(FLAGS)
-    names = ("noise", "steps", "seed")
-    return {
-        "sorts": list(SORTS),
-        "lengths": read_lengths(FLAGS, "lengths"),
-        **{name: FLAGS[name].value for name in names},
-        "measured": compare_readouts.settings(SPREADS),
-    }
+    return {"sorts": list(SORTS), **study_settings(FLAGS)}
 
 
 def train_shared(
@@ -151,21 +133,15 @@ def examine(kind: str, config: dict[str, Any], folder: Path) -> dict[str, Any]:
         found = {name: training.train(each, schedule).average for name, each in reasoners.items()}
     jax.block_until_ready(found)
     seconds = round(time.perf_counter() - began, 1)
-    distances, scores = [], {}
-    for name, params in found.items():
-        path = folder / f"{kind}_{name}.safetensors"
-        measured = evaluation.measure(params, reasoners[name], schedule)
-        checkpoint.save(path, params, reasoners[name], schedule, **measured._asdict())
-        scores[name] = measured.scores
-        operator = LearnedSort(
-            name, checkpoint=str(path), temperature=1.0, normalize=False, allow_extrapolation=True
-        )
-        distances += [
-            compare_readouts.compare(operator, config["noise"], n, spread)
-            for n in config["lengths"]
-            for spread in SPREADS
-        ]
-    return {"scores": scores, "distances": distances, "seconds": seconds}
+    kept = {
+        name: keep(folder / f"{kind}_{name}.safetensors", params, reasoners[name], schedule)
+        for name, params in found.items()
+    }
+    return {
+        "scores": {name: each["scores"] for name, each in kept.items()},
+        "distances": [row for each in kept.values() for row in each["distances"]],
+        "seconds": seconds,
+    }
 
 
 def main() -> None:

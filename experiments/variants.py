@@ -23,6 +23,7 @@ from typing import Any
 if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import haiku as hk
 import jax
 from absl import flags
 
@@ -72,13 +73,22 @@ def settings() -> dict[str, Any]:
       FlagError: If one is not allowed.
     """
     check_choices(FLAGS, "variants", VARIANTS)
-    check_at_least(FLAGS, "steps", 1)
-    check_at_least(FLAGS, "seed", 0)
-    check_out(FLAGS)
+    return study_settings(FLAGS)
+
+
+def study_settings(values: flags.FlagValues) -> dict[str, Any]:
+    """What a study of reasoners on mean traces is asked for, and how it measures them.
+
+    Raises:
+      FlagError: If a flag is not allowed.
+    """
+    check_at_least(values, "steps", 1)
+    check_at_least(values, "seed", 0)
+    check_out(values)
     names = ("noise", "steps", "seed")
     return {
-        "lengths": read_lengths(FLAGS, "lengths"),
-        **{name: FLAGS[name].value for name in names},
+        "lengths": read_lengths(values, "lengths"),
+        **{name: values[name].value for name in names},
         "measured": compare_readouts.settings(SPREADS),
     }
 
@@ -97,17 +107,28 @@ def examine(variant: str, config: dict[str, Any], path: Path) -> dict[str, Any]:
     began = time.perf_counter()
     params = jax.block_until_ready(training.train(reasoner, schedule).average)
     seconds = round(time.perf_counter() - began, 1)
+    return {**keep(path, params, reasoner, schedule), "seconds": seconds}
+
+
+def keep(
+    path: Path, params: hk.Params, reasoner: ReasonerConfig, schedule: TrainingConfig
+) -> dict[str, Any]:
+    """Leaves the checkpoint of a reasoner; gives its scores and its distances from the means."""
     measured = evaluation.measure(params, reasoner, schedule)
     checkpoint.save(path, params, reasoner, schedule, **measured._asdict())
     operator = LearnedSort(
-        checkpoint=str(path), temperature=1.0, normalize=False, allow_extrapolation=True
+        reasoner.algorithm,
+        checkpoint=str(path),
+        temperature=1.0,
+        normalize=False,
+        allow_extrapolation=True,
     )
     distances = [
-        compare_readouts.compare(operator, config["noise"], n, spread)
-        for n in config["lengths"]
+        compare_readouts.compare(operator, schedule.noise, n, spread)
+        for n in schedule.lengths
         for spread in SPREADS
     ]
-    return {"scores": measured.scores, "distances": distances, "seconds": seconds}
+    return {"scores": measured.scores, "distances": distances}
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from arlsort.reasoner import checkpoint
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
-from experiments import compare_readouts, multi_task, storage
+from experiments import compare_readouts, multi_task, storage, variants
 from tests.experiments.flags import kept, refusal
 
 SCHEDULE = TrainingConfig(lengths=(3,), batch_size=2, copies=2, steps=3, warmup_steps=1)
@@ -45,7 +45,7 @@ def test_the_processor_is_shared_and_nothing_else():
 def test_it_goes_on_and_one_sort_alone_is_trained_as_ever(tmp_path, monkeypatch):
     monkeypatch.setattr(compare_readouts, "LISTS", 2)
     monkeypatch.setattr(compare_readouts, "COPIES", 20)
-    monkeypatch.setattr(multi_task, "SPREADS", (10.0,))
+    monkeypatch.setattr(variants, "SPREADS", (10.0,))
     monkeypatch.setattr(multi_task, "SORTS", ("insertion_sort",))
     out, folder = tmp_path / "found.json", tmp_path / "left"
     arguments = ("--lengths=2", "--steps=3", f"--folder={folder}", f"--out={out}")
