@@ -12,6 +12,7 @@ from experiments import stability
 from experiments.contest_tables import Reports
 from experiments.contest_tables import rows as contest_rows
 from experiments.families import CONTROLS, OURS, TITLES
+from experiments.quick_search import FLAGS as QUICK
 from experiments.results import markdown
 from experiments.variants import VARIANTS
 
@@ -159,8 +160,7 @@ def quick_search(report: dict[str, Any], name: str) -> str:
         f"n = {config['n']}, {config['steps']:,} steps of {config['batch_size']} lists, "
         f"{config['seeds']} seeds, {said}:\n\n"
     )
-    default = {"dataset": "mnist", "test_lists": 2000}
-    others = [key for key, value in default.items() if config[key] != value]
+    others = [key for key in ("dataset", "test_lists") if config[key] != QUICK[key].default]
     settings = ("n", "steps", "batch_size", "learning_rate", "seeds", *asked, *others)
     flags = [f"--{key}={config[key]}" for key in settings]
     flags.append(f"--methods={','.join(record['method'] for record in report['records'])}")
