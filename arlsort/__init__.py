@@ -15,7 +15,6 @@ from arlsort.functional import (
 )
 from arlsort.likelihood import cauchy_log_likelihood
 from arlsort.networks.swaps import log_sum_exp, smooth_maximum
-from arlsort.networks.topology import draw
 from arlsort.operators.base import Operator, Relaxation
 from arlsort.operators.gumbel_sinkhorn import GumbelSinkhorn
 from arlsort.operators.hard import Hard
@@ -24,7 +23,6 @@ from arlsort.operators.learned import LearnedSort
 from arlsort.operators.neuralsort import NeuralSort
 from arlsort.operators.permutahedron import Permutahedron
 from arlsort.operators.perturbed import Perturbed
-from arlsort.operators.registry import get, names, parse
 from arlsort.operators.sinkhorn import Sinkhorn
 from arlsort.operators.softsort import SoftSort
 from arlsort.operators.sorting_network import SortingNetwork
@@ -47,12 +45,8 @@ __all__ = [
     "argsort",
     "cauchy_log_likelihood",
     "comparison_sort",
-    "draw",
-    "get",
     "log_sum_exp",
     "median",
-    "names",
-    "parse",
     "permutation",
     "plot",
     "quantile",

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import arlsort
-from arlsort.operators import registry
+from arlsort.operators import parse, registry
 from arlsort.operators.base import Operator
 from arlsort.reasoner import checkpoint, evaluation, training
 from arlsort.reasoner.config import ALGORITHMS, NOISES, ReasonerConfig, TrainingConfig
@@ -94,7 +94,7 @@ def _at_least(name: str, value: int, least: int) -> None:
 
 
 def _operator(spec: str, temperature: float | None, seed: int | None) -> Operator:
-    operator = registry.parse(spec)
+    operator = parse(spec)
     stated: dict[str, Any] = {
         "temperature": temperature,
         "key": None if seed is None else jax.random.key(seed),

@@ -18,10 +18,11 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
+from arlsort import checks
 from arlsort.networks import engine
 from arlsort.networks.swaps import DISTRIBUTIONS, log_sum_exp
 from arlsort.networks.topology import NETWORKS
-from arlsort.operators import base
+from arlsort.numerics import finite
 
 Compare = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -69,13 +70,13 @@ def comparison_sort(
       Petersen et al., Differentiable Sorting Networks for Scalable Sorting and Ranking
       Supervision, ICML 2021.
     """
-    items = base.check_scores("items", items)
+    items = checks.check_scores("items", items)
     if not callable(compare):
-        raise TypeError(base.complaint("compare", repr(compare), "a function of two items"))
-    base.check_choice("network", network, NETWORKS)
-    base.check_choice("distribution", distribution, _PLAIN)
-    base.check_positive("temperature", temperature)
-    base.check_flag("descending", descending)
+        raise TypeError(checks.error_message("compare", repr(compare), "a function of two items"))
+    checks.check_choice("network", network, NETWORKS)
+    checks.check_choice("distribution", distribution, _PLAIN)
+    checks.check_positive("temperature", temperature)
+    checks.check_flag("descending", descending)
     swap = _ItemSwap(functools.partial(_compared, compare, "compare"), distribution, temperature)
     return _through(swap, network, items, descending)
 
@@ -117,7 +118,7 @@ def vector_sort(
        [ 3. 30.]]
     """
     if not callable(key):
-        raise TypeError(base.complaint("key", repr(key), "a function of an item"))
+        raise TypeError(checks.error_message("key", repr(key), "a function of an item"))
 
     def compare(a: jax.Array, b: jax.Array) -> jax.Array:
         return _compared(lambda a, b: key(a), "key", a, b) - _compared(
@@ -164,12 +165,12 @@ def smooth_sort(
       >>> print(smooth_sort(jnp.array([30.0, 10.0, 20.0])).round(2))
       [10. 20. 30.]
     """
-    x = base.check_scores("x", x)
+    x = checks.check_scores("x", x)
     if x.ndim != 1:
-        raise ValueError(base.complaint("x", f"shape {x.shape}", "a vector; use jax.vmap"))
+        raise ValueError(checks.error_message("x", f"shape {x.shape}", "a vector; use jax.vmap"))
     if not callable(maximum):
-        raise TypeError(base.complaint("maximum", repr(maximum), "a function of two scores"))
-    base.check_choice("network", network, NETWORKS)
+        raise TypeError(checks.error_message("maximum", repr(maximum), "a function of two scores"))
+    checks.check_choice("network", network, NETWORKS)
     return _through(_MaximumSwap(maximum), network, x, False)
 
 
@@ -198,11 +199,13 @@ def rank_among(x: jax.Array, values: jax.Array, width: ArrayLike = 0.1) -> jax.A
       >>> print(rank_among(x, smooth_sort(x)).round(2))
       [2. 0. 1.]
     """
-    x, values = base.check_scores("x", x), base.check_scores("values", values)
+    x, values = checks.check_scores("x", x), checks.check_scores("values", values)
     if x.ndim != 1 or x.shape != values.shape:
-        raise ValueError(base.complaint("values", f"shape {values.shape}", f"that of x, {x.shape}"))
-    base.check_positive("width", width)
-    scores, among = base.clip(x), base.clip(values)
+        raise ValueError(
+            checks.error_message("values", f"shape {values.shape}", f"that of x, {x.shape}")
+        )
+    checks.check_positive("width", width)
+    scores, among = finite.clip(x), finite.clip(values)
     # Divided first: squares of scores could overflow.
     apart = jnp.clip((scores[:, None] - among[None, :]) / width, -_FAR, _FAR)
     weights = jax.nn.softmax(-0.5 * apart**2, axis=-1)
@@ -268,15 +271,15 @@ def _checked(name: str, result: Any, shape: tuple[int, ...], meaning: str) -> ja
     """Makes sure that a function of the user's returned real numbers of a shape."""
     if not isinstance(result, (jax.Array, np.ndarray)):
         received = f"a function that returns {type(result).__name__}"
-        raise TypeError(base.complaint(name, received, f"one that returns an array {shape}"))
+        raise TypeError(checks.error_message(name, received, f"one that returns an array {shape}"))
     if not (
         jnp.issubdtype(result.dtype, jnp.floating) or jnp.issubdtype(result.dtype, jnp.integer)
     ):
         received = f"a function that returns {result.dtype}"
-        raise TypeError(base.complaint(name, received, "one that returns real numbers"))
+        raise TypeError(checks.error_message(name, received, "one that returns real numbers"))
     if result.shape != shape:
         received = f"a function that returns shape {result.shape}"
-        raise ValueError(base.complaint(name, received, f"{shape}: {meaning}"))
+        raise ValueError(checks.error_message(name, received, f"{shape}: {meaning}"))
     return jnp.asarray(result)
 
 
@@ -285,10 +288,10 @@ def _through(
 ) -> jax.Array:
     n = items.shape[0]
     work = items if n > 1 else jnp.zeros((2, *items.shape[1:]), items.dtype)
-    spoilt = jnp.isnan(work).any()
-    work = base.clip(jnp.where(spoilt, 0.0, work))
+    has_nan = jnp.isnan(work).any()
+    work = finite.clip(jnp.where(has_nan, 0.0, work))
     (work,) = engine.run(swap, network, (work,))
     if n < 2:
         return items  # the functions have been asked all the same: what is wrong shows at once
     work = jnp.flip(work, axis=0) if descending else work
-    return jnp.where(spoilt, jnp.nan, work).astype(items.dtype)
+    return jnp.where(has_nan, jnp.nan, work).astype(items.dtype)

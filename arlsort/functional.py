@@ -8,7 +8,6 @@ What happens to NaN, infinities and ties is said at `Operator`.
 """
 
 import math
-import operator as python_operator
 from typing import Any
 
 import jax
@@ -17,6 +16,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
+from arlsort import checks
 from arlsort.operators import base, registry
 
 
@@ -194,9 +194,9 @@ def top_k(
     """
     method, scores, axis = _prepare(x, operator, axis)
     n = scores.shape[-1]
-    k = _integer("k", k)
+    k = checks.check_integer("k", k)
     if not 0 <= k <= n:
-        raise ValueError(base.complaint("k", k, f"0 to {n}, the length of the axis"))
+        raise ValueError(checks.error_message("k", k, f"0 to {n}, the length of the axis"))
     values, weights = method(scores)
     largest = _flip(values, True)[..., :k]
     return jnp.moveaxis(largest, -1, axis), _flip(weights, True, -2)[..., :k, :]
@@ -236,7 +236,7 @@ def quantile(
     method, scores, _ = _prepare(x, operator, axis)
     n = scores.shape[-1]
     if n == 0:
-        raise ValueError(base.complaint("x", f"an empty axis {axis}", "at least one score"))
+        raise ValueError(checks.error_message("x", f"an empty axis {axis}", "at least one score"))
     probabilities = _probabilities(q)
     position = jnp.clip(probabilities, 0.0, 1.0) * (n - 1)
     low = jnp.floor(position)
@@ -314,10 +314,10 @@ def sort_by(
        [ 3. 30.]]
     """
     method, scores, _ = _prepare(keys, operator, -1, descending, "keys")
-    rows = base.check_scores("rows", rows)
+    rows = checks.check_scores("rows", rows)
     if rows.shape[: scores.ndim] != scores.shape:
         allowed = f"a shape that begins with that of keys, {scores.shape}"
-        raise ValueError(base.complaint("rows", f"shape {rows.shape}", allowed))
+        raise ValueError(checks.error_message("rows", f"shape {rows.shape}", allowed))
     flat = rows.reshape(*scores.shape, math.prod(rows.shape[scores.ndim :]))
     result = method.sort_by(scores, flat)
     return _flip(result, descending, -2).reshape(rows.shape)
@@ -332,26 +332,17 @@ def _prepare(
 ) -> tuple[base.Operator, jax.Array, int]:
     """Returns the operator, the scores with the axis moved to the end, and the axis, >= 0."""
     method = registry.get(operator)
-    base.check_flag("descending", descending)
-    scores = base.check_scores(argument, x)
-    axis = _integer("axis", axis)
+    checks.check_flag("descending", descending)
+    scores = checks.check_scores(argument, x)
+    axis = checks.check_integer("axis", axis)
     if not -scores.ndim <= axis < scores.ndim:
         allowed = f"{-scores.ndim} to {scores.ndim - 1} for {argument} of shape {scores.shape}"
-        raise ValueError(base.complaint("axis", axis, allowed))
+        raise ValueError(checks.error_message("axis", axis, allowed))
     return method, jnp.moveaxis(scores, axis, -1), axis % scores.ndim
 
 
-def _integer(argument: str, value: Any) -> int:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return python_operator.index(value)
-    except TypeError:
-        raise TypeError(base.complaint(argument, repr(value), "a static int")) from None
-
-
 def _flip(x: jax.Array, descending: bool, axis: int = -1) -> jax.Array:
-    base.check_flag("descending", descending)
+    checks.check_flag("descending", descending)
     return jnp.flip(x, axis=axis) if descending else x
 
 
@@ -360,15 +351,15 @@ def _probabilities(q: Any) -> jax.Array:
     try:
         array = jnp.asarray(q)
     except (TypeError, ValueError):
-        raise TypeError(base.complaint("q", type(q).__name__, "numbers in [0, 1]")) from None
+        raise TypeError(checks.error_message("q", type(q).__name__, "numbers in [0, 1]")) from None
     if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
-        raise TypeError(base.complaint("q", f"dtype {array.dtype}", "numbers in [0, 1]"))
+        raise TypeError(checks.error_message("q", f"dtype {array.dtype}", "numbers in [0, 1]"))
     if array.ndim > 1:
-        raise ValueError(base.complaint("q", f"shape {array.shape}", "a scalar or a vector"))
+        raise ValueError(checks.error_message("q", f"shape {array.shape}", "a scalar or a vector"))
     try:
         concrete = np.asarray(q)
     except jax.errors.TracerArrayConversionError:
         concrete = None  # all or part of it is traced
     if concrete is not None and not np.all((concrete >= 0) & (concrete <= 1)):
-        raise ValueError(base.complaint("q", concrete, "numbers in [0, 1]"))
+        raise ValueError(checks.error_message("q", concrete, "numbers in [0, 1]"))
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))

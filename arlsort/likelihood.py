@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from arlsort.operators import base
+from arlsort import checks
+from arlsort.numerics import finite
 
 # Where the integration looks, from each score in units of its noise: at quantiles, and further out
 # evenly in the logarithm.
@@ -21,24 +22,28 @@ _LARGEST = 1e9  # in units of the noise; its square, times that of the grid's en
 
 
 def cauchy_log_likelihood(
-    x: jax.Array, order: jax.Array, levels: jax.Array | None = None, *, temperature: ArrayLike = 0.1
+    x: jax.Array,
+    order: jax.Array,
+    noise_scales: jax.Array | None = None,
+    *,
+    temperature: ArrayLike = 0.1,
 ) -> jax.Array:
     """The log-probability of an order when every score has Cauchy noise: Thurstone's model.
 
-    With independent z_i of the standard Cauchy law, temperature t and levels w,
+    With independent z_i of the standard Cauchy law, temperature t and scales w,
     `log P(x[o_0] + t w[o_0] z_0 < x[o_1] + t w[o_1] z_1 < ...)`. The probability that the first
     k + 1 are in order and the last of them is below u is `f_k(u) = int_{v<u} p_k(v) f_{k-1}(v) dv`,
     of which the masses of p_k between the points of a grid are exact and f is taken to be linear
     there. The grid follows the scores, with 32 points for each. In units of the noise, the error is
-    below 0.01 for each element, and gradients are within a tenth for gaps up to 1e4 and levels up
+    below 0.01 for each element, and gradients are within a tenth for gaps up to 1e4 and scales up
     to a factor of 100 apart. Heavy tails forgive a gross error: the pull on a score that stands far
     on the wrong side falls with its distance. Time O(n^2 log n), memory O(n^2).
 
     Args:
       x: Scores `[..., n]`, floating.
       order: `[..., n]` ints; the elements in ascending order, as `argsort` gives it.
-      levels: `[..., n]`, > 0; the noise of each score in units of the temperature, at least 1e-9 of
-        the range. None for 1.
+      noise_scales: `[..., n]`, > 0; the noise of each score in units of the temperature, at least
+        1e-9 of the range. None for 1.
       temperature: Scale of the noise in the unit of x; > 0.
 
     Returns:
@@ -57,17 +62,19 @@ def cauchy_log_likelihood(
     References:
       Thurstone, A Law of Comparative Judgment, Psychological Review 1927.
     """
-    x, order, levels = base.check_order(x, order, levels)
-    base.check_positive("temperature", temperature)
-    scores = base.sanitise(x)
+    x, order, noise_scales = checks.check_order(x, order, noise_scales)
+    checks.check_positive("temperature", temperature)
+    scores = finite.sanitise(x)
     if x.shape[-1] < 2:
         found = jnp.zeros(x.shape[:-1], scores.dtype)
     else:
         scores = scores - jnp.mean(scores, axis=-1, keepdims=True)
         scores = jnp.clip(scores / jnp.asarray(temperature, scores.dtype), -_LARGEST, _LARGEST)
-        widths = jnp.ones_like(scores) if levels is None else levels.astype(scores.dtype)
+        widths = (
+            jnp.ones_like(scores) if noise_scales is None else noise_scales.astype(scores.dtype)
+        )
         found = _log_probability(*(jnp.take_along_axis(v, order, -1) for v in (scores, widths)))
-    return jnp.where(jnp.isnan(x).any(axis=-1), jnp.nan, found).astype(x.dtype)
+    return jnp.where(finite.has_nan(x), jnp.nan, found).astype(x.dtype)
 
 
 def _log_probability(a: jax.Array, w: jax.Array) -> jax.Array:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from arlsort import functional
+from arlsort import checks, functional
 from arlsort.networks import topology
 from arlsort.operators import base, registry
 from arlsort.operators.learned import LearnedSort
@@ -49,14 +49,16 @@ def _list(x: ArrayLike) -> jax.Array:
     scores = jnp.asarray(x)
     scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
     if scores.ndim != 1 or not len(scores):
-        raise ValueError(base.complaint("x", f"shape {scores.shape}", "one list of scores, [n]"))
+        raise ValueError(
+            checks.error_message("x", f"shape {scores.shape}", "one list of scores, [n]")
+        )
     return scores
 
 
 def _some(argument: str, values: Sequence[Any]) -> Sequence[Any]:
     """Refuses an empty sequence, with a ValueError."""
     if not len(values):
-        raise ValueError(base.complaint(argument, "none", "one or more"))
+        raise ValueError(checks.error_message(argument, "none", "one or more"))
     return values
 
 
@@ -65,7 +67,7 @@ def _at(operator: str | base.Operator, temperature: float) -> base.Operator:
     method = registry.get(operator)
     if "temperature" not in {field.name for field in dataclasses.fields(method)}:
         received = f"{type(method).__name__}, which has no temperature"
-        raise ValueError(base.complaint("operator", received, "one that has"))
+        raise ValueError(checks.error_message("operator", received, "one that has"))
     return dataclasses.replace(method, temperature=temperature)  # type: ignore[call-arg]
 
 
@@ -101,12 +103,12 @@ def heat_map(
     """
     weights = np.asarray(P)
     if weights.ndim != 2 or weights.shape[0] != weights.shape[1] or not weights.size:
-        raise ValueError(base.complaint("P", f"shape {weights.shape}", "one matrix, [n, n]"))
+        raise ValueError(checks.error_message("P", f"shape {weights.shape}", "one matrix, [n, n]"))
     weights = weights.astype(np.float32)
     n = len(weights)
     names = [str(name) for name in (range(n) if columns is None else columns)]
     if len(names) != n:
-        raise ValueError(base.complaint("columns", f"{len(names)} names", f"{n}"))
+        raise ValueError(checks.error_message("columns", f"{len(names)} names", f"{n}"))
     ax = ax or _pyplot().subplots(layout="constrained")[1]
     picture = ax.imshow(weights, vmin=0, vmax=1, cmap="Blues")
     ax.set(title=title, xlabel="input", ylabel="position")
@@ -218,14 +220,14 @@ def network(x: ArrayLike, operator: SortingNetwork | None = None) -> "Figure":
     """
     operator = SortingNetwork() if operator is None else operator
     if not isinstance(operator, SortingNetwork):
-        raise TypeError(base.complaint("operator", type(operator), "a SortingNetwork"))
+        raise TypeError(checks.error_message("operator", type(operator), "a SortingNetwork"))
     scores = _list(x)
     n = len(scores)
     if n < 2 or not jnp.isfinite(scores).all():
         received = f"{n} score" if n < 2 else "one that is not finite"
-        raise ValueError(base.complaint("x", received, "2 or more finite scores"))
+        raise ValueError(checks.error_message("x", received, "2 or more finite scores"))
     if operator.hard:
-        raise ValueError(base.complaint("operator", "hard=True", "one that swaps softly"))
+        raise ValueError(checks.error_message("operator", "hard=True", "one that swaps softly"))
     layers, states, swaps = _run(scores, operator)
     plt = _pyplot()
     columns = [_apart(pairs) for pairs in layers]
@@ -321,7 +323,7 @@ def execution(
     """
     operator = LearnedSort() if operator is None else operator
     if not isinstance(operator, LearnedSort):
-        raise TypeError(base.complaint("operator", type(operator), "a LearnedSort"))
+        raise TypeError(checks.error_message("operator", type(operator), "a LearnedSort"))
     scores = _list(x)
     said = operator.log_trace(scores)
     hints = {name: np.exp(np.asarray(hint)) for name, hint in said.log_hints.items()}
@@ -393,7 +395,7 @@ def curves(
     known = sorted(set.intersection(*(set(run["curve"]) for run in runs)) - {"step"})
     for metric in metrics:
         if metric not in known:
-            raise ValueError(base.complaint("metrics", repr(metric), ", ".join(known)))
+            raise ValueError(checks.error_message("metrics", repr(metric), ", ".join(known)))
     if figure is None:
         figure = _pyplot().figure(figsize=(4.4 * len(metrics), 4), layout="constrained")
     for ax, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):

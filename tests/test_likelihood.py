@@ -14,31 +14,31 @@ from arlsort import LearnedSort, cauchy_log_likelihood
 LEARNED = LearnedSort(noise="cauchy", normalize=False, temperature=1.0)
 
 
-def exact(x, order, levels=None):
-    return cauchy_log_likelihood(x, order, levels, temperature=1.0)
+def exact(x, order, noise_scales=None):
+    return cauchy_log_likelihood(x, order, noise_scales, temperature=1.0)
 
 
 def drawn(lists, n, spread, seed=0):
-    """Scores, levels, and an order drawn from the model."""
+    """Scores, noise_scales, and an order drawn from the model."""
     rng = np.random.default_rng(seed)
     x = spread * rng.uniform(-0.5, 0.5, (lists, n))
-    levels = np.exp(rng.normal(size=(lists, n)))
-    order = np.argsort(x + levels * rng.standard_cauchy((lists, n)), axis=-1)
-    return jnp.asarray(x, jnp.float32), jnp.asarray(order), jnp.asarray(levels, jnp.float32)
+    noise_scales = np.exp(rng.normal(size=(lists, n)))
+    order = np.argsort(x + noise_scales * rng.standard_cauchy((lists, n)), axis=-1)
+    return jnp.asarray(x, jnp.float32), jnp.asarray(order), jnp.asarray(noise_scales, jnp.float32)
 
 
 def test_two_scores_have_the_probability_of_a_cauchy_pair():
-    for gap, levels in (
+    for gap, noise_scales in (
         *((0.3, (1.0, 1.0)), (-4.0, (0.2, 1.5)), (50.0, (2.0, 1.0))),
         *((-20.0, (1.0, 1.0)), (-1e4, (1.0, 1.0)), (-300.0, (0.5, 2.0))),
     ):
-        order, w = jnp.array([0, 1]), jnp.array(levels)
-        p = 0.5 + math.atan(gap / sum(levels)) / math.pi
+        order, w = jnp.array([0, 1]), jnp.array(noise_scales)
+        p = 0.5 + math.atan(gap / sum(noise_scales)) / math.pi
         found, slope = jax.value_and_grad(lambda x, o=order, w=w: exact(x, o, w))(
             jnp.array([0.0, gap])
         )
         assert float(found) == pytest.approx(math.log(p), abs=2e-2)
-        density = 1 / (1 + (gap / sum(levels)) ** 2) / sum(levels) / math.pi
+        density = 1 / (1 + (gap / sum(noise_scales)) ** 2) / sum(noise_scales) / math.pi
         np.testing.assert_allclose(slope, [-density / p, density / p], rtol=0.1)
 
 
@@ -54,13 +54,13 @@ def test_it_is_the_share_of_draws_in_that_order():
 
 
 def test_the_gradient_is_that_of_the_value():
-    x, order, levels = drawn(20, 6, 10.0)
+    x, order, noise_scales = drawn(20, 6, 10.0)
     with jax.enable_x64(True):
-        x, levels = (jnp.asarray(np.asarray(v), jnp.float64) for v in (x, levels))
-        gradient = jax.grad(lambda x: exact(x, order, levels).sum())(x)
+        x, noise_scales = (jnp.asarray(np.asarray(v), jnp.float64) for v in (x, noise_scales))
+        gradient = jax.grad(lambda x: exact(x, order, noise_scales).sum())(x)
         step = 1e-3
         for i in range(6):
-            moved = [exact(x.at[:, i].add(s), order, levels) for s in (step, -step)]
+            moved = [exact(x.at[:, i].add(s), order, noise_scales) for s in (step, -step)]
             slope = (moved[0] - moved[1]) / (2 * step)
             np.testing.assert_allclose(gradient[:, i], slope, atol=0.02, rtol=0.05)
 
@@ -81,7 +81,7 @@ def test_what_is_not_allowed_is_refused(likelihood):
         likelihood(x, x)
     with pytest.raises(ValueError, match=r"order: received shape \(3,\), allowed: that of x"):
         likelihood(x, order[0])
-    with pytest.raises(ValueError, match="levels: received shape"):
+    with pytest.raises(ValueError, match="noise_scales: received shape"):
         likelihood(x, order, x[:1])
     with pytest.raises(TypeError, match="x: received dtype int32"):
         likelihood(order, order)
@@ -89,16 +89,16 @@ def test_what_is_not_allowed_is_refused(likelihood):
 
 @pytest.mark.parametrize("likelihood", [exact, LEARNED.log_likelihood])
 def test_shapes_dtypes_and_nan(likelihood):
-    x, order, levels = drawn(6, 4, 5.0)
-    flat = likelihood(x, order, levels)
+    x, order, noise_scales = drawn(6, 4, 5.0)
+    flat = likelihood(x, order, noise_scales)
     assert flat.shape == (6,)
-    whole = likelihood(*(v.reshape(2, 3, 4) for v in (x, order, levels)))
+    whole = likelihood(*(v.reshape(2, 3, 4) for v in (x, order, noise_scales)))
     np.testing.assert_allclose(whole.reshape(6), flat, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(likelihood(x[0], order[0], levels[0]), flat[0], rtol=1e-4)
+    np.testing.assert_allclose(likelihood(x[0], order[0], noise_scales[0]), flat[0], rtol=1e-4)
     half = likelihood(x.astype(jnp.bfloat16), order)
     assert half.dtype == jnp.bfloat16 and jnp.isfinite(half).all()
-    spoilt = likelihood(x.at[1, 2].set(jnp.nan), order)
-    assert jnp.isnan(spoilt[1]) and jnp.isfinite(jnp.delete(spoilt, 1)).all()
+    with_nan = likelihood(x.at[1, 2].set(jnp.nan), order)
+    assert jnp.isnan(with_nan[1]) and jnp.isfinite(jnp.delete(with_nan, 1)).all()
     for n in (0, 1):
         np.testing.assert_array_equal(likelihood(jnp.ones((2, n)), jnp.zeros((2, n), int)), [0, 0])
 
@@ -121,11 +121,11 @@ def test_the_network_knows_the_exact_likelihood(n, spread, share):
 
     The mean over orders drawn from the model of the difference is a Kullback-Leibler divergence.
     """
-    x, order, levels = drawn(200, n, spread)
-    best, found = exact(x, order, levels), LEARNED.log_likelihood(x, order, levels)
+    x, order, noise_scales = drawn(200, n, spread)
+    best, found = exact(x, order, noise_scales), LEARNED.log_likelihood(x, order, noise_scales)
     assert -0.01 * n < float((best - found).mean()) < share * float(-best.mean())
     slopes = [
-        jax.grad(lambda x, f=f: f(x, order, levels).sum())(x)
+        jax.grad(lambda x, f=f: f(x, order, noise_scales).sum())(x)
         for f in (exact, LEARNED.log_likelihood)
     ]
     norms = [jnp.linalg.norm(slope, axis=-1) for slope in slopes]
@@ -142,13 +142,13 @@ def test_the_probabilities_of_all_orders_add_up():
 
 
 def test_what_counts_is_scores_in_units_of_their_noise():
-    x, order, levels = drawn(10, 5, 8.0)
-    expected = LEARNED.log_likelihood(x, order, levels)
-    scaled = LEARNED.log_likelihood(7 * x + 3, order, 7 * levels)
+    x, order, noise_scales = drawn(10, 5, 8.0)
+    expected = LEARNED.log_likelihood(x, order, noise_scales)
+    scaled = LEARNED.log_likelihood(7 * x + 3, order, 7 * noise_scales)
     np.testing.assert_allclose(scaled, expected, rtol=1e-3, atol=1e-3)
     warmer = LearnedSort(noise="cauchy", normalize=False, temperature=2.0)
     np.testing.assert_allclose(
-        warmer.log_likelihood(2 * x, order, levels), expected, rtol=1e-3, atol=1e-3
+        warmer.log_likelihood(2 * x, order, noise_scales), expected, rtol=1e-3, atol=1e-3
     )
 
 
@@ -171,7 +171,7 @@ def test_a_wrong_pair_is_pulled_together():
 
 def test_a_sort_without_such_a_network_says_so():
     x, order = jnp.array([3.0, 1.0, 2.0]), jnp.array([1, 2, 0])
-    with pytest.raises(ValueError, match="'gaussian' for insertion_sort, shipped are cauchy"):
+    with pytest.raises(ValueError, match="'gaussian' for insertion_sort, allowed: cauchy"):
         LearnedSort(noise="gaussian").log_likelihood(x, order)
-    with pytest.raises(ValueError, match="for quicksort, shipped are none"):
+    with pytest.raises(ValueError, match="for quicksort, allowed: none"):
         LearnedSort("quicksort").log_likelihood(x, order)

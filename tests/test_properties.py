@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from arlsort.operators import registry
-from arlsort.permutation import is_doubly_stochastic, is_row_stochastic
+from arlsort.operators import parse, registry
+from arlsort.soft_permutation import is_doubly_stochastic, is_row_stochastic
 
 N = 5
 
@@ -44,4 +44,4 @@ def test_weights_are_stochastic_and_values_within_the_range(name, x):
 @pytest.mark.parametrize("name", NAMES)
 @hypothesis.given(x=scores)
 def test_straight_through_is_the_exact_sort(name, x):
-    np.testing.assert_array_equal(registry.parse(f"{name}:hard=true").sort(x), jnp.sort(x))
+    np.testing.assert_array_equal(parse(f"{name}:hard=true").sort(x), jnp.sort(x))

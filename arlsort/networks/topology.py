@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from arlsort.checks import error_message, one_of
+
 NETWORKS = ("odd_even", "bitonic", "odd_even_merge")
 
 
@@ -137,11 +139,11 @@ def draw(network: str, n: int) -> str:
       │  ├─▶┤  │
     """
     if network not in NETWORKS:
-        raise ValueError(f"network: received {network!r}, allowed: {', '.join(NETWORKS)}")
+        raise ValueError(error_message("network", repr(network), one_of(NETWORKS)))
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
-        raise TypeError(f"n: received {n!r}, allowed: an int >= 1")
+        raise TypeError(error_message("n", repr(n), "an int >= 1"))
     if n < 1:
-        raise ValueError(f"n: received {n!r}, allowed: an int >= 1")
+        raise ValueError(error_message("n", repr(n), "an int >= 1"))
     width = max(3, len(str(n - 1)) + 2)
     lines = ["".join(str(wire).ljust(width) for wire in range(n)).rstrip()]
     for index, layer in enumerate(layers(network, n)):

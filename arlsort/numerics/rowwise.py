@@ -76,13 +76,13 @@ def normalised_exp(below: jax.Array, temperature: ArrayLike) -> jax.Array:
     return weights * spread(1.0 / total(weights), below.shape[-1])
 
 
-def matrix(rows: Rows, spoilt: jax.Array) -> jax.Array:
-    """Makes the weights `[..., m, n]`, NaN and without a gradient where `spoilt[...]` is true."""
+def matrix(rows: Rows, has_nan: jax.Array) -> jax.Array:
+    """Makes the weights `[..., m, n]`, NaN and without a gradient where `has_nan[...]` is true."""
 
-    def weigh(heads: tuple[jax.Array, ...], spoilt: jax.Array, *columns: jax.Array) -> jax.Array:
-        return jnp.where(spoilt[..., None, None], jnp.nan, rows.weigh(heads, *columns))
+    def weigh(heads: tuple[jax.Array, ...], has_nan: jax.Array, *columns: jax.Array) -> jax.Array:
+        return jnp.where(has_nan[..., None, None], jnp.nan, rows.weigh(heads, *columns))
 
-    return _in_blocks(weigh, rows.heads, (spoilt, *rows.columns))
+    return _in_blocks(weigh, rows.heads, (has_nan, *rows.columns))
 
 
 def mix(rows: Rows, items: jax.Array) -> jax.Array:

@@ -1,2 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One relaxation of sorting a file, one interface, one table."""
+"""One relaxation of sorting a file, one interface, one table, one parser."""
+
+from arlsort.operators.registry import get, names
+from arlsort.operators.spec import parse
+
+__all__ = ["get", "names", "parse"]

@@ -16,18 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from arlsort.numerics import rowwise
-from arlsort.permutation import apply, from_order, to_ranks
+from arlsort import checks
+from arlsort.numerics import finite, rowwise
+from arlsort.soft_permutation import apply, from_order, to_ranks
 
 Class = TypeVar("Class", bound=type)
 
 STATIC = {"static": True}
 """Metadata of the dataclass fields that are compiled in (strings, flags, counts)."""
 
-FLOATS = ("float16", "bfloat16", "float32", "float64")
-
-# Headroom below the largest float, for sums over a row and for cotangents in the backward pass.
-_HEADROOM_BITS = 16
+REGISTERED: list[type["Operator"]] = []
+"""The classes of operators, in the order of their definition; for wording errors."""
 
 
 @jax.tree_util.register_dataclass
@@ -49,98 +48,6 @@ class Relaxation:
 
     def __iter__(self) -> Iterator[jax.Array]:
         return iter((self.values, self.permutation))
-
-
-def complaint(argument: str, received: Any, allowed: Any) -> str:
-    """Words every error of the library alike: the argument, what came, what may come."""
-    return f"{argument}: received {received}, allowed: {allowed}"
-
-
-def check_scores(argument: str, x: Any) -> jax.Array:
-    """Returns `x` as a JAX array after checking that it is a floating array of rank 1 or more."""
-    if not isinstance(x, (jax.Array, np.ndarray)):
-        raise TypeError(complaint(argument, type(x).__name__, "a JAX or NumPy array"))
-    if str(x.dtype) not in FLOATS:
-        raise TypeError(complaint(argument, f"dtype {x.dtype}", " or ".join(FLOATS)))
-    if x.ndim == 0:
-        raise ValueError(complaint(argument, "a scalar", "an array of rank 1 or more"))
-    return jnp.asarray(x)
-
-
-def check_order(
-    x: jax.Array, order: jax.Array, levels: jax.Array | None
-) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    """Checks scores, an order of them and the levels of their noise.
-
-    Raises:
-      TypeError: If one has the wrong type or dtype.
-      ValueError: If one is of another shape than `x`.
-    """
-    x = check_scores("x", x)
-    order = jnp.asarray(order)
-    if not jnp.issubdtype(order.dtype, jnp.integer):
-        raise TypeError(complaint("order", f"dtype {order.dtype}", "integers"))
-    if levels is not None:
-        levels = check_scores("levels", levels)
-    for name, other in (("order", order), ("levels", levels)):
-        if other is not None and other.shape != x.shape:
-            raise ValueError(complaint(name, f"shape {other.shape}", f"that of x, {x.shape}"))
-    return x, order, levels
-
-
-def check_number(
-    argument: str, value: Any, allowed: str, low: float, high: float, *, above_low: bool = False
-) -> None:
-    """Checks a hyperparameter that must lie in [low, high], or (low, high] with `above_low`.
-
-    A tracer passes: inside a transformation the value is not known.
-    """
-    if isinstance(value, jax.core.Tracer):
-        return
-    numeric = type(value) in (int, float) or (
-        isinstance(value, (jax.Array, np.ndarray, np.generic))
-        and any(jnp.issubdtype(value.dtype, kind) for kind in (np.floating, np.integer))
-    )
-    if not numeric:
-        raise TypeError(complaint(argument, repr(value), allowed))
-    if np.ndim(value):
-        received = f"shape {np.shape(value)}"
-        raise ValueError(complaint(argument, received, "a scalar; use jax.vmap for several"))
-    number = float(value)
-    inside = low < number <= high if above_low else low <= number <= high
-    if not inside or math.isinf(number):
-        raise ValueError(complaint(argument, repr(value), allowed))
-
-
-def check_positive(argument: str, value: Any) -> None:
-    """Checks that a concrete hyperparameter is finite and greater than zero."""
-    check_number(argument, value, "a finite number > 0", 0.0, math.inf, above_low=True)
-
-
-def check_key(operator: str, value: Any) -> None:
-    """Checks that an operator has one key of `jax.random`, of the new kind or of the old."""
-    allowed = "a jax.random key; use jax.vmap for several"
-    if value is None:
-        raise ValueError(complaint("key", f"None for {operator} that samples", allowed))
-    if not isinstance(value, (jax.Array, np.ndarray)):
-        raise TypeError(complaint("key", repr(value), allowed))
-    typed = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
-    if not typed and value.dtype != jnp.uint32:
-        raise TypeError(complaint("key", f"dtype {value.dtype}", allowed))
-    if value.ndim != (0 if typed else 1):
-        raise ValueError(complaint("key", f"shape {value.shape}", allowed))
-
-
-def check_flag(argument: str, value: Any) -> None:
-    """Checks that a flag is a bool: `"no"` is not, and would count as True."""
-    if not isinstance(value, bool):
-        raise TypeError(complaint(argument, repr(value), "True or False"))
-
-
-def check_choice(argument: str, value: Any, allowed: tuple[Any, ...]) -> None:
-    """Checks that a static hyperparameter is one of a few values of one type."""
-    if value not in allowed or type(value) is not type(allowed[0]):
-        raise ValueError(complaint(argument, repr(value), ", ".join(map(repr, allowed))))
 
 
 def softmax(logits: jax.Array, temperature: jax.typing.ArrayLike) -> jax.Array:
@@ -170,6 +77,7 @@ def register(cls: Class) -> Class:
         return operator
 
     jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
+    REGISTERED.append(cls)
     return cls
 
 
@@ -213,7 +121,7 @@ class Operator:
     """How near gradients are to central differences in float64, as a fraction."""
 
     def __post_init__(self) -> None:
-        check_flag("hard", self.hard)
+        checks.check_flag("hard", self.hard)
 
     @property
     def needs_key(self) -> bool:
@@ -275,10 +183,10 @@ class Operator:
           ValueError: If shapes do not match, or the operator cannot sort rows.
         """
         keys = self._check(keys, "keys", weights=True)
-        rows = check_scores("rows", rows)
+        rows = checks.check_scores("rows", rows)
         if rows.shape[:-1] != keys.shape:
             allowed = f"{(*keys.shape, 'd')} for keys of shape {keys.shape}"
-            raise ValueError(complaint("rows", f"shape {rows.shape}", allowed))
+            raise ValueError(checks.error_message("rows", f"shape {rows.shape}", allowed))
         return _sort_by(self, keys, rows)
 
     def rank(self, x: jax.Array) -> jax.Array:
@@ -297,9 +205,9 @@ class Operator:
         """Turns scores `[..., n]` into weights `[..., n, n]`."""
         raise NotImplementedError
 
-    def _spoilt_permutation(self, scores: jax.Array, spoilt: jax.Array) -> jax.Array:
-        """Turns scores into weights, NaN where `spoilt[...]`; override to save a pass over them."""
-        return jnp.where(spoilt[..., None, None], jnp.nan, self._permutation(scores))
+    def _permutation_with_nan(self, scores: jax.Array, has_nan: jax.Array) -> jax.Array:
+        """Turns scores into weights, NaN where `has_nan[...]`; override to save a pass."""
+        return jnp.where(has_nan[..., None, None], jnp.nan, self._permutation(scores))
 
     def _solve(self, scores: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Gives weights and whether they converged `[...]`; override if they may not."""
@@ -322,14 +230,10 @@ class Operator:
 
     def _check(self, x: Any, argument: str = "x", *, weights: bool = False) -> jax.Array:
         if weights and not self.has_permutation:
-            # The registry imports this module; it is needed here only to word the error.
-            from arlsort.operators import registry
-
-            able = [n for n, e in registry.REGISTRY.items() if e.build().has_permutation]
-            raise ValueError(
-                complaint("operator", f"{type(self).__name__}, which has values only", able)
-            )
-        scores = check_scores(argument, x)
+            able = (cls.__name__ for cls in REGISTERED if cls.has_permutation)
+            received = f"{type(self).__name__}, which has values only"
+            raise ValueError(checks.error_message("operator", received, checks.one_of(able)))
+        scores = checks.check_scores(argument, x)
         self._check_hyperparameters()
         self._validate_length(scores.shape[-1])
         return scores
@@ -341,9 +245,9 @@ class Operator:
             shape = np.shape(getattr(self, field.name)) if _is_number(field) else ()
             if shape:
                 allowed = "a scalar; use jax.vmap for several"
-                raise ValueError(complaint(field.name, f"shape {shape}", allowed))
+                raise ValueError(checks.error_message(field.name, f"shape {shape}", allowed))
         if self.needs_key:
-            check_key(type(self).__name__, getattr(self, "key", None))
+            checks.check_key(type(self).__name__, getattr(self, "key", None))
 
 
 def _is_number(field: dataclasses.Field) -> bool:
@@ -352,7 +256,7 @@ def _is_number(field: dataclasses.Field) -> bool:
 
 @jax.jit
 def _relax(operator: Operator, x: jax.Array) -> Relaxation:
-    scores = sanitise(x)
+    scores = finite.sanitise(x)
     operator = _in_dtype(operator, scores.dtype)
     if x.shape[-1] < 2:
         weights, converged = _weights(operator, scores), jnp.ones(x.shape[:-1], bool)
@@ -366,41 +270,41 @@ def _relax(operator: Operator, x: jax.Array) -> Relaxation:
 
 @jax.jit
 def _permutation(operator: Operator, x: jax.Array) -> jax.Array:
-    scores = sanitise(x)
+    scores = finite.sanitise(x)
     operator = _in_dtype(operator, scores.dtype)
     if operator.hard or x.shape[-1] < 2:
         return _finish_weights(operator, x, _weights(operator, scores))
-    return operator._spoilt_permutation(scores, jnp.isnan(x).any(axis=-1)).astype(x.dtype)
+    return operator._permutation_with_nan(scores, finite.has_nan(x)).astype(x.dtype)
 
 
 @jax.jit
 def _sort(operator: Operator, x: jax.Array) -> jax.Array:
-    scores = sanitise(x)
+    scores = finite.sanitise(x)
     operator = _in_dtype(operator, scores.dtype)
     return _finish_values(operator, x, scores if x.shape[-1] < 2 else operator._sort(scores))
 
 
 @jax.jit
 def _rank(operator: Operator, x: jax.Array) -> jax.Array:
-    scores = sanitise(x)
+    scores = finite.sanitise(x)
     operator = _in_dtype(operator, scores.dtype)
     ranks = jnp.zeros_like(scores) if x.shape[-1] < 2 else operator._rank(scores)
     exact = None
     if operator.hard:
         exact = jnp.argsort(jnp.argsort(x, axis=-1), axis=-1).astype(x.dtype)
-    return _finish(jnp.isnan(x).any(axis=-1)[..., None], ranks, exact, x.dtype)
+    return _finish(finite.has_nan(x)[..., None], ranks, exact, x.dtype)
 
 
 @jax.jit
 def _sort_by(operator: Operator, keys: jax.Array, rows: jax.Array) -> jax.Array:
-    dtype = jnp.promote_types(_work_dtype(keys), _work_dtype(rows))
-    scores, work = sanitise(keys).astype(dtype), rows.astype(dtype)
+    dtype = jnp.promote_types(finite.work_dtype(keys), finite.work_dtype(rows))
+    scores, work = finite.sanitise(keys).astype(dtype), rows.astype(dtype)
     operator = _in_dtype(operator, dtype)
     relaxed = work if keys.shape[-1] < 2 else operator._apply(scores, work)
     exact = None
     if operator.hard:
         exact = jnp.take_along_axis(rows, jnp.argsort(keys, axis=-1)[..., None], axis=-2)
-    return _finish(jnp.isnan(keys).any(axis=-1)[..., None, None], relaxed, exact, rows.dtype)
+    return _finish(finite.has_nan(keys)[..., None, None], relaxed, exact, rows.dtype)
 
 
 def _weights(operator: Operator, scores: jax.Array) -> jax.Array:
@@ -419,34 +323,18 @@ def _in_dtype(operator: Operator, dtype: jnp.dtype) -> Operator:
     return jax.tree.map(cast, operator)
 
 
-def _work_dtype(x: jax.Array) -> jnp.dtype:
-    return jnp.promote_types(x.dtype, jnp.float32)
-
-
-def sanitise(x: jax.Array) -> jax.Array:
-    """Makes scores finite; rows with NaN become ties, so that no NaN reaches any gradient."""
-    return clip(jnp.where(jnp.isnan(x).any(axis=-1, keepdims=True), 0.0, x))
-
-
-def clip(x: jax.Array) -> jax.Array:
-    """Puts scores into the dtype of the computation, clipped so that no sum overflows."""
-    work = x.astype(_work_dtype(x))
-    limit = float(jnp.finfo(work.dtype).max) / 2**_HEADROOM_BITS
-    return jnp.clip(work, -limit, limit)
-
-
 def _finish_values(operator: Operator, x: jax.Array, values: jax.Array) -> jax.Array:
     exact = jnp.sort(x, axis=-1) if operator.hard else None
-    return _finish(jnp.isnan(x).any(axis=-1)[..., None], values, exact, x.dtype)
+    return _finish(finite.has_nan(x)[..., None], values, exact, x.dtype)
 
 
 def _finish_weights(operator: Operator, x: jax.Array, weights: jax.Array) -> jax.Array:
     exact = from_order(jnp.argsort(x, axis=-1), x.dtype) if operator.hard else None
-    return _finish(jnp.isnan(x).any(axis=-1)[..., None, None], weights, exact, x.dtype)
+    return _finish(finite.has_nan(x)[..., None, None], weights, exact, x.dtype)
 
 
 def _finish(
-    spoilt: jax.Array, relaxed: jax.Array, exact: jax.Array | None, dtype: jnp.dtype
+    has_nan: jax.Array, relaxed: jax.Array, exact: jax.Array | None, dtype: jnp.dtype
 ) -> jax.Array:
     """Applies straight-through and the caller's dtype, and puts NaN where the input had it."""
     if exact is None:
@@ -457,4 +345,4 @@ def _finish(
         surrogate = jnp.where(jnp.isfinite(relaxed), relaxed - lax.stop_gradient(relaxed), 0.0)
         surrogate = surrogate.astype(dtype)
         result = lax.stop_gradient(exact) + surrogate
-    return jnp.where(spoilt, jnp.nan, result)
+    return jnp.where(has_nan, jnp.nan, result)

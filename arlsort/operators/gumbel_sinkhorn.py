@@ -7,8 +7,9 @@ from typing import ClassVar
 import jax
 from jax.typing import ArrayLike
 
+from arlsort import checks
 from arlsort.numerics import transport
-from arlsort.operators import base, matching, sampling
+from arlsort.operators import base, matching
 
 
 @base.register
@@ -64,8 +65,8 @@ class GumbelSinkhorn(base.Operator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        base.check_positive("temperature", self.temperature)
-        sampling.check_num_samples(self.num_samples)
+        checks.check_positive("temperature", self.temperature)
+        checks.check_count("num_samples", self.num_samples)
         matching.check_solver(self.tolerance, self.max_iterations)
 
     @property

@@ -7,8 +7,9 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from arlsort import checks
 from arlsort.operators import base
-from arlsort.permutation import from_order
+from arlsort.soft_permutation import from_order
 
 
 @base.register
@@ -38,7 +39,7 @@ class Hard(base.Operator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        base.check_choice("hard", self.hard, (True,))
+        checks.check_choice("hard", self.hard, (True,))
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
         return from_order(jnp.argsort(scores, axis=-1), scores.dtype)

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from arlsort.networks import order as exact
+from arlsort import checks
+from arlsort.networks import exact_order
 from arlsort.numerics import laplace
 from arlsort.operators import base
 
@@ -60,21 +61,21 @@ class LapSum(base.Operator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        base.check_positive("temperature", self.temperature)
+        checks.check_positive("temperature", self.temperature)
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
-        points, order = exact.sort(scores)
+        points, order = exact_order.sort(scores)
         weights = laplace.weights(laplace.thresholds(points, jnp.asarray(self.temperature)))
-        return jnp.take_along_axis(weights, exact.inverse(order)[..., None, :], axis=-1)
+        return jnp.take_along_axis(weights, exact_order.inverse(order)[..., None, :], axis=-1)
 
     def _apply(self, scores: jax.Array, rows: jax.Array) -> jax.Array:
-        points, order = exact.sort(scores)
+        points, order = exact_order.sort(scores)
         ordered = jnp.take_along_axis(rows, order[..., None], axis=-2)
         at = laplace.thresholds(points, jnp.asarray(self.temperature))
         return jnp.swapaxes(laplace.mix(at, jnp.swapaxes(ordered, -1, -2)), -1, -2)
 
     def _sort(self, scores: jax.Array) -> jax.Array:
-        points, _ = exact.sort(scores)
+        points, _ = exact_order.sort(scores)
         # A shift changes nothing but the rounding.
         n = points.shape[-1]
         middle = lax.stop_gradient(points[..., n // 2, None])
@@ -82,6 +83,6 @@ class LapSum(base.Operator):
         return middle + laplace.mix(at, (points - middle)[..., None, :])[..., 0, :]
 
     def _rank(self, scores: jax.Array) -> jax.Array:
-        points, order = exact.sort(scores)
+        points, order = exact_order.sort(scores)
         ranks = laplace.ranks(laplace.thresholds(points, jnp.asarray(self.temperature)))
-        return jnp.take_along_axis(ranks, exact.inverse(order), axis=-1)
+        return jnp.take_along_axis(ranks, exact_order.inverse(order), axis=-1)

@@ -10,14 +10,13 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from arlsort import checks
+from arlsort.numerics import finite
 from arlsort.operators import base
 from arlsort.reasoner import checkpoint as checkpoints
-from arlsort.reasoner import inference, network, run_readout
+from arlsort.reasoner import inference, network, run_readout, scale
 from arlsort.reasoner.config import ALGORITHMS, NOISES
 from arlsort.reasoner.readout import MAX_POWER, READOUTS, permutation
-
-_HOTTEST = 1e6  # in ranges of a list: there is nothing left of it long before
-_SMALLEST_SPAN = 1e-30  # keeps its reciprocal, a gradient, far from overflow in float32
 
 
 class LogTrace(NamedTuple):
@@ -116,20 +115,22 @@ class LearnedSort(base.Operator):
         super().__post_init__()
         own = self.checkpoint is not None
         allowed = tuple(ALGORITHMS if own else checkpoints.SHIPPED)
-        base.check_choice("algorithm", self.algorithm, allowed)
+        checks.check_choice("algorithm", self.algorithm, allowed)
         if self.noise is not None:
             noises = NOISES if own else checkpoints.SHIPPED[self.algorithm]
-            base.check_choice("noise", self.noise, noises)
+            checks.check_choice("noise", self.noise, noises)
         if self.readout is not None:
             runs = ("run",) if self.algorithm in run_readout.READERS else ()
-            base.check_choice("readout", self.readout, (*runs, *READOUTS))
-        base.check_number("temperature", self.temperature, "a finite number >= 0", 0.0, jnp.inf)
+            checks.check_choice("readout", self.readout, (*runs, *READOUTS))
+        checks.check_number("temperature", self.temperature, "a finite number >= 0", 0.0, jnp.inf)
         for name in ("normalize", "allow_extrapolation"):
-            base.check_flag(name, getattr(self, name))
+            checks.check_flag(name, getattr(self, name))
         if isinstance(self.checkpoint, os.PathLike):
             object.__setattr__(self, "checkpoint", os.fspath(self.checkpoint))
         if not isinstance(self.checkpoint, str | None):
-            raise TypeError(base.complaint("checkpoint", repr(self.checkpoint), "a path or None"))
+            raise TypeError(
+                checks.error_message("checkpoint", repr(self.checkpoint), "a path or None")
+            )
 
     @property
     def has_likelihood(self) -> bool:
@@ -160,7 +161,9 @@ class LearnedSort(base.Operator):
     def _check_pointers(self, x: jax.Array) -> jax.Array:
         x = self._check(x, weights=True)
         if x.shape[-1] < 2:
-            raise ValueError(base.complaint("x", f"shape {x.shape}", "2 or more scores in a list"))
+            raise ValueError(
+                checks.error_message("x", f"shape {x.shape}", "2 or more scores in a list")
+            )
         return x
 
     def log_trace(self, x: jax.Array) -> LogTrace:
@@ -186,7 +189,7 @@ class LearnedSort(base.Operator):
         return _log_trace(self, self._check_pointers(x))
 
     def log_likelihood(
-        self, x: jax.Array, order: jax.Array, levels: jax.Array | None = None
+        self, x: jax.Array, order: jax.Array, noise_scales: jax.Array | None = None
     ) -> jax.Array:
         """How likely an order is under noise: a loss for when the order is all there is.
 
@@ -204,8 +207,8 @@ class LearnedSort(base.Operator):
         Args:
           x: Scores `[..., n]`, floating.
           order: `[..., n]` ints; the elements in ascending order, as `argsort` gives it.
-          levels: `[..., n]`, > 0; the noise of each score in units of the temperature. None for 1.
-            A network that is trained with it can say of a score that it is not sure of it.
+          noise_scales: `[..., n]`, > 0; the noise of each score in units of the temperature. None
+            for 1. A network that is trained with it can say of a score that it is not sure of it.
 
         Returns:
           `[...]`, of the dtype of `x`; NaN for a list with a NaN.
@@ -223,26 +226,26 @@ class LearnedSort(base.Operator):
           >>> bool(operator.log_likelihood(x, right) > operator.log_likelihood(x, wrong))
           True
         """
-        x, order, levels = base.check_order(x, order, levels)
+        x, order, noise_scales = checks.check_order(x, order, noise_scales)
         self._check_hyperparameters()
         self._validate_length(x.shape[-1], likelihood=True)
-        return _log_likelihood(self, x, order, levels)
+        return _log_likelihood(self, x, order, noise_scales)
 
     def _log_likelihood(
-        self, scores: jax.Array, order: jax.Array, levels: jax.Array | None
+        self, scores: jax.Array, order: jax.Array, noise_scales: jax.Array | None
     ) -> jax.Array:
         model = self._checkpoint(likelihood=True)
         n = scores.shape[-1]
         if n < 2:
             return jnp.zeros(scores.shape[:-1], scores.dtype)
         middle = None
-        if levels is not None:
-            logs = jnp.log(levels.astype(scores.dtype))
+        if noise_scales is not None:
+            logs = jnp.log(noise_scales.astype(scores.dtype))
             middle = jnp.mean(logs, axis=-1, keepdims=True)
-            levels = jnp.exp(logs - middle).reshape(-1, n)
+            noise_scales = jnp.exp(logs - middle).reshape(-1, n)
         keys = self._keys(scores, model, middle).reshape(-1, n)
         found = inference.log_likelihood(
-            model.params, model.config, keys, order.reshape(-1, n), levels, model.noise
+            model.params, model.config, keys, order.reshape(-1, n), noise_scales, model.noise
         )
         return found.reshape(scores.shape[:-1])
 
@@ -277,59 +280,55 @@ class LearnedSort(base.Operator):
         return jax.tree.map(lambda part: part.reshape(*keys.shape[:-1], *part.shape[1:]), parts)
 
     def _keys(
-        self, scores: jax.Array, model: checkpoints.Checkpoint, log_level: jax.Array | None = None
+        self,
+        scores: jax.Array,
+        model: checkpoints.Checkpoint,
+        log_noise_scale: jax.Array | None = None,
     ) -> jax.Array:
         """Scores at the scale the network was trained for, `[..., n]`.
 
-        The logarithm of a level `[..., 1]` scales the temperature of each list.
+        The logarithm of a noise scale `[..., 1]` scales the temperature of each list.
         """
-        unit = inference.unit_range(scores)
         if model.noise is None:  # trained on clean keys in [0, 1], which have no scale
             if not self.normalize:
                 received = "False with a checkpoint trained on clean keys"
-                raise ValueError(base.complaint("normalize", received, "True"))
-            return unit - jnp.min(unit, axis=-1, keepdims=True)
-        relative, coldest = self._relative_temperature(scores), 1.0 / model.sharpest_spread
-        if log_level is not None:
-            relative = jnp.minimum(relative * jnp.exp(log_level), _HOTTEST)
-        if not self.normalize:
-            centred = (scores - jnp.mean(scores, axis=-1, keepdims=True)) / self._span(scores)
-            unit = jnp.where(relative < coldest, unit, centred)
-        return unit / _at_least(relative, coldest)
+                raise ValueError(checks.error_message("normalize", received, "True"))
+            return scale.clean_keys(scores)
+        return scale.keys(
+            scores,
+            jnp.asarray(self.temperature, scores.dtype),
+            normalize=self.normalize,
+            sharpest_spread=model.sharpest_spread,
+            log_noise_scale=log_noise_scale,
+        )
 
     def _power(self, scores: jax.Array) -> jax.Array:
         """How far the temperature is below the coldest, as a power of the pointers, 1 to 16."""
-        coldest = 1.0 / self._checkpoint().sharpest_spread
-        relative = _at_least(self._relative_temperature(scores), coldest / MAX_POWER)
-        return _at_least(coldest / relative, 1.0)
-
-    def _relative_temperature(self, scores: jax.Array) -> jax.Array:
-        """The temperature as a fraction of the range of each list, `[..., 1]`."""
         temperature = jnp.asarray(self.temperature, scores.dtype)
-        return jnp.minimum(temperature / self._span(scores), _HOTTEST)
-
-    def _span(self, scores: jax.Array) -> jax.Array:
-        """The unit of the temperature, `[..., 1]`: each list's range, or 1 if normalized."""
-        if self.normalize:
-            return jnp.ones((*scores.shape[:-1], 1), scores.dtype)
-        span = jax.lax.stop_gradient(inference.safe_range(scores))
-        return jnp.maximum(span, _SMALLEST_SPAN)
+        relative = scale.relative_temperature(scores, temperature, self.normalize)
+        return scale.power_below(relative, self._checkpoint().sharpest_spread, MAX_POWER)
 
     def _checkpoint(self, likelihood: bool = False) -> checkpoints.Checkpoint:
         if self.checkpoint is None:
             return checkpoints.shipped(self.algorithm, self.noise, likelihood=likelihood)
         model = checkpoints.load_once(self.checkpoint)
         if likelihood and self.algorithm != "insertion_sort":
-            raise ValueError(base.complaint("algorithm", repr(self.algorithm), "'insertion_sort'"))
+            raise ValueError(
+                checks.error_message("algorithm", repr(self.algorithm), "'insertion_sort'")
+            )
         if likelihood and model.training.hints != "sampled":
             received = f"one trained with hints={model.training.hints!r}"
-            raise ValueError(base.complaint("checkpoint", received, "one trained with 'sampled'"))
+            raise ValueError(
+                checks.error_message("checkpoint", received, "one trained with 'sampled'")
+            )
         if model.config.algorithm != self.algorithm:
             received = f"{self.algorithm!r} with a checkpoint trained on {model.config.algorithm!r}"
-            raise ValueError(base.complaint("algorithm", received, repr(model.config.algorithm)))
+            raise ValueError(
+                checks.error_message("algorithm", received, repr(model.config.algorithm))
+            )
         if self.noise not in (None, model.noise):
             received = f"{self.noise!r} with a checkpoint trained with {model.noise or 'no noise'}"
-            raise ValueError(base.complaint("noise", received, f"{model.noise!r} or None"))
+            raise ValueError(checks.error_message("noise", received, f"{model.noise!r} or None"))
         return model
 
     def _validate_length(self, n: int, likelihood: bool = False) -> None:
@@ -340,41 +339,33 @@ class LearnedSort(base.Operator):
         )
         limit = checkpoints.validated_length(pathlib.Path(path))
         if n > limit:
-            # The registry imports this module; it is needed here only to word the error.
-            from arlsort.operators import registry
-
-            others = (k for k, e in registry.REGISTRY.items() if e.operator is not LearnedSort)
+            others = (cls.__name__ for cls in base.REGISTERED if cls is not LearnedSort)
             raise ValueError(
-                base.complaint(
+                checks.error_message(
                     "x",
                     f"lists of {n} scores",
                     f"at most {limit}, the length to which this checkpoint of {self.algorithm} is "
                     "validated; pass allow_extrapolation=True to try, or take an operator without "
-                    f"a limit: {', '.join(others)}",
+                    f"a limit: {checks.one_of(others)}",
                 )
             )
 
 
-def _at_least(x: jax.Array, low: float) -> jax.Array:
-    """`maximum(x, low)` whose derivative below `low` is zero even for an infinite cotangent."""
-    return jnp.where(x < low, low, x)
-
-
 @jax.jit
 def _log_likelihood(
-    operator: LearnedSort, x: jax.Array, order: jax.Array, levels: jax.Array | None
+    operator: LearnedSort, x: jax.Array, order: jax.Array, noise_scales: jax.Array | None
 ) -> jax.Array:
-    found = operator._log_likelihood(base.sanitise(x), order, levels)
-    return jnp.where(jnp.isnan(x).any(axis=-1), jnp.nan, found).astype(x.dtype)
+    found = operator._log_likelihood(finite.sanitise(x), order, noise_scales)
+    return jnp.where(finite.has_nan(x), jnp.nan, found).astype(x.dtype)
 
 
 @jax.jit
 def _log_trace(operator: LearnedSort, x: jax.Array) -> LogTrace:
-    spoilt = jnp.isnan(x).any(axis=-1)
+    has_nan = finite.has_nan(x)
     lowest = float(jnp.finfo(x.dtype).min)  # CLRS's -1e6 on the diagonal overflows float16
 
     def finish(part: jax.Array) -> jax.Array:
-        absent = jnp.expand_dims(spoilt, range(spoilt.ndim, part.ndim))
+        absent = jnp.expand_dims(has_nan, range(has_nan.ndim, part.ndim))
         return jnp.where(absent, jnp.nan, jnp.maximum(part, lowest)).astype(x.dtype)
 
-    return jax.tree.map(finish, operator._trace(base.sanitise(x)))
+    return jax.tree.map(finish, operator._trace(finite.sanitise(x)))

@@ -6,18 +6,14 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from arlsort.networks import order as exact
-from arlsort.operators import base
+from arlsort import checks
+from arlsort.networks import exact_order
 
 
 def check_solver(tolerance: ArrayLike, max_iterations: int) -> None:
     """Checks what every operator that solves a transport problem has."""
-    base.check_number("tolerance", tolerance, "a number in [0, 1)", 0.0, 1.0)
-    allowed = "an int >= 1"
-    if type(max_iterations) is not int:
-        raise TypeError(base.complaint("max_iterations", repr(max_iterations), allowed))
-    if max_iterations < 1:
-        raise ValueError(base.complaint("max_iterations", max_iterations, allowed))
+    checks.check_number("tolerance", tolerance, "a number in [0, 1)", 0.0, 1.0)
+    checks.check_count("max_iterations", max_iterations)
 
 
 def standardise(scores: jax.Array) -> jax.Array:
@@ -55,11 +51,11 @@ def excess_cost(points: jax.Array) -> jax.Array:
     """
     n = points.shape[-1]
     grid = lax.broadcasted_iota(points.dtype, points.shape, points.ndim - 1) / (n - 1) - 0.5
-    ascending, order = exact.sort(points)
+    ascending, order = exact_order.sort(points)
     # Trapezoids under the sorted points.
     area = jnp.cumsum((ascending[..., 1:] + ascending[..., :-1]) / (n - 1), axis=-1)
     a = jnp.concatenate([jnp.zeros_like(area[..., :1]), area], axis=-1)
     b = 2 * grid * ascending - a
-    b = exact.at(b, exact.inverse(order))
+    b = exact_order.at(b, exact_order.inverse(order))
     # In this order of operations the zeros are exact.
     return a[..., :, None] - 2 * grid[..., :, None] * points[..., None, :] + b[..., None, :]

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from arlsort.networks import order as exact
+from arlsort import checks
+from arlsort.networks import exact_order
 from arlsort.numerics import rowwise
 from arlsort.operators import base, sampling
 
@@ -48,21 +49,21 @@ class NeuralSort(sampling.PlackettLuce):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        base.check_positive("temperature", self.temperature)
+        checks.check_positive("temperature", self.temperature)
 
     def _rows(self, scores: jax.Array) -> rowwise.Rows:
         n = scores.shape[-1]
         # A shift changes nothing but the rounding: the two terms cancel worst far from zero.
         centred = scores - lax.stop_gradient(scores.mean(axis=-1, keepdims=True))
-        summit, order = exact.sort(centred)
+        summit, order = exact_order.sort(centred)
         saddle = rowwise.mean_distance(summit)
         # Row i has its peak at the i-th smallest score. Logits are measured from there: a sum of
         # differences, which at the peak itself is zero however large the scores are. What rounding
         # puts above the peak is level with it.
         # Computed once: at scores of 1e30, a bit more or less would be 1e23.
         centred, saddle = lax.optimization_barrier((centred, saddle))
-        apart = exact.at(saddle, exact.inverse(order))
-        summit, saddle = lax.stop_gradient((exact.at(centred, order), saddle))
+        apart = exact_order.at(saddle, exact_order.inverse(order))
+        summit, saddle = lax.stop_gradient((exact_order.at(centred, order), saddle))
         position = lax.broadcasted_iota(scores.dtype, scores.shape, scores.ndim - 1)
         # Divided by n on both sides, so that large scores do not overflow.
         factor = (2 * position - (n - 1)) / n

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from arlsort.networks import order as exact
+from arlsort import checks
+from arlsort.networks import exact_order
 from arlsort.numerics import isotonic
 from arlsort.operators import base
 
@@ -79,15 +80,15 @@ class Permutahedron(base.Operator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        base.check_positive("temperature", self.temperature)
-        base.check_choice("regularization", self.regularization, REGULARIZATIONS)
+        checks.check_positive("temperature", self.temperature)
+        checks.check_choice("regularization", self.regularization, REGULARIZATIONS)
 
     @property
     def preserves_sum(self) -> bool:
         return self.regularization == "l2"
 
     def _sort(self, scores: jax.Array) -> jax.Array:
-        ascending, _ = exact.sort(scores)
+        ascending, _ = exact_order.sort(scores)
         temperature = jnp.asarray(self.temperature)
         position = _positions(scores)
         # At ε < 1 everything times ε, so that nothing overflows.
@@ -105,10 +106,12 @@ class Permutahedron(base.Operator):
             logits = (position - blocks.end.astype(scores.dtype)) / temperature
             shares = jnp.log(isotonic.block_sum(jnp.exp(logits), blocks))
             values = logits - shares + isotonic.block_logsumexp(ascending, blocks)
-        return _clip(values, exact.at(ascending, blocks.start), exact.at(ascending, blocks.end))
+        return _clip(
+            values, exact_order.at(ascending, blocks.start), exact_order.at(ascending, blocks.end)
+        )
 
     def _rank(self, scores: jax.Array) -> jax.Array:
-        ascending, order = exact.sort(scores)
+        ascending, order = exact_order.sort(scores)
         temperature = jnp.asarray(self.temperature)
         position = _positions(scores)
         low, high = jnp.minimum(temperature, 1.0), jnp.maximum(temperature, 1.0)
@@ -120,7 +123,7 @@ class Permutahedron(base.Operator):
             largest = jnp.abs(ascending).max(axis=-1, keepdims=True)
             floor = jnp.maximum(temperature, largest * _COLDEST)
             blocks = isotonic.blocks_entropic(ascending / floor, jnp.log1p(position))
-            top = lax.stop_gradient(exact.at(ascending, blocks.end))
+            top = lax.stop_gradient(exact_order.at(ascending, blocks.end))
             # Within a block the logits differ by log(n) at most, but for rounding.
             logits = jnp.maximum((ascending - top) / temperature, -80.0)
             weights = jnp.exp(logits)
@@ -128,7 +131,7 @@ class Permutahedron(base.Operator):
             total = length * (1.0 + _middle(blocks, scores.dtype))
             ranks = weights / isotonic.block_sum(weights, blocks) * total - 1.0
         start, end = (a.astype(scores.dtype) for a in blocks)
-        return exact.at(_clip(ranks, start, end), exact.inverse(order))
+        return exact_order.at(_clip(ranks, start, end), exact_order.inverse(order))
 
 
 _COLDEST = 2.0**-96

@@ -6,40 +6,14 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from arlsort.operators import base, sampling
+from arlsort import checks
+from arlsort.numerics import noise as laws
+from arlsort.operators import base
 from arlsort.operators.hard import Hard
-from arlsort.permutation import to_ranks
-
-
-@dataclasses.dataclass(frozen=True)
-class Noise:
-    """A distribution on the line.
-
-    Attributes:
-      sample: Of a key, a shape and a dtype.
-      log_density: Up to a constant, elementwise.
-    """
-
-    sample: Callable[..., jax.Array]
-    log_density: Callable[[jax.Array], jax.Array]
-
-
-def _gumbel(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
-    return jax.random.gumbel(key, shape, dtype) - np.euler_gamma
-
-
-NOISES = {
-    "gumbel": Noise(_gumbel, lambda z: -(z + np.euler_gamma) - jnp.exp(-(z + np.euler_gamma))),
-    "gaussian": Noise(jax.random.normal, lambda z: -(z**2) / 2),
-    "logistic": Noise(
-        jax.random.logistic, lambda z: jax.nn.log_sigmoid(z) + jax.nn.log_sigmoid(-z)
-    ),
-    "cauchy": Noise(jax.random.cauchy, lambda z: -jnp.log1p(z**2)),
-}
+from arlsort.soft_permutation import to_ranks
 
 
 @base.register
@@ -100,10 +74,12 @@ class Perturbed(base.Operator):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.operator, base.Operator):
-            raise TypeError(base.complaint("operator", repr(self.operator), "an operator object"))
-        base.check_choice("noise", self.noise, tuple(NOISES))
-        sampling.check_num_samples(self.num_samples)
-        base.check_positive("temperature", self.temperature)
+            raise TypeError(
+                checks.error_message("operator", repr(self.operator), "an operator object")
+            )
+        checks.check_choice("noise", self.noise, tuple(laws.LAWS))
+        checks.check_count("num_samples", self.num_samples)
+        checks.check_positive("temperature", self.temperature)
 
     @property
     def needs_key(self) -> bool:
@@ -171,7 +147,8 @@ class Perturbed(base.Operator):
     def _draw(self, scores: jax.Array) -> jax.Array:
         assert self.key is not None  # checked where the operator is called
         shape = (self.num_samples, *scores.shape)
-        return NOISES[self.noise].sample(self.key, shape, scores.dtype)
+        law = laws.LAWS[self.noise]
+        return law.sample(self.key, shape, scores.dtype) - law.mean
 
     def _perturb(self, scores: jax.Array) -> jax.Array:
         return scores[None] + self.temperature * self._draw(scores)
@@ -182,5 +159,5 @@ class Perturbed(base.Operator):
         # From the noise, not from the perturbed scores: those may have rounded it away.
         moved = (lax.stop_gradient(scores) - scores) / self.temperature  # zero
         z = self._draw(scores) * (temperature / self.temperature) + moved[None]
-        density = NOISES[self.noise].log_density(z) - jnp.log(self.temperature)
-        return density.sum(axis=-1)
+        law = laws.LAWS[self.noise]
+        return (law.log_density(z + law.mean) - jnp.log(self.temperature)).sum(axis=-1)

@@ -12,6 +12,7 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from arlsort import checks
 from arlsort.operators import base
 from arlsort.operators.gumbel_sinkhorn import GumbelSinkhorn
 from arlsort.operators.hard import Hard
@@ -315,67 +316,19 @@ def get(operator: str | base.Operator) -> base.Operator:
     if not isinstance(operator, str):
         received = operator if isinstance(operator, type) else type(operator)
         allowed = "an operator object such as SoftSort(), or one of " + ", ".join(names())
-        raise TypeError(base.complaint("operator", received, allowed))
-    return _entry(operator).build()
+        raise TypeError(checks.error_message("operator", received, allowed))
+    return entry(operator).build()
 
 
-def parse(spec: str, *, supervision: bool = False) -> base.Operator:
-    """Makes an operator from a string such as `odd_even:distribution=logistic,temperature=0.1`.
-
-    Args:
-      spec: A registered name, optionally followed by a colon and hyperparameters.
-      supervision: Whether to start from the row's settings for the experiment on four-digit
-        numbers; what the string says comes on top.
-
-    Raises:
-      TypeError: If `spec` is not a string.
-      ValueError: If the name, a hyperparameter or a value is not known, not allowed or said twice.
-
-    Example:
-      >>> parse("softsort:temperature=0.5")
-      SoftSort(hard=False, stochastic=False, num_samples=1, key=None, temperature=0.5, power=1)
-    """
-    if not isinstance(spec, str):
-        raise TypeError(base.complaint("spec", repr(spec), "a string such as 'softsort:power=2'"))
-    name, _, settings = spec.partition(":")
-    entry = _entry(name.strip())
-    known = entry.hyperparameters()
-    given: dict[str, Any] = dict(entry.supervision) if supervision else {}
-    stated: set[str] = set()
-    for setting in filter(None, (s.strip() for s in settings.split(","))):
-        key, equals, text = (part.strip() for part in setting.partition("="))
-        if key not in known:
-            raise ValueError(_unknown(f"operator {name!r}, hyperparameter", key, known))
-        if key in stated:
-            raise ValueError(base.complaint(f"operator {name!r}, {key}", "two values", "one"))
-        stated.add(key)
-        if not equals:
-            raise ValueError(base.complaint(f"operator {name!r}, {key}", "no value", f"{key}=..."))
-        given[key] = _read(f"operator {name!r}, {key}", text, known[key])
-    return entry.build(**given)
-
-
-def _entry(name: str) -> Entry:
+def entry(name: str) -> Entry:
+    """Returns the row of a name; raises ValueError naming the known ones."""
     if name not in REGISTRY:
-        raise ValueError(_unknown("operator", name, REGISTRY))
+        raise ValueError(unknown("operator", name, REGISTRY))
     return REGISTRY[name]
 
 
-def _unknown(argument: str, received: str, known: Iterable[str]) -> str:
-    message = base.complaint(argument, repr(received), ", ".join(known))
+def unknown(argument: str, received: str, known: Iterable[str]) -> str:
+    """Words the error about a name that is not known, with the nearest one that is."""
+    message = checks.error_message(argument, repr(received), checks.one_of(known))
     close = difflib.get_close_matches(received, list(known), n=1)
     return f"{message}; did you mean {close[0]!r}?" if close else message
-
-
-def _read(argument: str, text: str, default: Any) -> Any:
-    """Reads a value of the type of the default; one that may be left out is a string."""
-    kind = str if default is None else type(default)
-    if kind is bool:
-        values = {"true": True, "1": True, "false": False, "0": False}
-        if text.lower() not in values:
-            raise ValueError(base.complaint(argument, repr(text), "true or false"))
-        return values[text.lower()]
-    try:
-        return kind(text)
-    except ValueError:
-        raise ValueError(base.complaint(argument, repr(text), f"a {kind.__name__}")) from None

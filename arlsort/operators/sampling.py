@@ -2,21 +2,13 @@
 """What the operators that draw random numbers share."""
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from arlsort import checks
 from arlsort.numerics import rowwise
 from arlsort.operators import base
-
-
-def check_num_samples(value: Any) -> None:
-    """Checks a number of draws: an int >= 1."""
-    if type(value) is not int:
-        raise TypeError(base.complaint("num_samples", repr(value), "an int >= 1"))
-    if value < 1:
-        raise ValueError(base.complaint("num_samples", value, "an int >= 1"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,13 +37,13 @@ class PlackettLuce(base.Operator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        base.check_flag("stochastic", self.stochastic)
-        check_num_samples(self.num_samples)
+        checks.check_flag("stochastic", self.stochastic)
+        checks.check_count("num_samples", self.num_samples)
         idle = {"key": self.key is not None, "num_samples": self.num_samples > 1}
         for name, given in idle.items():
             if given and not self.stochastic:
                 raise ValueError(
-                    base.complaint(name, "a value with stochastic=False", "stochastic=True")
+                    checks.error_message(name, "a value with stochastic=False", "stochastic=True")
                 )
 
     @property
@@ -60,12 +52,12 @@ class PlackettLuce(base.Operator):
         return self.stochastic
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
-        return self._spoilt_permutation(scores, jnp.zeros(scores.shape[:-1], bool))
+        return self._permutation_with_nan(scores, jnp.zeros(scores.shape[:-1], bool))
 
-    def _spoilt_permutation(self, scores: jax.Array, spoilt: jax.Array) -> jax.Array:
+    def _permutation_with_nan(self, scores: jax.Array, has_nan: jax.Array) -> jax.Array:
         if not self.stochastic:
-            return rowwise.matrix(self._rows(scores), spoilt)
-        every = jnp.broadcast_to(spoilt, (self.num_samples, *spoilt.shape))
+            return rowwise.matrix(self._rows(scores), has_nan)
+        every = jnp.broadcast_to(has_nan, (self.num_samples, *has_nan.shape))
         return rowwise.matrix(self._rows(self._drawn(scores)), every).mean(axis=0)
 
     def _apply(self, scores: jax.Array, rows: jax.Array) -> jax.Array:

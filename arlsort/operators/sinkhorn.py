@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
+from arlsort import checks
 from arlsort.numerics import transport
 from arlsort.operators import base, matching
 
@@ -64,8 +65,8 @@ class Sinkhorn(base.Operator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        base.check_positive("temperature", self.temperature)
-        base.check_choice("squash", self.squash, SQUASHES)
+        checks.check_positive("temperature", self.temperature)
+        checks.check_choice("squash", self.squash, SQUASHES)
         matching.check_solver(self.tolerance, self.max_iterations)
 
     def _permutation(self, scores: jax.Array) -> jax.Array:

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from arlsort.networks import order
+from arlsort import checks
+from arlsort.networks import exact_order
 from arlsort.numerics import rowwise
 from arlsort.operators import base, sampling
 
@@ -48,8 +49,8 @@ class SoftSort(sampling.PlackettLuce):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        base.check_positive("temperature", self.temperature)
-        base.check_choice("power", self.power, (1, 2))
+        checks.check_positive("temperature", self.temperature)
+        checks.check_choice("power", self.power, (1, 2))
 
     def _rows(self, scores: jax.Array) -> rowwise.Rows:
         def weigh(heads: tuple[jax.Array, ...], scores: jax.Array) -> jax.Array:
@@ -57,4 +58,4 @@ class SoftSort(sampling.PlackettLuce):
             distance = jnp.abs(rowwise.spread(heads[0], scores.shape[-1]) - scores[..., None, :])
             return rowwise.normalised_exp(-(distance**self.power), self.temperature)
 
-        return rowwise.Rows(weigh, (order.sort(scores)[0],), (scores,))
+        return rowwise.Rows(weigh, (exact_order.sort(scores)[0],), (scores,))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from arlsort import checks
 from arlsort.networks import engine, merging
 from arlsort.networks.swaps import DISTRIBUTIONS, Swap
 from arlsort.networks.topology import NETWORKS
@@ -78,16 +79,16 @@ class SortingNetwork(base.Operator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        base.check_choice("network", self.network, NETWORKS)
-        base.check_choice("distribution", self.distribution, tuple(DISTRIBUTIONS))
-        base.check_positive("temperature", self.temperature)
-        base.check_number("art_lambda", self.art_lambda, "a number in [0, 1]", 0.0, 1.0)
-        base.check_flag("error_free", self.error_free)
+        checks.check_choice("network", self.network, NETWORKS)
+        checks.check_choice("distribution", self.distribution, tuple(DISTRIBUTIONS))
+        checks.check_positive("temperature", self.temperature)
+        checks.check_number("art_lambda", self.art_lambda, "a number in [0, 1]", 0.0, 1.0)
+        checks.check_flag("error_free", self.error_free)
         default = type(self).art_lambda
         known = not isinstance(self.art_lambda, jax.core.Tracer)
         if self.distribution != "logistic_art" and known and self.art_lambda != default:
             raise ValueError(
-                base.complaint(
+                checks.error_message(
                     "art_lambda",
                     f"{self.art_lambda} with distribution {self.distribution!r}",
                     "its default, or distribution 'logistic_art'",

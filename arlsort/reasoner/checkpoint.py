@@ -20,6 +20,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from arlsort.checks import error_message, one_of
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig, algorithm_spec, from_dict
 
 WEIGHTS = pathlib.Path(__file__).parent / "weights"
@@ -31,6 +32,10 @@ SHIPPED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 # Those that say how likely an order is (trained with hints="sampled"), in the same way.
 SHIPPED_LIKELIHOODS: Final[Mapping[str, tuple[str, ...]]] = {"insertion_sort": ("cauchy",)}
+
+FORMAT: Final = 2
+# Fields of the configurations whose names in cards of format 1 were others.
+_RENAMED: Final = {"levels": "noise_scales", "level_spread": "noise_scale_spread"}
 
 _SEPARATOR = "::"  # between module and parameter name; Haiku's module names contain "/"
 
@@ -116,7 +121,7 @@ def save(
     }
     data = safetensors.numpy.save(tensors)
     card = {
-        "format": 1,
+        "format": FORMAT,
         "sha256": hashlib.sha256(data).hexdigest(),
         "validated_length": validated_length,
         "sharpest_spread": sharpest_spread,
@@ -149,8 +154,8 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
         )
     try:
         tensors = safetensors.numpy.load(data)
-        config = from_dict(ReasonerConfig, card["reasoner"])
-        training = from_dict(TrainingConfig, card["training"])
+        config = from_dict(ReasonerConfig, _renamed(card["reasoner"]))
+        training = from_dict(TrainingConfig, _renamed(card["training"]))
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path}: not a reasoner's ({error})") from error
     params: dict[str, dict[str, Any]] = {}
@@ -192,9 +197,7 @@ def shipped_path(
     table = SHIPPED_LIKELIHOODS if likelihood else SHIPPED
     noises = table.get(algorithm_spec(algorithm).name, ())
     if not noises or noise not in (None, *noises):
-        raise ValueError(
-            f"noise: got {noise!r} for {algorithm}, shipped are {', '.join(noises) or 'none'}"
-        )
+        raise ValueError(error_message("noise", f"{noise!r} for {algorithm}", one_of(noises)))
     suffix = "" if noise in (None, noises[0]) else f"_{noise}"
     if likelihood:
         suffix = f"_{noise or noises[0]}_likelihood"
@@ -244,8 +247,12 @@ def load_clrs(path: str | os.PathLike[str], algorithm: str, hidden_size: int) ->
     return {module: dict(leaves) for module, leaves in params.items()}
 
 
+def _renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {_RENAMED.get(name, name): value for name, value in fields.items()}
+
+
 def _weights_path(path: str | os.PathLike[str]) -> pathlib.Path:
     path = pathlib.Path(path)
     if path.suffix != ".safetensors":
-        raise ValueError(f"path: got {str(path)!r}, must end in .safetensors")
+        raise ValueError(error_message("path", repr(str(path)), "a file that ends in .safetensors"))
     return path

@@ -11,7 +11,10 @@ from typing import Any, Final
 
 import jax
 
-NOISES: Final = ("gaussian", "logistic", "cauchy", "gumbel")
+from arlsort.checks import error_message, one_of
+from arlsort.numerics.noise import LAWS
+
+NOISES: Final = tuple(LAWS)
 HINTS: Final = ("perturbed", "sampled", "clrs")
 REMATS: Final = ("none", "elementwise", "all")
 PAIR_DTYPES: Final = ("float32", "bfloat16")
@@ -98,7 +101,7 @@ ALGORITHMS: Final[Mapping[str, AlgorithmSpec]] = {
 def algorithm_spec(algorithm: str) -> AlgorithmSpec:
     """Returns the spec of ``algorithm``; raises ValueError naming the known ones."""
     if algorithm not in ALGORITHMS:
-        raise ValueError(f"algorithm: got {algorithm!r}, allowed are {', '.join(ALGORITHMS)}")
+        raise ValueError(error_message("algorithm", repr(algorithm), one_of(ALGORITHMS)))
     return ALGORITHMS[algorithm]
 
 
@@ -119,8 +122,8 @@ class ReasonerConfig:
         parameters (needs the ``clrs`` extra).
       sinkhorn_steps: rounds of row and column normalisation of the output pointer.
       sinkhorn_temperature: divides the output pointer's logits before them.
-      levels: whether every key comes with a noise level of its own. CLRS has no such input, nor the
-        comparisons of keys in units of their levels that the network then sees beside it.
+      noise_scales: whether every key comes with a noise scale of its own. CLRS has no such input,
+        nor the comparisons of keys in units of their scales that the network then sees beside it.
       comparisons: whether the network sees every comparison of two keys, which CLRS's must find out
         from the keys: -1 or 1, and under noise the mean of that.
     """
@@ -132,25 +135,31 @@ class ReasonerConfig:
     processor: str = "factored"
     sinkhorn_steps: int = 10
     sinkhorn_temperature: float = 0.1
-    levels: bool = False
+    noise_scales: bool = False
     comparisons: bool = False
 
     def __post_init__(self) -> None:
         algorithm_spec(self.algorithm)
         if self.processor not in ("factored", "clrs"):
-            raise ValueError(f"processor: got {self.processor!r}, allowed are factored, clrs")
-        for field in ("levels", "comparisons"):
+            raise ValueError(error_message("processor", repr(self.processor), "factored, clrs"))
+        for field in ("noise_scales", "comparisons"):
             if getattr(self, field) and self.processor == "clrs":
                 received = "True with processor='clrs'"
-                raise ValueError(f"{field}: got {received}, which has no such input")
-        if self.comparisons and self.levels:
-            raise ValueError("comparisons: got True with levels, which have their own")
+                raise ValueError(
+                    error_message(field, received, "False, since that has no such input")
+                )
+        if self.comparisons and self.noise_scales:
+            raise ValueError(
+                error_message(
+                    "comparisons", "True with noise_scales", "False, since those have their own"
+                )
+            )
         for field in ("hidden_size", "nb_triplet_fts", "sinkhorn_steps"):
             if getattr(self, field) < 1:
-                raise ValueError(f"{field}: got {getattr(self, field)}, must be at least 1")
+                raise ValueError(error_message(field, getattr(self, field), "an int >= 1"))
         if self.sinkhorn_temperature <= 0:
             raise ValueError(
-                f"sinkhorn_temperature: got {self.sinkhorn_temperature}, must be positive"
+                error_message("sinkhorn_temperature", self.sinkhorn_temperature, "a number > 0")
             )
 
     @property
@@ -185,8 +194,8 @@ class TrainingConfig:
       noise: law of the unit noise. Under ``"gumbel"`` the mean trace is that of a list whose order
         is drawn from the Plackett-Luce distribution of its scores.
       copies: perturbed copies averaged per list.
-      level_spread: the largest standard deviation, within a list, of the logarithms of its keys'
-        noise levels (sampled); 0 for unit noise on all.
+      noise_scale_spread: the largest standard deviation, within a list, of the logarithms of its
+        keys' noise scales (sampled); 0 for unit noise on all.
       min_spread, max_spread: scores have a range drawn log-uniformly between these.
       hint_weight: weight of the hint losses beside the output losses (CLRS uses 1).
       remat: what the backward pass computes again instead of keeping it: ``"none"``,
@@ -210,7 +219,7 @@ class TrainingConfig:
     hints: str = "perturbed"
     noise: str = "gaussian"
     copies: int = 16
-    level_spread: float = 0.0
+    noise_scale_spread: float = 0.0
     min_spread: float = 0.5
     max_spread: float = 4000.0
     hint_weight: float = 1.0
@@ -222,40 +231,48 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "lengths", tuple(self.lengths))  # a list could not be hashed
         if self.hints not in HINTS:
-            raise ValueError(f"hints: got {self.hints!r}, allowed are {', '.join(HINTS)}")
-        if self.level_spread and self.hints != "sampled":
+            raise ValueError(error_message("hints", repr(self.hints), one_of(HINTS)))
+        if self.noise_scale_spread and self.hints != "sampled":
             raise ValueError(
-                f"level_spread: got {self.level_spread} with hints={self.hints!r}, allowed is 0"
+                error_message(
+                    "noise_scale_spread",
+                    f"{self.noise_scale_spread} with hints={self.hints!r}",
+                    "0",
+                )
             )
         if self.noise not in NOISES:
-            raise ValueError(f"noise: got {self.noise!r}, allowed are {', '.join(NOISES)}")
+            raise ValueError(error_message("noise", repr(self.noise), one_of(NOISES)))
         if not self.lengths or min(self.lengths) < 2:
-            raise ValueError(f"lengths: got {self.lengths}, each must be at least 2")
+            raise ValueError(error_message("lengths", self.lengths, "one or more ints >= 2"))
         if not 0 < self.min_spread <= self.max_spread:
             raise ValueError(
-                f"min_spread, max_spread: got {self.min_spread}, {self.max_spread}, need "
-                "0 < min_spread <= max_spread"
+                error_message(
+                    "min_spread, max_spread",
+                    f"{self.min_spread}, {self.max_spread}",
+                    "0 < min_spread <= max_spread",
+                )
             )
         for field, allowed in (("remat", REMATS), ("pair_dtype", PAIR_DTYPES)):
             if getattr(self, field) not in allowed:
-                raise ValueError(
-                    f"{field}: got {getattr(self, field)!r}, allowed are {', '.join(allowed)}"
-                )
+                raise ValueError(error_message(field, repr(getattr(self, field)), one_of(allowed)))
         counts = ["batch_size", "pairs_per_batch", "steps", "copies"]
         counts += [] if self.pairs_per_pass is None else ["pairs_per_pass"]
         for field in counts:
             value = getattr(self, field)
             if type(value) is not int or value < 1:
-                raise ValueError(f"{field}: got {value}, must be an integer of at least 1")
-        for field in ("warmup_steps", "hint_weight", "level_spread"):
+                raise ValueError(error_message(field, value, "an int >= 1"))
+        for field in ("warmup_steps", "hint_weight", "noise_scale_spread"):
             if not 0 <= getattr(self, field) < math.inf:
-                raise ValueError(f"{field}: got {getattr(self, field)}, must be at least 0")
+                raise ValueError(error_message(field, getattr(self, field), "a finite number >= 0"))
         if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay: got {self.ema_decay}, must be in [0, 1)")
+            raise ValueError(error_message("ema_decay", self.ema_decay, "a number in [0, 1)"))
         if self.learning_rate <= 0 or self.grad_clip <= 0:
             raise ValueError(
-                f"learning_rate, grad_clip: got {self.learning_rate}, {self.grad_clip}, must be "
-                "positive"
+                error_message(
+                    "learning_rate, grad_clip",
+                    f"{self.learning_rate}, {self.grad_clip}",
+                    "numbers > 0",
+                )
             )
 
     def length(self, step: int) -> int:
@@ -279,5 +296,7 @@ def from_dict(cls: type, fields: Mapping[str, Any]) -> Any:
     known = {field.name for field in dataclasses.fields(cls)}
     unknown = sorted(set(fields) - known)
     if unknown:
-        raise ValueError(f"{cls.__name__}: unknown fields {unknown}, allowed are {sorted(known)}")
+        raise ValueError(
+            error_message(cls.__name__, f"unknown fields {one_of(unknown)}", one_of(sorted(known)))
+        )
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})

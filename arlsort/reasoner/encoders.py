@@ -94,7 +94,9 @@ class Encoders:
       graph: basis of graph features.
     """
 
-    def __init__(self, hidden_size: int, spec: AlgorithmSpec, *, levels: bool, comparisons: bool):
+    def __init__(
+        self, hidden_size: int, spec: AlgorithmSpec, *, noise_scales: bool, comparisons: bool
+    ):
         def basis(sizes: Mapping[str, int]) -> Basis:
             linears = [
                 Affine(hidden_size, name=f"algo_0_{name}_enc_linear").weights(size)
@@ -105,8 +107,8 @@ class Encoders:
             return Basis(jnp.concatenate(vectors), functools.reduce(jnp.add, biases))
 
         self._spec = spec
-        inputs = ["pos", "key", "level"] if levels else ["pos", "key"]
-        pairs = ["comparison"] if levels or comparisons else []
+        inputs = ["pos", "key", "level"] if noise_scales else ["pos", "key"]
+        pairs = ["comparison"] if noise_scales or comparisons else []
         self.nodes = basis(dict.fromkeys([*inputs, *spec.masks], 1))
         self.edges = basis(dict.fromkeys([*pairs, *spec.pointers], 1))
         self.graph = basis(dict(spec.categories))
@@ -116,7 +118,7 @@ class Encoders:
         keys: Array,
         pos: Array,
         hints: Mapping[str, Array],
-        levels: Array | None = None,
+        noise_scales: Array | None = None,
         comparisons: Array | None = None,
     ) -> Scalars:
         """Sorts inputs and hints, which are weights ``[b, ..., choices]``, by place.
@@ -125,17 +127,19 @@ class Encoders:
           keys: ``[b, n]``.
           pos: ``[b, n]``.
           hints: by name.
-          levels: ``[b, n]``, if the network sees them. Keys and their differences in units of the
-            noise then come as ``asinh``: about themselves where they are small, and logarithms
+          noise_scales: ``[b, n]``, if the network sees them. Keys and their differences in units of
+            the noise then come as ``asinh``: about themselves where they are small, and logarithms
             where the noise hardly matters.
           comparisons: ``[b, n, n]``, if the network sees them.
         """
         spec = self._spec
         inputs, pairs = [pos, keys], [] if comparisons is None else [comparisons]
-        if levels is not None:
-            inputs = [pos, jnp.arcsinh(keys), jnp.log(levels)]
+        if noise_scales is not None:
+            inputs = [pos, jnp.arcsinh(keys), jnp.log(noise_scales)]
             difference = keys[:, None, :] - keys[:, :, None]
-            pairs = [jnp.arcsinh(difference / (levels[:, None, :] + levels[:, :, None]))]
+            pairs = [
+                jnp.arcsinh(difference / (noise_scales[:, None, :] + noise_scales[:, :, None]))
+            ]
         nodes = jnp.stack([*inputs, *(hints[name] for name in spec.masks)], axis=-1)
         states = [hints[name] for name, _ in spec.categories]
         return Scalars(

@@ -8,7 +8,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from arlsort.reasoner import inference
+from arlsort.reasoner import inference, scale
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from arlsort.reasoner.readout import MAX_POWER, permutation
 from arlsort.reasoner.traces import predecessors
@@ -86,7 +86,7 @@ def score(
       ``micro_f1``.
     """
     x = jax.random.uniform(key, (num_lists, n))
-    scores = x if noise is None else inference.unit_range(x) * spread
+    scores = x if noise is None else scale.unit_range(x) * spread
     log_pred, log_first = jax.lax.map(  # in parts: all lists at once may not fit
         lambda row: jax.tree.map(
             lambda leaf: leaf[0], inference.log_pointers(params, config, row[None], noise)

@@ -162,11 +162,13 @@ def _padded(part: _Part, devices: int) -> _Part:
     if not missing:
         return part
     padded = jax.tree.map(pad, part, _list_axes(part))
-    levels = padded.batch.levels
-    if levels is None:
+    noise_scales = padded.batch.noise_scales
+    if noise_scales is None:
         return padded
-    # A level of zero would divide by it.
-    return padded._replace(batch=padded.batch._replace(levels=jnp.where(levels > 0, levels, 1.0)))
+    # A scale of zero would divide by it.
+    return padded._replace(
+        batch=padded.batch._replace(noise_scales=jnp.where(noise_scales > 0, noise_scales, 1.0))
+    )
 
 
 def _loss_of_part(
@@ -192,7 +194,7 @@ def _loss_of_part(
         num_hints=num_hints,
         start={name: hint[0] for name, hint in batch.hints.items()} if clean else None,
         forced=None if known is None else {name: hint[:-1] for name, hint in known.items()},
-        levels=batch.levels,
+        noise_scales=batch.noise_scales,
         noise=None if clean else training.noise,
         output_noise=part.noise,
         remat=training.remat,

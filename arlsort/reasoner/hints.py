@@ -15,7 +15,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from arlsort.reasoner.config import NOISES, TrainingConfig, algorithm_spec
+from arlsort.numerics import noise as laws
+from arlsort.reasoner.config import TrainingConfig, algorithm_spec
 from arlsort.reasoner.traces import Trace, parents, predecessors, trace
 
 Array = jax.Array
@@ -26,7 +27,7 @@ class Batch(NamedTuple):
 
     Attributes:
       keys: ``[b, n]`` the scores the network sees.
-      levels: ``[b, n]`` their noise levels, if the network has such an input.
+      noise_scales: ``[b, n]`` their noise scales, if the network has such an input.
       pos: ``[b, n]`` increasing positions in [0, 1).
       hints: what each hint chooses, as weights: of a POINTER ``[T, b, n, n]``, each element's over
         its targets; of a MASK_ONE ``[T, b, n]``; of a CATEGORICAL ``[T, b, states]``.
@@ -41,40 +42,7 @@ class Batch(NamedTuple):
     pred: Array
     pred_mask: Array
     lengths: Array
-    levels: Array | None = None
-
-
-def sample_noise(key: Array, noise: str, shape: tuple[int, ...]) -> Array:
-    """Draws unit noise: standard normal, or logistic, Cauchy or Gumbel of scale 1."""
-    if noise == "gaussian":
-        return jax.random.normal(key, shape)
-    if noise == "logistic":
-        return jax.random.logistic(key, shape)
-    if noise == "cauchy":
-        return jax.random.cauchy(key, shape)
-    if noise == "gumbel":
-        return jax.random.gumbel(key, shape)
-    raise ValueError(f"noise: got {noise!r}, allowed are {', '.join(NOISES)}")
-
-
-def probability_not_larger(difference: Array, noise: str) -> Array:
-    """P(a + z <= b + z') for ``difference = b - a`` and independent unit noise z, z'."""
-    if noise == "gaussian":
-        return jax.scipy.stats.norm.cdf(difference / jnp.sqrt(2.0).astype(difference.dtype))
-    if noise == "cauchy":
-        return 0.5 + jnp.arctan(difference / 2) / jnp.pi
-    if noise == "gumbel":
-        return jax.nn.sigmoid(difference)  # two Gumbel variables differ by a logistic one
-    if noise == "logistic":
-        # With e = exp(-|d|): P = 1 - e (|d| - 1 + e) / (1 - e)^2 for d >= 0; 1/2 + d/6 near 0.
-        d = jnp.abs(difference)
-        near = d < 0.05
-        far = jnp.where(near, 1.0, d)
-        e = jnp.exp(-far)
-        upper = 1 - e * (far - 1 + e) / (1 - e) ** 2
-        upper = jnp.where(near, 0.5 + d / 6, upper)
-        return jnp.where(difference >= 0, upper, 1 - upper)
-    raise ValueError(f"noise: got {noise!r}, allowed are {', '.join(NOISES)}")
+    noise_scales: Array | None = None
 
 
 def comparisons(keys: Array, noise: str | None) -> Array:
@@ -85,7 +53,7 @@ def comparisons(keys: Array, noise: str | None) -> Array:
     difference = keys[:, None, :] - keys[:, :, None]
     if noise is None:
         return jnp.sign(difference)
-    return 2 * probability_not_larger(difference, noise).astype(keys.dtype) - 1
+    return 2 * laws.probability_not_larger(difference, noise).astype(keys.dtype) - 1
 
 
 def initial_hints(algorithm: str, keys: Array, noise: str | None) -> dict[str, Array]:
@@ -117,7 +85,7 @@ def initial_hints(algorithm: str, keys: Array, noise: str | None) -> dict[str, A
         if noise is None:
             passes = (difference >= 0).astype(keys.dtype)
         else:
-            passes = probability_not_larger(difference, noise).astype(keys.dtype)
+            passes = laws.probability_not_larger(difference, noise).astype(keys.dtype)
         passes = passes[:, None]
         hints["i"] = (1 - passes) * weights("i", 0) + passes * weights("i", 1)
     return hints
@@ -182,16 +150,16 @@ def sample_scores(key: Array, batch_size: int, n: int, low: float, high: float) 
     return scores - jnp.mean(scores, axis=-1, keepdims=True)
 
 
-def sample_levels(key: Array, batch_size: int, n: int, spread: float) -> Array:
-    """Noise levels ``[b, n]`` of geometric mean 1, their logarithms normal.
+def sample_noise_scales(key: Array, batch_size: int, n: int, spread: float) -> Array:
+    """Noise scales ``[b, n]`` of geometric mean 1, their logarithms normal.
 
-    Half the lists have a standard deviation uniform up to ``spread``, half the same level for all.
+    Half the lists have a standard deviation uniform up to ``spread``, half the same scale for all.
     """
-    k_level, k_spread, k_equal = jax.random.split(key, 3)
-    log_level = jax.random.normal(k_level, (batch_size, n))
-    log_level *= jax.random.uniform(k_spread, (batch_size, 1), maxval=spread)
-    log_level *= jax.random.bernoulli(k_equal, 0.5, (batch_size, 1))
-    return jnp.exp(log_level - jnp.mean(log_level, axis=-1, keepdims=True))
+    k_scale, k_spread, k_equal = jax.random.split(key, 3)
+    log_noise_scale = jax.random.normal(k_scale, (batch_size, n))
+    log_noise_scale *= jax.random.uniform(k_spread, (batch_size, 1), maxval=spread)
+    log_noise_scale *= jax.random.bernoulli(k_equal, 0.5, (batch_size, 1))
+    return jnp.exp(log_noise_scale - jnp.mean(log_noise_scale, axis=-1, keepdims=True))
 
 
 def sample_batch(key: Array, algorithm: str, n: int, config: TrainingConfig) -> Batch:
@@ -200,11 +168,13 @@ def sample_batch(key: Array, algorithm: str, n: int, config: TrainingConfig) -> 
     k_scores, k_pos, k_noise = jax.random.split(key, 3)
     scores = sample_scores(k_scores, lists, n, config.min_spread, config.max_spread)
     copies = 1 if config.hints == "sampled" else config.copies
-    noise = sample_noise(k_noise, config.noise, (lists, copies, n))
-    levels = None
-    if config.level_spread:
-        levels = sample_levels(jax.random.fold_in(key, 3), lists, n, config.level_spread)
-        noise *= levels[:, None]
+    noise = laws.sample(k_noise, config.noise, (lists, copies, n))
+    noise_scales = None
+    if config.noise_scale_spread:
+        noise_scales = sample_noise_scales(
+            jax.random.fold_in(key, 3), lists, n, config.noise_scale_spread
+        )
+        noise *= noise_scales[:, None]
     hints, pred, pred_mask = jax.vmap(lambda copies: mean_trace(algorithm, copies))(
         scores[:, None, :] + noise
     )
@@ -216,5 +186,5 @@ def sample_batch(key: Array, algorithm: str, n: int, config: TrainingConfig) -> 
         pred=pred,
         pred_mask=pred_mask,
         lengths=jnp.full(lists, num_hints),
-        levels=levels,
+        noise_scales=noise_scales,
     )

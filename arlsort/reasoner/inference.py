@@ -37,7 +37,7 @@ def log_likelihood(
     config: ReasonerConfig,
     scores: Array,
     order: Array,
-    levels: Array | None,
+    noise_scales: Array | None,
     noise: str | None,
 ) -> Array:
     """Log-probability of an order: that of every insertion after those before it, added up.
@@ -48,7 +48,7 @@ def log_likelihood(
         before it, and its choices determine the order and are determined by it.
       scores: ``[b, n]`` keys in units of the noise, n >= 2.
       order: ``[b, n]`` the elements in ascending order.
-      levels: ``[b, n]`` noise levels of the keys, if the network has such an input.
+      noise_scales: ``[b, n]`` noise scales of the keys, if the network has such an input.
       noise: law of the perturbation it was trained with.
 
     Returns:
@@ -66,7 +66,7 @@ def log_likelihood(
         scores,
         _even_positions(scores),
         forced=given,
-        levels=levels,
+        noise_scales=noise_scales,
         noise=noise,
     )
     inserted = jnp.arange(1, n)
@@ -92,19 +92,3 @@ def log_pointers(
     """
     prediction = predict(params, config, scores, noise)
     return prediction.pred, jax.nn.log_softmax(prediction.pred_mask, axis=-1)
-
-
-def unit_range(x: Array) -> Array:
-    """Maps each list ``[..., n]`` affinely to range 1, centred on its mean; ties go to 0."""
-    span = safe_range(x)
-    unit = jax.lax.stop_gradient(span)
-    centred = (x - jnp.mean(x, axis=-1, keepdims=True)) / unit
-    # The second divisor is one. Its derivative is that of the range, and in two steps no square of
-    # a very large or very small range comes into it.
-    return centred / (span / unit)
-
-
-def safe_range(x: Array) -> Array:
-    """Range of each list, ``[..., 1]``; 1 where all its scores are equal."""
-    span = jnp.max(x, -1, keepdims=True) - jnp.min(x, -1, keepdims=True)
-    return jnp.where(span > 0, span, 1.0)

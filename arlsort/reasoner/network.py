@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from arlsort.checks import error_message
 from arlsort.reasoner.config import ReasonerConfig
 from arlsort.reasoner.decoders import Decoders, Step, gumbel_noise, log_sinkhorn
 from arlsort.reasoner.encoders import Encoders
@@ -78,7 +79,7 @@ class Reasoner(hk.Module):
         num_hints: int | None = None,
         start: Hints | None = None,
         forced: Hints | None = None,
-        levels: Array | None = None,
+        noise_scales: Array | None = None,
         noise: str | None = None,
         output_noise: Array | None = None,
         remat: str = "none",
@@ -96,7 +97,8 @@ class Reasoner(hk.Module):
           start: the first hints, where they are known; else computed from the keys.
           forced: ``[T - 1, b, ..., choices]`` hints to start each step from, instead of what the
             step before said (teacher forcing).
-          levels: ``[b, n]`` noise levels of the keys, if the configuration has such; by default 1.
+          noise_scales: ``[b, n]`` noise scales of the keys, if the configuration has such; by
+            default 1.
           noise: law of the perturbation the first hints are averaged over; None for none.
           output_noise: ``[b, n, n]`` added to the logits of the output pointer before Sinkhorn, as
             CLRS does in training (:func:`clrs_output_noise`).
@@ -112,22 +114,26 @@ class Reasoner(hk.Module):
         pair_dtype = dtype if pair_dtype is None else jnp.dtype(pair_dtype)
         if config.processor == "clrs" and pair_dtype != dtype:
             raise ValueError(
-                f"pair_dtype: got {pair_dtype}, but processor='clrs' computes in {dtype} alone"
+                error_message("pair_dtype", f"{pair_dtype} with processor='clrs'", f"{dtype}")
             )
         keys, pos = keys.astype(dtype), pos.astype(dtype)
         b, n = keys.shape
         num_hints = config.spec.num_hints(n) if num_hints is None else num_hints
         steps = max(1, num_hints - 1)
-        if config.levels:
-            levels = jnp.ones_like(keys) if levels is None else levels.astype(dtype)
-        elif levels is not None:
-            raise ValueError("levels: got an array, but the network has no such input")
+        if config.noise_scales:
+            noise_scales = (
+                jnp.ones_like(keys) if noise_scales is None else noise_scales.astype(dtype)
+            )
+        elif noise_scales is not None:
+            raise ValueError(
+                error_message("noise_scales", "an array", "None: the network has no such input")
+            )
         compared = comparisons(keys, noise) if config.comparisons else None
         encoders, decoders = self._construct_encoders_decoders()
         process = make_processor(config, encoders, pair_dtype)
 
         def run(state: _State) -> Step:
-            scalars = encoders.scalars(keys, pos, state.hints, levels, compared)
+            scalars = encoders.scalars(keys, pos, state.hints, noise_scales, compared)
             return Step(scalars, state.hidden, *process(scalars, state.hidden))
 
         def advance(state: _State) -> tuple[_State, Hints]:
@@ -153,7 +159,9 @@ class Reasoner(hk.Module):
 
         if forced is not None:
             if start is not None:
-                raise ValueError("start: got hints beside forced, which has the first")
+                raise ValueError(
+                    error_message("start", "hints beside forced, which has the first", "None")
+                )
             forced = {name: hint.astype(dtype) for name, hint in forced.items()}
             start = {name: hint[0] for name, hint in forced.items()}
         hints = initial_hints(config.algorithm, keys, noise) if start is None else start
@@ -185,7 +193,7 @@ class Reasoner(hk.Module):
         # Haiku puts the method's name into the parameters' names, so this name is CLRS's.
         size, spec = self._config.hidden_size, self._config.spec
         encoders = Encoders(
-            size, spec, levels=self._config.levels, comparisons=self._config.comparisons
+            size, spec, noise_scales=self._config.noise_scales, comparisons=self._config.comparisons
         )
         return encoders, Decoders(size, spec, encoders)
 

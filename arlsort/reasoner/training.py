@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from arlsort.checks import error_message
 from arlsort.reasoner import network
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from arlsort.reasoner.gradients import Metrics, gradients
@@ -155,7 +156,7 @@ def train(
       3
     """
     if training.hints == "clrs":
-        raise ValueError(f"training: got hints={training.hints!r}, allowed are perturbed, sampled")
+        raise ValueError(error_message("hints", repr(training.hints), "perturbed, sampled"))
     state = init(config, training) if state is None else state
     step = make_step(config, training)
     for done in range(int(state.step), training.steps):

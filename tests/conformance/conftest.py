@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from arlsort.operators import registry
+from arlsort.operators import parse, registry
 from arlsort.operators.base import Operator, Relaxation
 
 N = 5
@@ -33,7 +33,7 @@ def _specs(variants: str) -> list[str]:
 
 def build(spec: str) -> Operator:
     """An operator from a string, with a key if it needs one."""
-    operator = registry.parse(spec)
+    operator = parse(spec)
     return dataclasses.replace(operator, key=KEY) if operator.needs_key else operator
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from arlsort.permutation import is_row_stochastic
+from arlsort.soft_permutation import is_row_stochastic
 from tests.conformance.conftest import ATOL, gradients
 
 
@@ -77,17 +77,17 @@ def test_tied_inputs_share_weight_where_order_does_not_matter(operator):
 
 
 def test_nan_spoils_its_row_and_no_other(operator, x):
-    spoilt = x.at[1, 3].set(jnp.nan)
-    values, weights = operator(spoilt)
+    with_nan = x.at[1, 3].set(jnp.nan)
+    values, weights = operator(with_nan)
     clean_values, clean_weights = operator(x)
     assert np.isnan(values[1]).all()
     assert np.isnan(weights[1]).all()
-    assert np.isnan(operator.sort(spoilt)[1]).all()
-    assert np.isnan(operator.sort_by(spoilt, x[..., None])[1]).all()
+    assert np.isnan(operator.sort(with_nan)[1]).all()
+    assert np.isnan(operator.sort_by(with_nan, x[..., None])[1]).all()
     for row in (0, 2):
         np.testing.assert_array_equal(values[row], clean_values[row])
         np.testing.assert_array_equal(weights[row], clean_weights[row])
-    by_operator, by_scores = gradients(operator, spoilt)
+    by_operator, by_scores = gradients(operator, with_nan)
     _assert_finite(by_operator)
     np.testing.assert_array_equal(by_scores[1], np.zeros(5))
     np.testing.assert_allclose(by_scores[0], gradients(operator, x)[1][0], rtol=1e-4, atol=ATOL)

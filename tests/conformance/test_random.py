@@ -10,7 +10,7 @@ import pytest
 
 from arlsort.operators import registry
 from arlsort.operators.base import Operator
-from arlsort.permutation import is_doubly_stochastic, is_row_stochastic
+from arlsort.soft_permutation import is_doubly_stochastic, is_row_stochastic
 from tests.conformance.conftest import ATOL, RANDOM_SPECS, build, exact, mixing
 
 

@@ -60,7 +60,7 @@ def test_values_ascend_and_ranks_follow_the_scores(operator, x):
 
 def test_what_needs_weights_is_refused(operator, x):
     for call in (arlsort.permutation, arlsort.argsort, lambda *a: arlsort.top_k(a[0], 2, a[1])):
-        with pytest.raises(ValueError, match=r"which has values only, allowed: .*'softsort'"):
+        with pytest.raises(ValueError, match=r"which has values only, allowed: .*SoftSort"):
             call(x, operator)
     assert arlsort.median(x, operator).shape == (3,)
 
@@ -124,12 +124,12 @@ def test_every_length(way, operator, n):
 
 
 def test_nan_spoils_its_row_and_no_other(way, operator, x):
-    spoilt = x.at[1, 3].set(jnp.nan)
-    result, clean = _call(way, operator, spoilt), _call(way, operator, x)
+    with_nan = x.at[1, 3].set(jnp.nan)
+    result, clean = _call(way, operator, with_nan), _call(way, operator, x)
     assert np.isnan(result[1]).all()
     for row in (0, 2):
         np.testing.assert_array_equal(result[row], clean[row])
-    by_operator, by_scores = _gradient(way, operator, spoilt)
+    by_operator, by_scores = _gradient(way, operator, with_nan)
     _assert_finite(by_operator)
     np.testing.assert_array_equal(by_scores[1], np.zeros(5))
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from arlsort import permutation as permutation_function
-from arlsort.permutation import is_doubly_stochastic, is_row_stochastic
+from arlsort.soft_permutation import is_doubly_stochastic, is_row_stochastic
 from tests.conformance.conftest import ATOL, exact, gradients, has_temperature, heat, mixing
 
 

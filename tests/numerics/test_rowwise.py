@@ -14,8 +14,8 @@ MIX = jax.random.normal(jax.random.key(1), (2, 3, 12, 12))
 
 def _results(cls, temperature, x):
     rows = cls(temperature=temperature)._rows(x)
-    spoilt = jnp.zeros(x.shape[:-1], bool)
-    return rowwise.matrix(rows, spoilt), rowwise.mix(rows, x[..., None])
+    with_nan = jnp.zeros(x.shape[:-1], bool)
+    return rowwise.matrix(rows, with_nan), rowwise.mix(rows, x[..., None])
 
 
 def _gradients(cls):

@@ -34,7 +34,7 @@ def test_an_operator_without_weights_sorts_and_says_who_has_them():
         lambda: arlsort.argsort(x, Halve()),
         lambda: Halve()(x),
     ):
-        with pytest.raises(ValueError, match=r"Halve, which has values only, allowed.*'softsort'"):
+        with pytest.raises(ValueError, match=r"Halve, which has values only, allowed: .*SoftSort"):
             call()
 
 

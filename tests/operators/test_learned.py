@@ -13,8 +13,9 @@ import pytest
 
 import arlsort
 from arlsort import LearnedSort
+from arlsort.numerics import noise as laws
 from arlsort.reasoner import checkpoint
-from arlsort.reasoner.hints import output_pointers, sample_noise
+from arlsort.reasoner.hints import output_pointers
 
 LISTS = 1000
 
@@ -80,7 +81,7 @@ def test_the_noise_is_the_one_asked_for():
     x = jnp.array([-12.0, 9.0, 2.0, -3.0, 16.0])
     own = {}
     for noise in ("gaussian", "cauchy"):
-        draws = sample_noise(jax.random.key(0), noise, (20_000, 5))
+        draws = laws.sample(jax.random.key(0), noise, (20_000, 5))
         orders = jnp.argsort(x[None] + draws, axis=-1)
         own[noise] = jax.vmap(lambda order: output_pointers(order)[0])(orders).mean(0)
     for noise, other in (("gaussian", "cauchy"), ("cauchy", "gaussian")):

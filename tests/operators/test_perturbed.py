@@ -180,7 +180,7 @@ def test_values_and_ranks_are_averaged_where_there_are_no_weights():
 def test_what_is_wrong_is_named():
     with pytest.raises(TypeError, match="operator: received 'hard', allowed: an operator object"):
         Perturbed("hard")
-    with pytest.raises(ValueError, match="noise: received 'uniform', allowed: 'gumbel', "):
+    with pytest.raises(ValueError, match="noise: received 'uniform', allowed: 'gaussian', "):
         Perturbed(noise="uniform")
     with pytest.raises(ValueError, match="num_samples: received 0"):
         Perturbed(num_samples=0)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from arlsort.operators import registry
+from arlsort.operators import parse, registry
 from arlsort.operators.neuralsort import NeuralSort
 from arlsort.operators.softsort import SoftSort
 from arlsort.operators.sorting_network import SortingNetwork
@@ -12,8 +12,8 @@ def test_every_row_builds_documents_itself_and_round_trips(name):
     entry = registry.REGISTRY[name]
     assert entry.summary
     assert entry.paper
-    assert registry.get(name) == registry.parse(name) == entry.build()
-    assert registry.parse(name, supervision=True) == entry.build(**entry.supervision)
+    assert registry.get(name) == parse(name) == entry.build()
+    assert parse(name, supervision=True) == entry.build(**entry.supervision)
 
 
 @pytest.mark.parametrize("name", registry.names())
@@ -24,15 +24,15 @@ def test_every_field_can_be_set_from_a_string(name):
             if default is None
             else str(default)
         )
-        operator = registry.parse(f"{name}:{field}={text}")
+        operator = parse(f"{name}:{field}={text}")
         assert getattr(operator, field) == (text if default is None else default)
 
 
 def test_strings_set_hyperparameters_over_the_supervision_settings():
     spec = "odd_even: distribution=logistic, temperature=0.5, hard=true"
     expected = SortingNetwork("odd_even", "logistic", 0.5, hard=True)
-    assert registry.parse(spec) == registry.parse(spec, supervision=True) == expected
-    assert registry.parse("neuralsort:stochastic=1,num_samples=4") == NeuralSort(
+    assert parse(spec) == parse(spec, supervision=True) == expected
+    assert parse("neuralsort:stochastic=1,num_samples=4") == NeuralSort(
         stochastic=True, num_samples=4
     )
 
@@ -63,7 +63,7 @@ def test_an_operator_object_is_returned_as_it_is():
 )
 def test_what_is_wrong_with_a_string_is_named(spec, message):
     with pytest.raises(ValueError, match=message):
-        registry.parse(spec)
+        parse(spec)
 
 
 @pytest.mark.parametrize("operator", [3, None, SoftSort])
@@ -71,4 +71,4 @@ def test_something_else_is_a_type_error(operator):
     with pytest.raises(TypeError, match=r"operator: received .*, allowed: an operator object"):
         registry.get(operator)
     with pytest.raises(TypeError, match="spec: received .*, allowed: a string"):
-        registry.parse(operator)
+        parse(operator)

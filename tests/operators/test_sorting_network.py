@@ -12,7 +12,7 @@ import pytest
 from arlsort.networks import merging
 from arlsort.networks.swaps import DISTRIBUTIONS
 from arlsort.networks.topology import NETWORKS
-from arlsort.operators import registry
+from arlsort.operators import parse, registry
 from arlsort.operators.sorting_network import SortingNetwork
 from tests import references
 
@@ -53,7 +53,7 @@ def test_the_distribution_flag_is_not_ignored():
     # The reference experiment accepts a distribution and runs every sorter with Cauchy.
     x = jnp.array([0.3, -0.1, 0.2])
     specs = [f"odd_even:distribution={name}" for name in DISTRIBUTIONS]
-    operators = [registry.parse(spec, supervision=True) for spec in specs]
+    operators = [parse(spec, supervision=True) for spec in specs]
     assert [operator.distribution for operator in operators] == list(DISTRIBUTIONS)
     weights = [np.asarray(operator.permutation(x)) for operator in operators]
     for a, b in itertools.combinations(weights, 2):

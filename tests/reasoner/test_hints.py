@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from arlsort.numerics import noise as laws
 from arlsort.reasoner import hints
 from arlsort.reasoner.config import ALGORITHMS, NOISES, TrainingConfig
 from arlsort.reasoner.traces import trace
@@ -33,17 +34,17 @@ def test_mean_trace_is_the_mean_of_the_traces(algorithm):
 
 @pytest.mark.parametrize("noise", NOISES)
 def test_comparison_probability_is_that_of_the_noise(noise):
-    one, other = hints.sample_noise(jax.random.key(1), noise, (2, SAMPLES))
+    one, other = laws.sample(jax.random.key(1), noise, (2, SAMPLES))
     for difference in (-3.0, -0.4, 0.0, 0.02, 0.4, 3.0):
         share = jnp.mean(one <= difference + other)
-        exact = hints.probability_not_larger(jnp.asarray(difference), noise)
+        exact = laws.probability_not_larger(jnp.asarray(difference), noise)
         assert abs(share - exact) < FIVE_SIGMA, difference
 
 
 @pytest.mark.parametrize("noise", NOISES)
 def test_comparisons_are_the_mean_of_exact_ones(noise):
     keys = jnp.array([0.3, -0.7, 1.2])
-    copies = keys[None] + hints.sample_noise(jax.random.key(2), noise, (SAMPLES, 3))
+    copies = keys[None] + laws.sample(jax.random.key(2), noise, (SAMPLES, 3))
     mean = jnp.mean(hints.comparisons(copies, None), axis=0)
     np.testing.assert_allclose(hints.comparisons(keys[None], noise)[0], mean, atol=2 * FIVE_SIGMA)
     exact = [[0, -1, 1], [1, 0, 1], [-1, -1, 0]]
@@ -53,7 +54,7 @@ def test_comparisons_are_the_mean_of_exact_ones(noise):
 @pytest.mark.parametrize("noise", NOISES)
 def test_comparison_probability_has_finite_gradients(noise):
     points = jnp.array([-1e4, -30.0, -0.05, 0.0, 1e-6, 0.05, 30.0, 1e4])
-    gradient = jax.vmap(jax.grad(lambda d: hints.probability_not_larger(d, noise)))(points)
+    gradient = jax.vmap(jax.grad(lambda d: laws.probability_not_larger(d, noise)))(points)
     assert jnp.isfinite(gradient).all() and (gradient >= 0).all()
 
 
@@ -100,32 +101,36 @@ def test_bad_training_configurations_name_the_field(field, value):
 
 
 SAMPLED = TrainingConfig(
-    hints="sampled", lengths=(4,), level_spread=2.0, batch_size=2048, pairs_per_batch=2048 * 16
+    hints="sampled",
+    lengths=(4,),
+    noise_scale_spread=2.0,
+    batch_size=2048,
+    pairs_per_batch=2048 * 16,
 )
 
 
-def test_sampled_targets_are_one_run_and_its_noise_has_the_levels():
+def test_sampled_targets_are_one_run_and_its_noise_has_the_scales():
     sharp = dataclasses.replace(SAMPLED, min_spread=1e6, max_spread=1e6)
     batch = hints.sample_batch(jax.random.key(0), "insertion_sort", 4, sharp)
     assert set(np.unique(batch.pred)) == {0.0, 1.0}
     first = np.asarray(batch.pred_mask).argmax(-1)
     np.testing.assert_array_equal(first, np.asarray(batch.keys).argmin(-1))
-    np.testing.assert_allclose(jnp.log(batch.levels).mean(-1), np.zeros(2048), atol=1e-5)
-    spread = jnp.log(batch.levels).std(-1)
+    np.testing.assert_allclose(jnp.log(batch.noise_scales).mean(-1), np.zeros(2048), atol=1e-5)
+    spread = jnp.log(batch.noise_scales).std(-1)
     assert 0.3 < (spread == 0).mean() < 0.7 and spread.max() > 1.5
 
     noisy = dataclasses.replace(SAMPLED, noise="gaussian", min_spread=1e-3, max_spread=1e-3)
     batch = hints.sample_batch(jax.random.key(1), "insertion_sort", 4, noisy)
     first = np.asarray(batch.pred_mask).argmax(-1)
-    quiet = np.asarray(batch.levels).argmin(-1)
-    share = (first == quiet)[np.asarray(jnp.log(batch.levels).std(-1)) > 1].mean()
+    quiet = np.asarray(batch.noise_scales).argmin(-1)
+    share = (first == quiet)[np.asarray(jnp.log(batch.noise_scales).std(-1)) > 1].mean()
     assert share < 0.15, "what hardly moves is seldom at an end"
 
 
-def test_without_levels_there_are_none():
-    plain = dataclasses.replace(SAMPLED, level_spread=0.0)
-    assert hints.sample_batch(jax.random.key(0), "quicksort", 4, plain).levels is None
-    with pytest.raises(ValueError, match="level_spread: got 1.0 with hints='perturbed'"):
-        TrainingConfig(level_spread=1.0)
-    with pytest.raises(ValueError, match="hints: got 'forced', allowed are perturbed, sampled"):
+def test_without_noise_scales_there_are_none():
+    plain = dataclasses.replace(SAMPLED, noise_scale_spread=0.0)
+    assert hints.sample_batch(jax.random.key(0), "quicksort", 4, plain).noise_scales is None
+    with pytest.raises(ValueError, match="noise_scale_spread: received 1.0 with hints='perturbed'"):
+        TrainingConfig(noise_scale_spread=1.0)
+    with pytest.raises(ValueError, match="hints: received 'forced', allowed: perturbed, sampled"):
         TrainingConfig(hints="forced")

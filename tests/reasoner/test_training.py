@@ -108,8 +108,14 @@ def test_an_error_of_the_sampler_reaches_who_asks_for_the_batch():
 @pytest.mark.parametrize(
     "fields, message",
     [
-        ({"comparisons": True, "processor": "clrs"}, "comparisons: got True with processor='clrs'"),
-        ({"comparisons": True, "levels": True}, "comparisons: got True with levels"),
+        (
+            {"comparisons": True, "processor": "clrs"},
+            "comparisons: received True with processor='clrs'",
+        ),
+        (
+            {"comparisons": True, "noise_scales": True},
+            "comparisons: received True with noise_scales",
+        ),
     ],
 )
 def test_comparisons_are_refused_where_there_is_no_place_for_them(fields, message):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from arlsort.permutation import (
+from arlsort.soft_permutation import (
     apply,
     from_order,
     harden,

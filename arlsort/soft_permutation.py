@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from arlsort.checks import error_message
+
 
 def apply(permutation: jax.Array, x: jax.Array) -> jax.Array:
     """Applies a soft permutation to scalars or to rows.
@@ -40,8 +42,12 @@ def apply(permutation: jax.Array, x: jax.Array) -> jax.Array:
         equation = "...ij,...j->...i"
     else:
         raise ValueError(
-            f"x: received rank {x.ndim}, allowed: {permutation.ndim - 1} (scalars) or "
-            f"{permutation.ndim} (rows) for a permutation of rank {permutation.ndim}"
+            error_message(
+                "x",
+                f"rank {x.ndim}",
+                f"{permutation.ndim - 1} (scalars) or {permutation.ndim} (rows) for a permutation "
+                f"of rank {permutation.ndim}",
+            )
         )
     return jnp.einsum(equation, permutation, x, precision=lax.Precision.HIGHEST)
 

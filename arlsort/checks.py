@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How arguments are checked and errors are worded, alike in the whole package."""
+
+import math
+import operator as python_operator
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+def error_message(argument: str, received: Any, allowed: Any) -> str:
+    """Words an error: which argument, what was received, what is allowed."""
+    return f"{argument}: received {received}, allowed: {allowed}"
+
+
+def one_of(allowed: Iterable[Any]) -> str:
+    """Lists the allowed values of an argument, for `error_message`."""
+    return ", ".join(map(str, allowed)) or "none"
+
+
+def check_scores(argument: str, x: Any) -> jax.Array:
+    """Returns `x` as a JAX array after checking that it is a floating array of rank 1 or more."""
+    if not isinstance(x, (jax.Array, np.ndarray)):
+        raise TypeError(error_message(argument, type(x).__name__, "a JAX or NumPy array"))
+    if str(x.dtype) not in FLOATS:
+        raise TypeError(error_message(argument, f"dtype {x.dtype}", " or ".join(FLOATS)))
+    if x.ndim == 0:
+        raise ValueError(error_message(argument, "a scalar", "an array of rank 1 or more"))
+    return jnp.asarray(x)
+
+
+def check_order(
+    x: jax.Array, order: jax.Array, noise_scales: jax.Array | None
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Checks scores, an order of them and the scales of their noise.
+
+    Raises:
+      TypeError: If one has the wrong type or dtype.
+      ValueError: If one is of another shape than `x`.
+    """
+    x = check_scores("x", x)
+    order = jnp.asarray(order)
+    if not jnp.issubdtype(order.dtype, jnp.integer):
+        raise TypeError(error_message("order", f"dtype {order.dtype}", "integers"))
+    if noise_scales is not None:
+        noise_scales = check_scores("noise_scales", noise_scales)
+    for name, other in (("order", order), ("noise_scales", noise_scales)):
+        if other is not None and other.shape != x.shape:
+            raise ValueError(error_message(name, f"shape {other.shape}", f"that of x, {x.shape}"))
+    return x, order, noise_scales
+
+
+def check_number(
+    argument: str, value: Any, allowed: str, low: float, high: float, *, above_low: bool = False
+) -> None:
+    """Checks a hyperparameter that must lie in [low, high], or (low, high] with `above_low`.
+
+    A tracer passes: inside a transformation the value is not known.
+    """
+    if isinstance(value, jax.core.Tracer):
+        return
+    numeric = type(value) in (int, float) or (
+        isinstance(value, (jax.Array, np.ndarray, np.generic))
+        and any(jnp.issubdtype(value.dtype, kind) for kind in (np.floating, np.integer))
+    )
+    if not numeric:
+        raise TypeError(error_message(argument, repr(value), allowed))
+    if np.ndim(value):
+        received = f"shape {np.shape(value)}"
+        raise ValueError(error_message(argument, received, "a scalar; use jax.vmap for several"))
+    number = float(value)
+    inside = low < number <= high if above_low else low <= number <= high
+    if not inside or math.isinf(number):
+        raise ValueError(error_message(argument, repr(value), allowed))
+
+
+def check_positive(argument: str, value: Any) -> None:
+    """Checks that a concrete hyperparameter is finite and greater than zero."""
+    check_number(argument, value, "a finite number > 0", 0.0, math.inf, above_low=True)
+
+
+def check_count(argument: str, value: Any) -> None:
+    """Checks that a static hyperparameter is an int of at least 1."""
+    if type(value) is not int:
+        raise TypeError(error_message(argument, repr(value), "an int >= 1"))
+    if value < 1:
+        raise ValueError(error_message(argument, value, "an int >= 1"))
+
+
+def check_integer(argument: str, value: Any) -> int:
+    """Returns a static integer of any integer type as an int."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return python_operator.index(value)
+    except TypeError:
+        raise TypeError(error_message(argument, repr(value), "a static int")) from None
+
+
+def check_key(operator: str, value: Any) -> None:
+    """Checks that an operator has one key of `jax.random`, of the new kind or of the old."""
+    allowed = "a jax.random key; use jax.vmap for several"
+    if value is None:
+        raise ValueError(error_message("key", f"None for {operator} that samples", allowed))
+    if not isinstance(value, (jax.Array, np.ndarray)):
+        raise TypeError(error_message("key", repr(value), allowed))
+    typed = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    if not typed and value.dtype != jnp.uint32:
+        raise TypeError(error_message("key", f"dtype {value.dtype}", allowed))
+    if value.ndim != (0 if typed else 1):
+        raise ValueError(error_message("key", f"shape {value.shape}", allowed))
+
+
+def check_flag(argument: str, value: Any) -> None:
+    """Checks that a flag is a bool: `"no"` is not, and would count as True."""
+    if not isinstance(value, bool):
+        raise TypeError(error_message(argument, repr(value), "True or False"))
+
+
+def check_choice(argument: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    """Checks that a static hyperparameter is one of a few values of one type."""
+    if value not in allowed or type(value) is not type(allowed[0]):
+        raise ValueError(error_message(argument, repr(value), one_of(map(repr, allowed))))
