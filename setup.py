@@ -7,6 +7,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
+HOME = "https://github.com/arlsort/arlsort"
 
 
 def read_version() -> str:
@@ -67,7 +68,7 @@ TEST = [
     "pytest>=8.0",
     "pytest-xdist>=3.8",
     "ruff~=0.17.5",
-    "setuptools>=70.0",
+    "setuptools>=77.0",
     "twine>=6.0",
 ]
 
@@ -87,6 +88,24 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     author="The arlsort authors",
+    url=HOME,
+    project_urls={
+        "Source": HOME,
+        "Documentation": f"{HOME}/blob/main/docs/index.md",
+        "Changelog": f"{HOME}/blob/main/CHANGELOG.md",
+        "Issues": f"{HOME}/issues",
+    },
+    keywords=[
+        "differentiable sorting",
+        "soft ranking",
+        "top-k",
+        "sorting networks",
+        "optimal transport",
+        "neural algorithmic reasoning",
+        "graph neural networks",
+        "JAX",
+        "Haiku",
+    ],
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11",
@@ -96,6 +115,7 @@ setup(
         "arlsort.reasoner": ["weights/*.safetensors", "weights/*.json"],
     },
     zip_safe=False,
+    entry_points={"console_scripts": ["arlsort = arlsort.__main__:main"]},
     install_requires=BASE,
     extras_require={
         "plot": PLOT,
@@ -108,10 +128,14 @@ setup(
     },
     classifiers=[
         "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
         "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
     ],

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `python -m arlsort sort 3 1 2`, `operators`, `train`, `evaluate`.
+"""The command line: `arlsort sort 3 1 2`, `operators`, `train`, `evaluate`.
 
-`python -m arlsort --help`, and `--help` after a command, say what there is. A command line that is
-not allowed ends with one line on standard error and code 2.
+`python -m arlsort` is the same. `arlsort --help`, and `--help` after a command, say what there is.
+A command line that is not allowed ends with one line on standard error and code 2.
 """
 
 import argparse
@@ -38,9 +38,14 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
 
 
+def _program() -> str:
+    """What the user typed: the console script or the module."""
+    return "arlsort" if Path(sys.argv[0]).stem == "arlsort" else "python -m arlsort"
+
+
 def parser() -> Parser:
     """The commands and their arguments."""
-    top = Parser(prog="python -m arlsort", description=DESCRIPTION)
+    top = Parser(prog=_program(), description=DESCRIPTION)
     top.add_argument("--version", action="version", version=f"arlsort {arlsort.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is installed is coherent: versions, requirements, data files, licence."""
 
+import importlib
 import json
 import re
 import runpy
@@ -14,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import arlsort
+from arlsort import __main__ as command_line
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = sorted(ROOT.glob("arlsort/**/weights/*.safetensors"))
@@ -29,18 +31,32 @@ def arguments(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return received
 
 
-def test_version_is_the_same_everywhere(arguments):
-    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert {
-        "setup.py": arguments["version"],
-        "CITATION.cff": re.search(r"^version: (\S+)$", citation, re.MULTILINE)[1],
-        "CHANGELOG.md": re.search(r"^## (\S+)", changelog, re.MULTILINE)[1],
-        "README.md": re.search(r"version = \{(\S+)\}", readme)[1],
-    } == dict.fromkeys(
-        ["setup.py", "CITATION.cff", "CHANGELOG.md", "README.md"], arlsort.__version__
-    )
+def test_the_version_is_written_once(arguments):
+    assert arguments["version"] == arlsort.__version__
+    for name in ("setup.py", "pyproject.toml", "CITATION.cff", "README.md"):
+        assert arlsort.__version__ not in (ROOT / name).read_text(encoding="utf-8"), name
+
+
+def test_the_changelog_has_the_four_kinds_of_changes():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(r"^## (\S+)", text, re.MULTILINE)[1] in ("Unreleased", arlsort.__version__)
+    kinds = re.findall(r"^### (.+)$", text, re.MULTILINE)
+    assert set(kinds) <= {"Added", "Changed", "Fixed", "Removed"}
+
+
+def test_the_console_script_is_the_module(arguments):
+    (script,) = arguments["entry_points"]["console_scripts"]
+    name, target = (part.strip() for part in script.split("="))
+    module, function = target.split(":")
+    assert name == "arlsort"
+    assert getattr(importlib.import_module(module), function) is command_line.main
+
+
+def test_project_links_and_classifiers(arguments):
+    assert all(url.startswith(arguments["url"]) for url in arguments["project_urls"].values())
+    least = arguments["python_requires"].removeprefix(">=3.")
+    versions = re.findall(r"Python :: 3\.(\d+)", " ".join(arguments["classifiers"]))
+    assert versions[0] == least and versions == sorted(versions, key=int)
 
 
 def test_every_extra_parses_and_adds_only_what_the_base_lacks(arguments):
@@ -75,9 +91,9 @@ def test_one_distribution_owns_the_tfds_folder(arguments):
         assert "tensorflow-datasets" not in required
 
 
-def test_pyproject_holds_tool_settings_only():
+def test_pyproject_holds_the_build_system_and_tool_settings():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert set(settings) == {"tool"}
+    assert set(settings) == {"build-system", "tool"}
 
 
 def test_every_package_is_installed_with_its_data(arguments):

@@ -87,7 +87,7 @@ def test_test_command_collects_tests():
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:]
-    assert "test_version_is_the_same_everywhere" in done.stdout
+    assert "test_the_version_is_written_once" in done.stdout
 
 
 def test_tables_of_methods_are_the_registry():
