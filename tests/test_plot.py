@@ -13,6 +13,7 @@ import pytest
 
 import arlsort
 from arlsort import plot
+from arlsort.plot import runs
 
 matplotlib.use("Agg")
 X = [3.0, 1.0, 2.0, 0.5, 2.4]
@@ -52,7 +53,7 @@ def test_values_run_from_the_order_to_the_mean():
 @pytest.mark.parametrize("error_free", [False, True])
 def test_a_network_ends_with_the_values_of_the_operator(name, error_free):
     operator = arlsort.SortingNetwork(name, error_free=error_free)
-    layers, states, swaps = plot._run(jnp.array(X), operator)
+    layers, states, swaps = runs._run(jnp.array(X), operator)
     np.testing.assert_allclose(states[-1], operator.sort(jnp.array(X)), rtol=1e-5)
     assert len(states) == len(layers) + 1 == len(swaps) + 1
     texts = [text.get_text() for text in plot.network(X, operator).axes[0].texts]
@@ -62,8 +63,8 @@ def test_a_network_ends_with_the_values_of_the_operator(name, error_free):
 
 
 def test_comparators_of_a_layer_do_not_cross():
-    assert plot._apart(np.array([[0, 1], [2, 3]])) == [0, 0]
-    assert plot._apart(np.array([[0, 2], [3, 1], [4, 5]])) == [0, 1, 0]
+    assert runs._apart(np.array([[0, 1], [2, 3]])) == [0, 0]
+    assert runs._apart(np.array([[0, 2], [3, 1], [4, 5]])) == [0, 1, 0]
 
 
 def test_an_execution_shows_every_step(tmp_path):

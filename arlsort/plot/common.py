@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all pictures need: matplotlib, one list of scores, something to draw."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from arlsort import checks
+
+
+def pyplot() -> Any:
+    """Matplotlib's `pyplot`, imported when the first picture is drawn; raises ImportError."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError:
+        raise ImportError('arlsort.plot needs matplotlib: pip install "arlsort[plot]"') from None
+    return plt
+
+
+def one_list(x: ArrayLike) -> jax.Array:
+    """One list of scores; raises ValueError."""
+    scores = jnp.asarray(x)
+    scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+    if scores.ndim != 1 or not len(scores):
+        raise ValueError(
+            checks.error_message("x", f"shape {scores.shape}", "one list of scores, [n]")
+        )
+    return scores
+
+
+def some(argument: str, values: Sequence[Any]) -> Sequence[Any]:
+    """Refuses an empty sequence, with a ValueError."""
+    if not len(values):
+        raise ValueError(checks.error_message(argument, "none", "one or more"))
+    return values
