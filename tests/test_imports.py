@@ -2,6 +2,7 @@
 """Imports run one way, and importing the package stays light."""
 
 import ast
+import graphlib
 import pathlib
 import subprocess
 import sys
@@ -60,6 +61,11 @@ def test_imports_run_one_way(path):
         assert imported.split(".")[0] not in {"experiments", "tests", "pickle"}
         if imported.split(".")[0] == "arlsort":
             assert _layer(imported) <= _layer(_module(path)), f"{_module(path)} imports {imported}"
+
+
+def test_imports_form_no_circle():
+    graph = {_module(path): _imports(path) & {_module(file) for file in FILES} for path in FILES}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, naming the circle
 
 
 def test_importing_and_sorting_loads_nothing_heavy():
