@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scripts to run, and what only they share."""
+"""Scripts to run, the tasks they are about, and what they share; README.md lists the commands."""

@@ -26,10 +26,11 @@ if __package__ in (None, ""):  # run as a file: its folder would stand for the r
 from absl import flags, logging
 from jax.sharding import Mesh
 
-from arlsort.operators import registry
-from experiments import data, devices, plots, results
-from experiments.command_line import Interrupted, Script, Stop, definers
-from experiments.config import (
+from arlsort import operators
+from experiments.common import datasets, devices
+from experiments.common.command_line import Interrupted, Script, Stop, definers
+from experiments.four_digits import plots, results
+from experiments.four_digits.config import (
     OPERATORS,
     PROTOCOLS,
     QUICK,
@@ -40,9 +41,9 @@ from experiments.config import (
     read_channels,
     resolve,
 )
-from experiments.drawing import RESOLUTIONS, picture_shape
-from experiments.losses import LOSSES
-from experiments.runs import Run, RunError
+from experiments.four_digits.losses import LOSSES
+from experiments.four_digits.runs import Run, RunError
+from experiments.four_digits.sampling import RESOLUTIONS, picture_shape
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
@@ -55,7 +56,7 @@ def _help(name: str, text: str) -> str:
 
 # No default is given to absl, so that a protocol can tell what was asked for.
 define.enum("protocol", None, PROTOCOLS, "quick: minutes; published: all as in the paper.")
-define.enum("dataset", None, data.DATASETS, _help("dataset", "Pictures of digits."))
+define.enum("dataset", None, datasets.DATASETS, _help("dataset", "Pictures of digits."))
 define.boolean("download", None, "Let TFDS download the data set if it is not there.")
 define.enum(
     "resolution", None, tuple(RESOLUTIONS), _help("resolution", "half averages 2x2 pixels.")
@@ -64,7 +65,7 @@ define.integer("n", None, _help("n", "Numbers in a list."))
 define.multi_string(
     "operators",
     None,
-    f"What to compare, of {', '.join(registry.names())}, each with hyperparameters if wanted: "
+    f"What to compare, of {', '.join(operators.names())}, each with hyperparameters if wanted: "
     f"learned,odd_even:distribution=logistic,temperature=0.1; and with a loss of its own after an "
     f"@: learned@trace, hard@plackett_luce. May be repeated. "
     f"(default: {' '.join(OPERATORS)})",
@@ -109,7 +110,7 @@ def main() -> None:
     )
     if devices.first():
         announce(config, methods, mesh, out_dir)
-    splits = devices.replicate(data.load(config.dataset, download=config.download), mesh)
+    splits = devices.replicate(datasets.load(config.dataset, download=config.download), mesh)
     runs = [
         Run.at(config, method, seed, out_dir, mesh)
         for seed in range(config.seeds)
@@ -181,7 +182,7 @@ def announce(config: Config, methods: Sequence[Method], mesh: Mesh | None, out_d
     print(f"{'out_dir':18} {out_dir}", flush=True)
 
 
-SCRIPT = Script("sort_numbers", __doc__, FLAGS, main, (ConfigError, data.DataError, RunError))
+SCRIPT = Script("sort_numbers", __doc__, FLAGS, main, (ConfigError, datasets.DataError, RunError))
 
 if __name__ == "__main__":
     logging.set_verbosity(logging.WARNING)  # orbax tells of each step of each checkpoint

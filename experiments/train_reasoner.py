@@ -3,7 +3,8 @@
 
   python experiments/train_reasoner.py --algorithm=insertion_sort
   python experiments/train_reasoner.py --algorithm=quicksort --lengths=2,3,4,5,6,7,8 --steps=9000
-  python experiments/train_reasoner.py --hints=sampled --levels --level_spread=2.5 --noise=cauchy
+  python experiments/train_reasoner.py --hints=sampled --noise=cauchy --noise_scales \
+    --noise_scale_spread=2.5
   python experiments/train_reasoner.py --hints=clrs --lengths=4,8,16   # clean keys, as CLRS trains
 
 The folder holds `metrics.jsonl`, the checkpoints, and at the end `reasoner.safetensors` with its
@@ -40,9 +41,9 @@ from arlsort.reasoner.config import (
     TrainingConfig,
     from_dict,
 )
-from experiments import devices, storage
-from experiments.checkpoints import Checkpoints
-from experiments.command_line import (
+from experiments.common import devices, storage
+from experiments.common.checkpoints import Checkpoints
+from experiments.common.command_line import (
     FlagError,
     Interrupted,
     Script,
@@ -51,7 +52,7 @@ from experiments.command_line import (
     check_clrs,
     definers,
 )
-from experiments.results import git_commit, machine
+from experiments.common.reports import git_commit, machine
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
@@ -66,7 +67,7 @@ define.boolean("use_layer_norm", _NETWORK.use_layer_norm, "Layer norm after each
 define.enum("processor", _NETWORK.processor, ("factored", "clrs"), "clrs: the official one.")
 define.integer("sinkhorn_steps", _NETWORK.sinkhorn_steps, "Rounds of balancing the output pointer.")
 define.float("sinkhorn_temperature", _NETWORK.sinkhorn_temperature, "Divides its logits before.")
-define.boolean("levels", _NETWORK.levels, "Whether each key has a noise level of its own.")
+define.boolean("noise_scales", _NETWORK.noise_scales, "Whether each key has a noise scale.")
 define.boolean("comparisons", _NETWORK.comparisons, "Whether it sees comparisons of all keys.")
 define.list("lengths", [str(n) for n in _TRAINING.lengths], "List lengths, in turn.")
 define.integer("steps", _TRAINING.steps, "Optimiser steps.")
@@ -80,7 +81,9 @@ define.enum("hints", _TRAINING.hints, HINTS, "What the targets are.")
 define.enum("noise", _TRAINING.noise, NOISES, "Law of the unit noise (perturbed, sampled).")
 define.integer("copies", _TRAINING.copies, "Perturbed copies averaged for each list (perturbed).")
 define.float(
-    "level_spread", _TRAINING.level_spread, "Largest deviation of log noise levels (sampled)."
+    "noise_scale_spread",
+    _TRAINING.noise_scale_spread,
+    "Largest deviation of log noise scales (sampled).",
 )
 define.float("min_spread", _TRAINING.min_spread, "Smallest range of scores (perturbed, sampled).")
 define.float("max_spread", _TRAINING.max_spread, "Largest range of scores (perturbed, sampled).")
@@ -105,9 +108,9 @@ devices.define_flags(FLAGS)
 # Of a run that is resumed: but for rounding they change no number.
 FREE_TO_CHANGE = ("remat", "pairs_per_pass")
 IDLE = {
-    "clrs": ("noise", "copies", "min_spread", "max_spread", "level_spread", "levels"),
+    "clrs": ("noise", "copies", "min_spread", "max_spread", "noise_scale_spread", "noise_scales"),
     "sampled": ("copies",),
-    "perturbed": ("level_spread", "levels"),
+    "perturbed": ("noise_scale_spread", "noise_scales"),
 }
 
 
@@ -125,8 +128,8 @@ def configs() -> tuple[ReasonerConfig, TrainingConfig]:
     idle = [name for name in IDLE[FLAGS.hints] if FLAGS[name].present]
     if idle:
         raise FlagError(f"--{idle[0]}: changes nothing with --hints={FLAGS.hints}")
-    if FLAGS.levels != (FLAGS.level_spread > 0):
-        raise FlagError("--level_spread: greater than 0 is for --levels, and 0 without")
+    if FLAGS.noise_scales != (FLAGS.noise_scale_spread > 0):
+        raise FlagError("--noise_scale_spread: greater than 0 is for --noise_scales, and 0 without")
     for name in ("log_every", "save_every", "evaluation_lists"):
         check_at_least(FLAGS, name, 1)
     for name in ("hints", "processor"):

@@ -36,7 +36,7 @@ MEMORY_MAPS = 20_000
 
 # Files that take over 30 s, the longest first: a worker that gets one last is waited for.
 LONGEST = (
-    "experiments/test_devices.py",
+    "experiments/common/test_devices.py",
     "reasoner/test_clrs_parity.py",
     "conformance/test_transformations.py",
     "conformance/test_edge_cases.py",
@@ -48,7 +48,7 @@ LONGEST = (
     "test_readme.py",
     "test_docstrings.py",
     "test_notebook.py",
-    "experiments/test_runs.py",
+    "experiments/four_digits/test_runs.py",
     "experiments/test_train_reasoner.py",
 )
 

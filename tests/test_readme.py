@@ -90,37 +90,6 @@ def test_test_command_collects_tests():
     assert "test_the_version_is_written_once" in done.stdout
 
 
-def test_tables_of_methods_are_the_registry():
-    table = runpy.run_path(str(ROOT / "docs" / "method_table.py"))
-    for path in table["TABLES"]:
-        text = path.read_text(encoding="utf-8")
-        assert table["updated"](path) == text, "run: python docs/method_table.py"
-
-
-GENERATED = {
-    "README.md": ("methods", "contest", "results", "speed"),
-    "docs/results.md": (
-        "contest",
-        "contest-each",
-        "choices",
-        "teaching",
-        "teachers",
-        "order-quality",
-    ),
-    "docs/research.md": ("quick-search", "stability"),
-    "docs/operators.md": ("choices", "properties", "costs", "operators-speed"),
-}
-
-
-@pytest.mark.parametrize(
-    "path, marker", [(path, marker) for path, markers in GENERATED.items() for marker in markers]
-)
-def test_generated_tables_are_marked_once(path, marker):
-    text = (ROOT / path).read_text(encoding="utf-8")
-    assert text.count(f"<!-- {marker}:begin -->") == 1
-    assert text.count(f"<!-- {marker}:end -->") == 1
-
-
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_links_to_files_resolve(path):
     text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)

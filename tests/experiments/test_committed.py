@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments import multi_task, quick_search, stability, teaching, variants
-from experiments.config import ConfigError, resolve
-from experiments.results import check_means_the_same, go_on
+from experiments.common.reports import open_report
+from experiments.four_digits.config import ConfigError, resolve
+from experiments.four_digits.results import check_means_the_same
+from experiments.research import ablations, gradient_quality, multi_task, quick_search, stability
 from tests.experiments.flags import kept
 
 RESULTS = Path(__file__).resolve().parents[2] / "experiments" / "results"
@@ -16,8 +17,8 @@ SCRIPTS = {
     "multi_task": multi_task,
     "quick_search": quick_search,
     "stability": stability,
-    "teaching": teaching,
-    "variants": variants,
+    "teaching": gradient_quality,
+    "variants": ablations,
 }
 REPORTS = [
     path
@@ -38,7 +39,7 @@ def test_a_committed_report_can_be_gone_on_with(path):
                 text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
                 flags.append(f"--{name}={text}")
         module.FLAGS([module.__name__, *flags])
-        assert go_on(report["experiment"], module.settings(), path) == report
+        assert open_report(report["experiment"], module.settings(), path) == report
 
 
 @pytest.mark.parametrize("path", [p for p in REPORTS if "quick" in p.stem or "teach" in p.stem])
@@ -55,7 +56,7 @@ def test_methods_of_committed_reports_mean_what_they_meant(path):
 
 
 def test_a_method_with_other_defaults_is_refused(tmp_path):
-    from experiments.command_line import FlagError
+    from experiments.common.command_line import FlagError
 
     _, methods = resolve({"operators": ["softsort:temperature=0.1@bce"], "n": 5})
     record = {"method": methods[0].spec, "is": methods[0].describe()}

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments import sort_numbers, storage, supervision
+from experiments import sort_numbers
+from experiments.common import storage
+from experiments.four_digits import training
 from tests.experiments.flags import kept
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +69,7 @@ def test_all_files_are_written_and_the_table_printed(tmp_path, capsys):
 
 def test_interrupted_comparison_resumes_to_the_same_report(tmp_path, monkeypatch, capsys):
     run("--seeds=1", f"--out_dir={tmp_path / 'straight'}")
-    train, count = supervision.train, [0]
+    train, count = training.train, [0]
 
     def interrupted(*args):
         count[0] += 1
@@ -76,7 +78,7 @@ def test_interrupted_comparison_resumes_to_the_same_report(tmp_path, monkeypatch
         return train(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(supervision, "train", interrupted)
+        patch.setattr(training, "train", interrupted)
         with pytest.raises(SystemExit) as ended:
             run("--seeds=1", f"--out_dir={tmp_path / 'cut'}")
     assert ended.value.code == 130

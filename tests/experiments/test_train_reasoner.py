@@ -14,8 +14,9 @@ import pytest
 from arlsort import LearnedSort
 from arlsort.reasoner import checkpoint
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
-from experiments import storage, train_reasoner
-from experiments.command_line import Stop
+from experiments import train_reasoner
+from experiments.common import storage
+from experiments.common.command_line import Stop
 from tests.experiments.flags import defined, kept, refusal
 
 TINY = (
@@ -97,7 +98,7 @@ def test_a_run_leaves_a_checkpoint_that_sorts_and_resumes_to_the_same_numbers(
 
 def test_a_network_for_likelihoods_is_trained_and_used(tmp_path, capsys):
     tiny = [text for text in TINY if not text.startswith("--copies")]
-    sampled = ("--hints=sampled", "--levels", "--level_spread=1", "--noise=cauchy")
+    sampled = ("--hints=sampled", "--noise_scales", "--noise_scale_spread=1", "--noise=cauchy")
     with kept(train_reasoner.FLAGS):
         train_reasoner.SCRIPT.run(["train_reasoner.py", *tiny, *sampled, f"--out_dir={tmp_path}"])
     path = str(tmp_path / "reasoner.safetensors")
@@ -107,8 +108,8 @@ def test_a_network_for_likelihoods_is_trained_and_used(tmp_path, capsys):
     assert jnp.isfinite(plain) and jnp.isfinite(unsure) and plain != unsure
     capsys.readouterr()
     with kept(train_reasoner.FLAGS):
-        line = ["train_reasoner.py", *tiny, "--hints=sampled", "--levels"]
-        assert "--level_spread: greater than 0" in refusal(
+        line = ["train_reasoner.py", *tiny, "--hints=sampled", "--noise_scales"]
+        assert "--noise_scale_spread: greater than 0" in refusal(
             lambda: train_reasoner.SCRIPT.run(line), capsys
         )
 
@@ -117,9 +118,12 @@ def test_a_network_for_likelihoods_is_trained_and_used(tmp_path, capsys):
     "arguments, message",
     [
         (["--lengths=2,x"], "--lengths: received 2,x"),
-        (["--lengths=1"], "--lengths: got (1,)"),
+        (["--lengths=1"], "--lengths: received (1,)"),
         (["--hints=clrs", "--copies=3"], "--copies: changes nothing with --hints=clrs"),
-        (["--level_spread=1"], "--level_spread: changes nothing with --hints=perturbed"),
+        (
+            ["--noise_scale_spread=1"],
+            "--noise_scale_spread: changes nothing with --hints=perturbed",
+        ),
         (["--hints=sampled"], "--copies: changes nothing with --hints=sampled"),
         (["--learning_rate=0"], "--learning_rate"),
         (["--algorithm=bogosort"], "bogosort"),
@@ -146,15 +150,15 @@ def test_every_setting_is_a_flag_that_reaches_the_configuration():
         "remat": "all",
         "pair_dtype": "bfloat16",
         "pairs_per_pass": "64",
-        "levels": "true",
+        "noise_scales": "true",
     }
-    together = ("--hints=sampled", "--levels", "--level_spread=1")
+    together = ("--hints=sampled", "--noise_scales", "--noise_scale_spread=1")
     for cls, index in ((ReasonerConfig, 0), (TrainingConfig, 1)):
         for field in dataclasses.fields(cls):
             default = field.default
             text = changed.get(field.name) or str(0.5 if field.name == "ema_decay" else default + 1)
             with kept(train_reasoner.FLAGS):
-                others = together if field.name in ("levels", "level_spread") else ()
+                others = together if field.name in ("noise_scales", "noise_scale_spread") else ()
                 line = ["train_reasoner.py", *others, f"--{field.name}={text}"]
                 train_reasoner.SCRIPT.parse(line)
                 value = getattr(train_reasoner.configs()[index], field.name)

@@ -5,7 +5,7 @@ import jax
 import pytest
 
 from arlsort.operators import registry
-from experiments import peers, speed
+from experiments.benchmarks import peers, programs
 
 pytestmark = pytest.mark.peers
 
@@ -14,11 +14,11 @@ BESIDE = [name for name in peers.ROWS if name in registry.names()]
 
 @pytest.mark.parametrize("name", BESIDE)
 def test_installed_peers_run_and_are_alike_where_it_is_said(name):
-    of = speed.subject(name)
+    of = programs.subject(name)
     if not of.peers:
         pytest.skip(f"no peer of {name} is installed")
     with jax.numpy_rank_promotion("allow"):  # other people's code relies on it
-        found = speed.deviations(of)
+        found = programs.deviations(of)
     tolerances = {peer.name: peer.tolerance for peer in of.peers}
     for record in found:
         print(record)

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes every generated table and figure of README.md and the documentation.
+
+  python docs/generate.py
+
+Tables of methods come from the registry, all others and their figures from the files in
+`experiments/results`:
+
+* `experiments/results/*.json`: the `results.json` of a comparison by `sort_numbers`, copied there;
+* `speed/benchmark.json`, `speed/benchmark_reasoner.json`: written by `benchmarks.operators` and
+  `benchmarks.reasoner`, with `--out`;
+* `research/contest_n9.json` and so on: the `contest.json` of `research.contest`, copied there;
+* all others: written by the study of that name in `experiments/research`, with `--out`.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import arlsort
+from arlsort.operators import base, registry
+from experiments.benchmarks import plots as speed_plots
+from experiments.benchmarks import tables as speed_tables
+from experiments.common import storage
+from experiments.four_digits import results
+from experiments.research import contest_tables, plots, tables
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "experiments" / "results"
+RESEARCH = RESULTS / "research"
+ERRORS = RESULTS / "accuracy" / "error_analysis.json"
+ORDER_QUALITY = RESULTS / "accuracy" / "order_quality.json"
+READOUTS = RESEARCH / "readouts.json"
+SPEED_OF_OPERATORS = RESULTS / "speed" / "benchmark.json"
+SPEED_OF_REASONER = RESULTS / "speed" / "benchmark_reasoner.json"
+
+IMAGES = ROOT / "docs" / "images"
+SCORES = np.array([3.0, 1.0, 2.0, 0.5, 2.4])
+DRAWN = ("learned", "odd_even", "neuralsort")
+
+# Of the registry
+
+
+def methods() -> str:
+    """Renders what each method is."""
+    lines = ["| name | what it is | from |", "| --- | --- | --- |"]
+    lines += [
+        f"| `{name}` | {row.summary} | {row.paper} |" for name, row in registry.REGISTRY.items()
+    ]
+    return "\n".join(lines)
+
+
+def costs() -> str:
+    """Renders what each method costs."""
+    lines = [
+        "| name | time of the values | of P | memory of the values | of P |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, row in registry.REGISTRY.items():
+        cells = (*_pair(row, "time"), *_pair(row, "memory"))
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def properties() -> str:
+    """Renders what each method promises."""
+    lines = [
+        "| name | has P | doubly stochastic | equivariant | monotone | error of the values |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in registry.REGISTRY.items():
+        operator, facts = row.build(), row.facts
+        has = operator.has_permutation
+        cells = (
+            _word(has),
+            _word(operator.doubly_stochastic) if has else "-",
+            _word(operator.equivariant),
+            _word(facts.monotone if facts else None),
+            (facts.error if facts else "") or "no bound known",
+        )
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def method_choices() -> str:
+    """Renders what each method's temperature is, and when to take the method."""
+    lines = [
+        "| name | default temperature | what one temperature means | choose it when |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, row in registry.REGISTRY.items():
+        facts = row.facts
+        cells = (
+            _temperature(row.build()),
+            *((facts.temperature, facts.choose_when) if facts else ("-", "-")),
+        )
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _pair(row: registry.Entry, of: str) -> tuple[str, str]:
+    stated: tuple[str, ...] = getattr(row.facts, of) if row.facts else ()
+    values, permutation, *_ = (*stated, "-", "-")
+    return values, permutation
+
+
+def _word(known: bool | None) -> str:
+    return {True: "yes", False: "no", None: "not known"}[known]
+
+
+def _temperature(operator: base.Operator) -> str:
+    fields = {field.name: field.default for field in dataclasses.fields(operator)}
+    return str(fields.get("temperature", "-"))
+
+
+# Of the result files
+
+
+def comparisons(folder: Path = RESULTS) -> str:
+    """Renders all comparisons in a folder, by file name."""
+    return "\n\n".join(
+        results.section(storage.read_json(path), f"[{path.name}](experiments/results/{path.name})")
+        for path in sorted(folder.glob("*.json"))
+    )
+
+
+def speed_of_operators() -> str:
+    """Renders the speed of every operator beside its peers."""
+    table = speed_tables.operators_table(storage.read_json(SPEED_OF_OPERATORS))
+    return f"{table}\n\n![Time of a list over n]({_link(SPEED_OF_OPERATORS.with_suffix('.png'))})"
+
+
+def speed_of_reasoner() -> str:
+    """Renders the speed of the reasoner beside CLRS's model."""
+    return speed_tables.speed_table(storage.read_json(SPEED_OF_REASONER))
+
+
+def contests() -> dict[int, dict[str, Any]]:
+    """The committed contests, by n."""
+    return contest_tables.read(RESEARCH)
+
+
+def contest_of_each_length() -> str:
+    """Renders the contests one by one."""
+    return "\n\n".join(
+        f"### n = {n}\n\n"
+        + _linked(contest_tables.of_length(report), RESEARCH / f"contest_n{n}.json")
+        for n, report in contests().items()
+    )
+
+
+def gradient_quality() -> str:
+    """Renders which gradients are those of the likelihood, with a figure of each run."""
+    paths = sorted(RESEARCH.glob("teaching_*.json"))
+    figures = [
+        f"![How often an element is where P has it, over its weight: {path.stem}]"
+        f"({_link(path.with_suffix('.png'))})"
+        for path in paths
+    ]
+    return "\n\n".join([_all(tables.teaching, paths), *figures])
+
+
+def teachers() -> str:
+    """Renders whether what is near the likelihood teaches."""
+    return tables.teachers(storage.read_json(RESEARCH / "teaching_thurstone.json"), contests())
+
+
+def quick_search() -> str:
+    """Renders the quick searches."""
+    return "\n\n".join(
+        _linked(tables.quick_search(storage.read_json(path), path.stem), path)
+        for path in sorted(RESEARCH.glob("quick_search_*.json"))
+    )
+
+
+def _all(render: Callable[[dict[str, Any]], str], paths: Iterable[Path]) -> str:
+    """Renders files, each with a link to it."""
+    return "\n\n".join(_linked(render(storage.read_json(path)), path) for path in sorted(paths))
+
+
+def _studies(render: Callable[[dict[str, Any]], str], pattern: str) -> Callable[[], str]:
+    """Renders the files of a study."""
+    return lambda: _all(render, RESEARCH.glob(pattern))
+
+
+def _linked(text: str, path: Path) -> str:
+    return f"{text}\n\n([numbers]({_link(path)}))"
+
+
+def _link(path: Path) -> str:
+    """A file as pages in docs/ link to it."""
+    return f"../{path.relative_to(ROOT).as_posix()}"
+
+
+SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
+    ROOT / "README.md": {
+        "methods": methods,
+        "contest": lambda: contest_tables.over_lengths(contests()),
+        "results": comparisons,
+        "speed": speed_of_reasoner,
+    },
+    ROOT / "docs" / "operators.md": {
+        "costs": costs,
+        "properties": properties,
+        "choices": method_choices,
+        "operators-speed": speed_of_operators,
+    },
+    ROOT / "docs" / "learned_sort.md": {
+        "readouts-exact": lambda: tables.readouts_of_exact(storage.read_json(READOUTS)),
+        "readouts-learned": lambda: tables.readouts_of_learned(storage.read_json(READOUTS)),
+    },
+    ROOT / "docs" / "results.md": {
+        "contest": lambda: contest_tables.over_lengths(contests()),
+        "contest-each": contest_of_each_length,
+        "longer": _studies(contest_tables.of_length, "longer_n*.json"),
+        "choices": lambda: tables.choices(contests()),
+        "levels": lambda: tables.levels(contests()),
+        "teaching": gradient_quality,
+        "teachers": teachers,
+        "order-quality": lambda: _all(tables.order_quality, [ORDER_QUALITY]),
+    },
+    ROOT / "docs" / "research.md": {
+        "quick-search": quick_search,
+        "variants": _studies(tables.variants, "variants*.json"),
+        "multi-task": _studies(tables.multi_task, "multi_task*.json"),
+        "stability": _studies(tables.steadiness, "stability*.json"),
+    },
+}
+"""The generated sections of each page, by their markers."""
+
+
+def replace(text: str, section: str, tables: str) -> str:
+    """Puts tables between the markers of a section of a text."""
+    begin, end = f"<!-- {section}:begin -->", f"<!-- {section}:end -->"
+    head, rest = text.split(begin)
+    _, tail = rest.split(end)
+    return f"{head}{begin}\n{tables}\n{end}{tail}"
+
+
+def updated(path: Path) -> str:
+    """A page with all its tables as the registry and the result files have them."""
+    text = path.read_text(encoding="utf-8")
+    for section, render in SECTIONS[path].items():
+        text = replace(text, section, render())
+    return text
+
+
+def draw_methods(folder: Path = IMAGES) -> None:
+    """Draws the pictures of docs/temperature.md, as PNG."""
+    folder.mkdir(exist_ok=True)
+    for name in DRAWN:
+        arlsort.plot.temperatures(SCORES, name).savefig(folder / f"temperatures_{name}.png")
+    figure, axes = plt.subplots(1, len(DRAWN), figsize=(12, 3.5), layout="constrained")
+    for ax, name in zip(axes, DRAWN, strict=True):
+        arlsort.plot.values(SCORES, name, ax=ax).set_title(name)
+        ax.label_outer()
+    figure.savefig(folder / "values.png")
+    arlsort.plot.network(SCORES).savefig(folder / "network.png")
+
+
+def draw_results() -> None:
+    """Draws what was measured, each figure beside its file."""
+    plots.contests(contests(), RESEARCH / "contests.png")
+    for path in RESEARCH.glob("teaching_*.json"):
+        plots.calibration(storage.read_json(path), path.with_suffix(".png"))
+    errors = storage.read_json(ERRORS)
+    plots.errors(errors, ERRORS.with_name("error_analysis_values.png"))
+    plots.pulls(errors["gradients"], ERRORS.with_name("error_analysis_gradients.png"))
+    speed = storage.read_json(SPEED_OF_OPERATORS)
+    speed_plots.speed(speed["records"], SPEED_OF_OPERATORS.with_suffix(".png"))
+    growth = storage.read_json(SPEED_OF_REASONER)["growth"]
+    speed_plots.growth(growth, SPEED_OF_REASONER.with_suffix(".png"))
+
+
+def main() -> None:
+    """Writes all of them."""
+    for path in SECTIONS:
+        path.write_text(updated(path), encoding="utf-8")
+    draw_methods()
+    draw_results()
+
+
+if __name__ == "__main__":
+    main()

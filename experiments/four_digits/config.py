@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of the four-digit experiment: what was given, made complete and checked."""
+
+import dataclasses
+import difflib
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import jax
+
+from arlsort import operators
+from arlsort.checks import error_message
+from arlsort.operators.base import Operator
+from arlsort.operators.learned import LearnedSort
+from arlsort.reasoner import checkpoint
+from experiments.common.datasets import DATASETS, EMBEDDED
+from experiments.four_digits import losses
+from experiments.four_digits.sampling import RESOLUTIONS
+
+
+class ConfigError(Exception):
+    """A setting that is not allowed; the message is one line."""
+
+
+OPERATORS = ("learned", "odd_even", "odd_even:distribution=logistic", "neuralsort")
+
+QUICK: Mapping[str, Any] = {
+    "dataset": EMBEDDED,
+    "download": False,
+    "resolution": "full",
+    "n": 5,
+    "operators": OPERATORS,
+    "loss": "auto",
+    "seeds": 3,
+    "steps": 400,
+    "batch_size": 100,
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "channels": (32, 64),
+    "eval_every": 50,
+    "validation_lists": 500,
+    "test_lists": 2000,
+    "checkpoint_every": 200,
+}
+"""Minutes on a laptop."""
+
+PUBLISHED: Mapping[str, Any] = {
+    "resolution": "full",
+    "steps": 100_000,
+    "batch_size": 100,
+    "learning_rate": 10**-3.5,
+    "schedule": "constant",
+    "channels": (32, 64),
+    "eval_every": 1000,
+    "validation_lists": 5000,
+    "test_lists": 10_000,
+}
+"""What the experiment of Petersen et al. (ICML 2021) fixes."""
+
+PUBLISHED_DATASETS = ("mnist", "fashion_mnist")  # 60,000 + 10,000 pictures of 28×28
+
+PROTOCOLS = ("quick", "published")
+
+SCHEDULES = ("constant", "cosine")  # of the learning rate; the second ends at zero
+
+DIGITS_CHANNELS = (16, 32)  # of 8×8 pixels there is less to see
+
+# Most steps in one dispatch: compiled one after the other on a CPU, as a loop elsewhere.
+CPU_STEPS_PER_DISPATCH = 2
+STEPS_PER_DISPATCH = 50
+
+# Beyond the other setting they would change nothing.
+NO_MORE_THAN = {
+    "eval_every": "steps",
+    "checkpoint_every": "steps",
+    "steps_per_dispatch": "eval_every",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The complete settings of one invocation; each field is a flag of `sort_numbers.py`."""
+
+    protocol: str
+    dataset: str
+    download: bool
+    resolution: str
+    n: int
+    operators: tuple[str, ...]
+    loss: str
+    seeds: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    channels: tuple[int, ...]
+    eval_every: int
+    validation_lists: int
+    test_lists: int
+    steps_per_dispatch: int
+    checkpoint_every: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """One row of the comparison: how it was asked for, and what that means."""
+
+    spec: str
+    operator: Operator
+    loss: str
+
+    @property
+    def weights(self) -> str | None:
+        """The SHA-256 of the trained weights of an operator that has any."""
+        operator = self.operator
+        if not isinstance(operator, LearnedSort):
+            return None
+        likelihood = losses.parse(self.loss).name == "likelihood"
+        path = operator.checkpoint or checkpoint.shipped_path(
+            operator.algorithm, operator.noise, likelihood=likelihood
+        )
+        return checkpoint.load_card(path)["sha256"]
+
+    def describe(self) -> str:
+        """Says in one line which operator this is, with all its settings, and its loss."""
+        return f"{self.operator!r}, loss={self.loss}"
+
+
+def in_part(description: str) -> str:
+    """What `Method.describe` says but for what plays no part: losses of pointers read no P."""
+    name = losses.parse(description.rpartition("loss=")[2]).name
+    idle = name in losses.OF_POINTERS
+    return re.sub(r"readout=[^,]*, ", "", description) if idle else description
+
+
+def resolve(given: Mapping[str, Any]) -> tuple[Config, tuple[Method, ...]]:
+    """Completes and checks settings.
+
+    Args:
+      given: What the user said, by the names of `Config`; None counts as not given.
+
+    Returns:
+      The complete settings, and the methods they name.
+
+    Raises:
+      ConfigError: If a setting is not allowed, or would change nothing.
+    """
+    stated = {name: value for name, value in given.items() if value is not None}
+    protocol = stated.get("protocol", PROTOCOLS[0])
+    _check_choice("protocol", protocol, PROTOCOLS)
+    defaults = dict(QUICK)
+    if protocol == "published":
+        defaults |= {**PUBLISHED, "dataset": "mnist", "checkpoint_every": 1000}
+        for name in sorted(stated.keys() & PUBLISHED.keys()):
+            _refuse(name, stated[name], f"{PUBLISHED[name]}, fixed by --protocol published")
+    elif stated.get("dataset", EMBEDDED) == EMBEDDED:
+        defaults["channels"] = DIGITS_CHANNELS
+    steps = max(stated.get("steps", defaults["steps"]), 1)
+    for name in ("eval_every", "checkpoint_every"):
+        defaults[name] = min(defaults[name], steps)
+    most = CPU_STEPS_PER_DISPATCH if jax.default_backend() == "cpu" else STEPS_PER_DISPATCH
+    every = stated.get("eval_every", defaults["eval_every"])
+    defaults["steps_per_dispatch"] = _largest_divisor(every, most)
+    stated["operators"] = tuple(split_specs(stated.get("operators", OPERATORS)))
+    config = Config(**{**defaults, **stated, "protocol": protocol})
+    _check(config)
+    methods = tuple(_method(spec, config) for spec in config.operators)
+    _check_distinct(methods)
+    return config, methods
+
+
+def read_channels(texts: Sequence[str]) -> tuple[int, ...]:
+    """Reads the channels from a command line; how many they may be is for `resolve`."""
+    try:
+        return tuple(int(text) for text in texts)
+    except ValueError:
+        _refuse("channels", ",".join(texts), "two integers >= 1")
+
+
+def split_specs(texts: Iterable[str]) -> list[str]:
+    """Splits lists of operators at semicolons, spaces and commas.
+
+    A comma also separates the hyperparameters of one operator: what follows it belongs to the
+    operator before if it is of the form `name=value`.
+
+    Args:
+      texts: E.g. `["learned,odd_even:distribution=logistic,temperature=0.1", "softsort"]`.
+
+    Returns:
+      One string an operator.
+
+    Example:
+      >>> split_specs(["learned,odd_even:distribution=logistic,temperature=0.1; softsort"])
+      ['learned', 'odd_even:distribution=logistic,temperature=0.1', 'softsort']
+    """
+    specs: list[str] = []
+    for text in texts:
+        for group in re.split(r"[;\s]+", text.strip()):
+            start = len(specs)
+            for part in filter(None, group.split(",")):
+                if len(specs) > start and re.match(r"[^:=]+=", part):
+                    specs[-1] += f",{part}"
+                else:
+                    specs.append(part)
+    return specs
+
+
+def _check(config: Config) -> None:
+    _check_choice("dataset", config.dataset, DATASETS)
+    _check_choice("resolution", config.resolution, RESOLUTIONS)
+    _check_choice("loss", re.split("[/+]", config.loss)[0], losses.LOSSES)
+    try:
+        losses.parse(config.loss)
+    except ValueError as error:
+        raise ConfigError(f"--{error}") from None
+    _check_choice("schedule", config.schedule, SCHEDULES)
+    if config.protocol == "published":
+        _check_choice("dataset", config.dataset, PUBLISHED_DATASETS)
+    if config.download and config.dataset == EMBEDDED:
+        _refuse("download", "true", f"a data set to download; {EMBEDDED} is embedded")
+    _check_count("n", config.n, 2)
+    for name in (
+        *("seeds", "steps", "batch_size", "eval_every", "validation_lists", "test_lists"),
+        *("steps_per_dispatch", "checkpoint_every"),
+    ):
+        _check_count(name, getattr(config, name), 1)
+    for name, other in NO_MORE_THAN.items():
+        if getattr(config, name) > getattr(config, other):
+            limit = f"at most --{other}, {getattr(config, other)}"
+            _refuse(name, getattr(config, name), limit)
+    if len(config.channels) != 2 or min(config.channels) < 1:
+        _refuse("channels", ",".join(map(str, config.channels)), "two integers >= 1, as 32,64")
+    if not 0 < config.learning_rate < math.inf:
+        _refuse("learning_rate", config.learning_rate, "a finite number > 0")
+    if not config.operators:
+        _refuse("operators", "none", ", ".join(operators.names()))
+
+
+def _method(spec: str, config: Config) -> Method:
+    """Makes an operator and traces its loss, so that what it cannot do is said before training."""
+    try:
+        name, at, loss = spec.partition("@")
+        operator = operators.parse(name, supervision=True)
+        method = Method(spec, operator, losses.choose(loss if at else config.loss, operator))
+        scores = jax.ShapeDtypeStruct((1, config.n), "float32")
+        numbers = jax.ShapeDtypeStruct((1, config.n), "int32")
+        jax.eval_shape(
+            lambda s, z, w: losses.order_loss(method.loss, operator, s, z, jax.random.key(0), w),
+            scores,
+            numbers,
+            scores if losses.parse(method.loss).levels else None,
+        )
+    except (TypeError, ValueError) as error:
+        line = " ".join(str(error).split())
+        raise ConfigError(
+            f"--operators {spec} (n={config.n}, --loss {config.loss}): {line}"
+        ) from error
+    return method
+
+
+def _check_distinct(methods: Sequence[Method]) -> None:
+    seen: dict[str, str] = {}
+    for method in methods:
+        if method.describe() in seen:
+            _refuse("operators", f"{seen[method.describe()]} and {method.spec}", "each one once")
+        seen[method.describe()] = method.spec
+
+
+def _largest_divisor(number: int, most: int) -> int:
+    """Finds how many steps to compile so that a period is a number of whole dispatches."""
+    return next((d for d in range(most, 1, -1) if number % d == 0), 1)
+
+
+def _check_count(name: str, value: int, least: int) -> None:
+    if value < least:
+        _refuse(name, value, f"an integer >= {least}")
+
+
+def _check_choice(name: str, value: str, allowed: Collection[str]) -> None:
+    if value not in allowed:
+        close = difflib.get_close_matches(value, list(allowed), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        _refuse(name, repr(value), ", ".join(allowed) + hint)
+
+
+def _refuse(name: str, received: Any, allowed: Any) -> NoReturn:
+    raise ConfigError(error_message(f"--{name}", received, allowed))

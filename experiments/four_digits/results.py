@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The outcome of a comparison: one JSON file, and the table read from it."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jax.sharding import Mesh
+
+from experiments.common import storage
+from experiments.common.command_line import FlagError
+from experiments.common.reports import git_commit, machine
+from experiments.four_digits.config import (
+    PUBLISHED,
+    PUBLISHED_DATASETS,
+    Config,
+    Method,
+    in_part,
+)
+
+METRICS = ("em", "ew", "em5")
+
+TITLES = {
+    "digits": "scikit-learn's digits",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "svhn_cropped": "SVHN",
+}
+
+# In the order a reader wants them; what the title says already is left out.
+REDUCTIONS = (
+    *("resolution", "steps", "batch_size", "learning_rate", "schedule", "channels"),
+    "test_lists",
+)
+
+
+def collect(
+    config: Config,
+    methods: Sequence[Method],
+    picture: Sequence[int],
+    runs: Sequence[dict[str, Any]],
+    mesh: Mesh | None = None,
+) -> dict[str, Any]:
+    """Puts everything that a reader needs to trust the numbers beside them.
+
+    Args:
+      config: The settings.
+      methods: What was compared.
+      picture: Height, width and channels of the picture of a number.
+      runs: The results of all runs.
+      mesh: The devices that shared the batches, if there were several.
+
+    Returns:
+      What `results.json` holds.
+    """
+    return {
+        "experiment": "sort_numbers",
+        "config": dataclasses.asdict(config),
+        "methods": {method.spec: method.describe() for method in methods},
+        "weights": {method.spec: method.weights for method in methods if method.weights},
+        "seeds": list(range(config.seeds)),
+        "picture": list(picture),
+        "commit": git_commit(),
+        "machine": machine(mesh),
+        "summary": summarise(runs),
+        "runs": list(runs),
+    }
+
+
+def summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Gives mean and sample standard deviation over the seeds of each operator."""
+    rows = []
+    for operator in dict.fromkeys(run["operator"] for run in runs):
+        own = [run for run in runs if run["operator"] == operator]
+        row: dict[str, Any] = {"operator": operator, "seeds": len(own)}
+        for metric in METRICS:
+            values = [run["test"][metric] for run in own]
+            mean = math.fsum(values) / len(values)
+            spread = math.fsum((value - mean) ** 2 for value in values)
+            deviation = math.sqrt(spread / (len(values) - 1)) if len(values) > 1 else None
+            row[metric] = {"mean": mean, "sd": deviation}
+        row["seconds"] = math.fsum(run["seconds"] for run in own) / len(own)
+        rows.append(row)
+    return rows
+
+
+def check_means_the_same(report: dict[str, Any], methods: Sequence[Method], out: Path) -> None:
+    """Refuses to add to a report whose methods have other defaults than they have now.
+
+    Raises:
+      FlagError: If a record of the report has the name of a method and describes another.
+    """
+    meant = {method.spec: in_part(method.describe()) for method in methods}
+    for record in report["records"]:
+        now = meant.get(record["method"])
+        if now is not None and in_part(record["is"]) != now:
+            raise FlagError(
+                f"--out: in {out} {record['method']} was {record['is']}; name another file"
+            )
+
+
+def write(report: dict[str, Any], out_dir: Path) -> Path:
+    """Writes `results.json`."""
+    path = out_dir / "results.json"
+    storage.write_json(path, report)
+    return path
+
+
+def cell(value: dict[str, float | None]) -> str:
+    """Writes a metric in percent: `41.3 ± 1.2`, or `41.3` for a single seed."""
+    mean = f"{100 * value['mean']:.1f}"  # type: ignore[operator]
+    return mean if value["sd"] is None else f"{mean} ± {100 * value['sd']:.1f}"
+
+
+def table(report: dict[str, Any]) -> str:
+    """Renders the summary for a terminal."""
+    rows = [("operator", "EM %", "EW %", "EM5 %", "seeds", "s/seed")]
+    for row in report["summary"]:
+        cells = (cell(row[metric]) for metric in METRICS)
+        rows.append((row["operator"], *cells, str(row["seeds"]), f"{row['seconds']:.0f}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        row[0].ljust(widths[0])
+        + "".join(f"  {text.rjust(width)}" for text, width in zip(row[1:], widths[1:], strict=True))
+        for row in rows
+    ]
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join(lines)
+
+
+def section(report: dict[str, Any], source: str) -> str:
+    """Renders a comparison as Markdown: its settings, where its numbers are, and its table."""
+    config = report["config"]
+    height, width, _ = report["picture"]
+    seeds = len(report["seeds"])
+    machine = report["machine"]
+    cores = f" with {machine['cpus']} cores" if machine["backend"] == "cpu" else ""
+    lines = [
+        f"**{TITLES[config['dataset']]}**, lists of n = {config['n']} numbers of four digits "
+        f"({height}×{width} pixels), {config['steps']:,} steps of {config['batch_size']} lists, "
+        f"{config['test_lists']:,} test lists, {seeds} seed{'s' if seeds > 1 else ''}, "
+        f"{machine['device']}{cores}. {_reduction(config)}"
+        f"({source})",
+        "",
+        "| operator | EM | EW | EM5 |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row in report["summary"]:
+        cells = " | ".join(cell(row[metric]) for metric in METRICS)
+        lines.append(f"| `{row['operator']}` | {cells} |")
+    return "\n".join(lines)
+
+
+def _reduction(config: dict[str, Any]) -> str:
+    """Says in what a run on a published data set differs from the published experiment."""
+    if config["dataset"] not in PUBLISHED_DATASETS:
+        return ""
+    differences = [
+        f"{name} {_plain(config[name])} for {_plain(PUBLISHED[name])}"
+        for name in REDUCTIONS
+        if name in config and _plain(config[name]) != _plain(PUBLISHED[name])
+    ]
+    if not differences:
+        return "The published protocol. "
+    return f"Reduced from the published protocol: {'; '.join(differences)}. "
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "/".join(map(str, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

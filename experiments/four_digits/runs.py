@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run, that is one operator and one seed: trained, measured, interrupted, resumed."""
+
+import dataclasses
+import math
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from tqdm import tqdm
+
+from experiments.common import devices, storage
+from experiments.common.checkpoints import Checkpoints
+from experiments.common.command_line import Interrupted, Stop
+from experiments.common.datasets import Splits
+from experiments.four_digits import training
+from experiments.four_digits.config import Config, ConfigError, Method
+from experiments.four_digits.training import Keys, Task, TrainState
+
+# Settings that decide which runs there are, or how often they are saved, but no number in one.
+_OUTSIDE = ("protocol", "operators", "loss", "seeds", "download", "checkpoint_every")
+
+
+class RunError(Exception):
+    """The run cannot go on; the message is one line."""
+
+
+@dataclasses.dataclass
+class Run:
+    """One operator and one seed, and the folder that holds what it leaves.
+
+    The devices that share its batches, if there are several, are no part of what it is: it may be
+    continued on others.
+    """
+
+    config: Config
+    method: Method
+    seed: int
+    folder: Path
+    mesh: Mesh | None = None
+
+    @classmethod
+    def at(
+        cls, config: Config, method: Method, seed: int, out_dir: Path, mesh: Mesh | None = None
+    ) -> "Run":
+        """Names the folder of a run after its operator and seed."""
+        name = re.sub(r"[^\w.=,-]", "+", method.spec)
+        return cls(config, method, seed, out_dir / "runs" / name / f"seed_{seed}", mesh)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything its numbers depend on."""
+        settings = dataclasses.asdict(self.config)
+        kept = {name: value for name, value in settings.items() if name not in _OUTSIDE}
+        # A list is what JSON makes of a tuple.
+        kept["channels"] = list(self.config.channels)
+        method = {"method": self.method.describe(), "weights": self.method.weights}
+        return {**kept, **method, "seed": self.seed}
+
+    def check_identity(self) -> None:
+        """Refuses to continue a run under other settings.
+
+        Raises:
+          ConfigError: If the folder holds a run whose settings are not these.
+        """
+        path = self.folder / "run.json"
+        if not path.exists():
+            return
+        earlier = storage.read_json(path)
+        for name, value in self.identity.items():
+            if earlier.get(name, value) != value:
+                raise ConfigError(
+                    f"--resume: {self.folder} was started with {name} {earlier[name]}, "
+                    f"received {value}; use the same settings or another --out_dir"
+                )
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What the run found, or None if it has not ended."""
+        path = self.folder / "result.json"
+        return storage.read_json(path) if path.exists() else None
+
+    def execute(self, splits: Splits, stop: Stop) -> dict[str, Any]:
+        """Trains to the end, from the last checkpoint if there is one, and measures.
+
+        Args:
+          splits: The data, on the devices.
+          stop: Asked after each dispatch.
+
+        Returns:
+          The result, also written to `result.json`.
+
+        Raises:
+          Interrupted: If asked to stop; a checkpoint has been written.
+          RunError: If the loss is not finite.
+        """
+        self.check_identity()
+        storage.write_json(self.folder / "run.json", self.identity)
+        task = Task.of(self.config, self.method.loss, self.mesh)
+        keys = devices.replicate(training.make_keys(self.seed), self.mesh)
+        checkpoints = Checkpoints(self.folder / "checkpoints")
+        try:
+            start = training.init(task, splits.train, keys.init)
+            state = checkpoints.restore(start)
+            log = Log(self, 0 if state is None else int(state.step))
+            state = self._train(task, splits, keys, state or start, checkpoints, log, stop)
+            result = self._measure(task, splits, keys, start, state, log)
+        finally:
+            checkpoints.close()
+        storage.write_json(self.folder / "result.json", result)
+        return result
+
+    def _train(
+        self,
+        task: Task,
+        splits: Splits,
+        keys: Keys,
+        state: TrainState,
+        checkpoints: Checkpoints,
+        log: "Log",
+        stop: Stop,
+    ) -> TrainState:
+        config, step = self.config, int(state.step)
+        saved = step
+        with tqdm(
+            total=config.steps,
+            initial=step,
+            desc=f"{self.method.spec} seed {self.seed}",
+            unit="step",
+            disable=not devices.first(),
+        ) as bar:
+            while step < config.steps:
+                due = min((step // config.eval_every + 1) * config.eval_every, config.steps)
+                # The cuts depend on the step alone, not on where a resumed run began.
+                count = config.steps_per_dispatch if due - step >= config.steps_per_dispatch else 1
+                state = training.train(task, self.method.operator, splits.train, keys, state, count)
+                loss, em = (float(x) for x in state.running)
+                step += count
+                bar.update(count)
+                since = step - (step - 1) // config.eval_every * config.eval_every
+                bar.set_postfix(loss=f"{loss / since:.3f}", EM=f"{em / since:.3f}")
+                if step == due:
+                    state = self._evaluate(task, splits, keys, state, log, loss / since, em / since)
+                stopping = devices.agreed(stop.requested)
+                if step - saved >= config.checkpoint_every or step == config.steps or stopping:
+                    checkpoints.save(step, state)
+                    saved = step
+                if stopping:
+                    raise Interrupted
+        return state
+
+    def _evaluate(
+        self,
+        task: Task,
+        splits: Splits,
+        keys: Keys,
+        state: TrainState,
+        log: "Log",
+        loss: float,
+        em: float,
+    ) -> TrainState:
+        if not math.isfinite(loss):
+            raise RunError(
+                f"{self.method.spec} seed {self.seed}: the loss was not finite before step "
+                f"{int(state.step)}; try a smaller --learning_rate or a larger temperature"
+            )
+        lists = self.config.validation_lists
+        found = training.evaluate(task, state.params, splits.validation, keys.validation, lists)
+        log.add(step=int(state.step), loss=loss, train_em=em, **found)
+        return training.keep_best(state, found["em5"])
+
+    def _measure(
+        self, task: Task, splits: Splits, keys: Keys, start: TrainState, end: TrainState, log: "Log"
+    ) -> dict[str, Any]:
+        test = training.evaluate(
+            task, end.best_params, splits.test, keys.test, self.config.test_lists
+        )
+        result: dict[str, Any] = {
+            "operator": self.method.spec,
+            "method": self.method.describe(),
+            "seed": self.seed,
+            "test": test,
+            "validation_em5": float(end.best_em5),
+            "best_step": int(end.best_step),
+            "seconds": round(log.seconds(), 1),
+            "curve": {
+                name: [_rounded(record[name]) for record in log.records]
+                for name in ("step", "loss", "train_em", *test)
+            },
+        }
+        drawn = result["permutation"] = {}
+        for name, params in (("before", start.params), ("after", end.best_params)):
+            numbers, weights = jax.device_get(
+                training.soft_permutation(task, self.method.operator, params, splits.test, keys)
+            )
+            drawn |= {"numbers": numbers.tolist(), name: weights.round(4).tolist()}
+        return result
+
+
+def _rounded(value: float) -> float:
+    return value if isinstance(value, int) else float(f"{value:.5g}")
+
+
+class Log:
+    """The metrics of a run as JSON lines, and its time over all its sessions."""
+
+    def __init__(self, run: Run, step: int):
+        """Opens the log, without what was written after the checkpoint at `step`."""
+        self._path = run.folder / "metrics.jsonl"
+        self.records = [r for r in storage.read_lines(self._path) if r["step"] <= step]
+        lines = "".join(storage.line(record) for record in self.records)
+        storage.write_text(self._path, lines)
+        before = self.records[-1]["seconds"] if self.records else 0.0
+        self._began = time.monotonic() - before
+
+    def seconds(self) -> float:
+        """Seconds since the run began, without the time between its sessions."""
+        return time.monotonic() - self._began
+
+    def add(self, **record: float) -> None:
+        """Appends a record."""
+        self.records.append({**record, "seconds": round(self.seconds(), 2)})
+        storage.append_line(self._path, self.records[-1])

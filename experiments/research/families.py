@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a contest compares: families of methods, each with as many candidates."""
+
+
+def _soft(operator: str, *temperatures: float) -> tuple[str, ...]:
+    """Three temperatures by two losses."""
+    joined = operator + ("," if ":" in operator else ":")
+    return tuple(
+        f"{joined}temperature={t}@{loss}" for t in temperatures for loss in ("bce", "rows")
+    )
+
+
+def _leveled(loss: str) -> tuple[str, ...]:
+    """Three temperatures with noise levels and without."""
+    return tuple(f"hard@{loss}/{t}{end}" for t in (0.03, 0.1, 0.3) for end in ("+levels", ""))
+
+
+FAMILIES = {
+    "learned": (
+        *(f"learned:noise=cauchy,temperature={t}@likelihood+levels" for t in (0.03, 0.1, 0.3)),
+        *(f"learned:noise=cauchy,temperature={t}@likelihood" for t in (0.03, 0.1)),
+        "learned:noise=cauchy,temperature=0.1@trace",
+    ),
+    "cauchy": _soft("odd_even", 0.03, 0.1, 0.3),
+    "optimal": _soft("odd_even:distribution=optimal", 0.03, 0.1, 0.3),
+    "logistic": _soft("odd_even:distribution=logistic", 0.03, 0.1, 0.3),
+    "error_free": tuple(
+        f"odd_even:distribution={d},error_free=true,temperature={t}@error_free"
+        for d in ("optimal", "cauchy")
+        for t in (0.03, 0.1, 0.3)
+    ),
+    "neuralsort": _soft("neuralsort", 0.3, 1.0, 5.0),
+    "sinkhorn": _soft("sinkhorn", 0.01, 0.03, 0.1),
+    "lapsum": _soft("lapsum", 0.1, 0.3, 1.0),
+    **{
+        name: tuple(f"hard@{name}/{t}" for t in (0.03, 0.1, 0.3, 1.0, 3.0, 10.0))
+        for name in ("plackett_luce", "pairwise")
+    },
+    **{name: _leveled(name) for name in ("cauchy_pairs", "thurstone", "leveled_network")},
+}
+"""The candidates of each family, by its name."""
+
+OURS = "learned"
+LEVELED = "leveled_network"
+"""A rival of our own making: no published sort has an input for noise levels."""
+CONTROLS = ("plackett_luce", "pairwise", "cauchy_pairs", "thurstone")
+"""Those that are no sorts: losses on the scores themselves."""
+
+TITLES = {
+    "learned": "learned sort",
+    "cauchy": "Cauchy network",
+    "optimal": "optimal network",
+    "logistic": "logistic network",
+    "error_free": "error-free network",
+    "neuralsort": "NeuralSort",
+    "sinkhorn": "Sinkhorn",
+    "lapsum": "LapSum",
+    "leveled_network": "Cauchy network with noise levels",
+    "plackett_luce": "Plackett-Luce",
+    "pairwise": "pairwise logistic",
+    "cauchy_pairs": "pairwise Cauchy",
+    "thurstone": "exact Cauchy likelihood",
+}
+"""What tables call them, in the order of tables."""

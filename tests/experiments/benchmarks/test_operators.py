@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every operator is timed beside its peers, within limits, and what cannot run is said."""
+
+import json
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from arlsort.operators import parse
+from experiments.benchmarks import operators, peers, programs, tables
+from tests.experiments.flags import kept, refusal
+
+GENEROUS = programs.Limits(repeats=1, budget_seconds=60.0, give_up_seconds=60.0, max_bytes=1e9)
+
+
+def run(*arguments):
+    with kept(operators.FLAGS):
+        operators.SCRIPT.run(["operators.py", *arguments])
+
+
+def pretender(name="a", function=jnp.sort, framework="jax", **values):
+    """A peer that needs nothing installed."""
+    return peers.Peer("numpy", name, framework, **{"values": lambda n, t: function, **values})
+
+
+def alone(name, *others):
+    of = programs.subject(name)
+    return programs.Subject(of.name, of.spec, of.operator, others)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--operators=bogosort"], "--operators: received 'bogosort', allowed: learned"),
+        (["--lengths=8,4"], "--lengths: received 8,4, allowed: integers of at least 2, each once"),
+        (["--lengths=1"], "--lengths: received 1"),
+        (["--long=x"], "--long: received x"),
+        (["--lengths=8", "--long=8"], "--long: received [8], allowed: integers above 8"),
+        (["--smaller=8"], "--smaller: received '8', allowed: n:batch"),
+        (["--smaller=8:0"], "--smaller: received '8:0'"),
+        (["--batch_size=0"], "--batch_size: received 0, allowed: an integer >= 1"),
+        (["--repeats=0"], "--repeats: received 0"),
+        (["--budget_seconds=0"], "--budget_seconds: received 0.0, allowed: a number > 0"),
+        (["--give_up_seconds=-1"], "--give_up_seconds: received -1.0"),
+        (["--max_gigabytes=0"], "--max_gigabytes: received 0.0"),
+        (["--out=x.png"], "--out: received x.png, allowed: a file that ends in .json"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
+    assert message in refusal(lambda: run(*arguments), capsys)
+
+
+def test_long_lists_of_weights_come_in_smaller_batches():
+    config = {"lengths": [8, 16, 32], "batch_size": 4, "smaller": [(16, 2), (32, 1)], "long": [64]}
+    assert operators.sizes(config, "permutation") == [(8, 4), (16, 2), (32, 1)]
+    assert operators.sizes(config, "values") == [(8, 4), (16, 4), (32, 4), (64, 1)]
+
+
+def test_all_rows_of_peers_are_of_registered_operators():
+    for name, row in peers.ROWS.items():
+        assert programs.subject(name).operator == parse(f"{name}:{row.settings}")
+
+
+def test_an_operator_is_measured_beside_a_peer_and_the_yardstick():
+    of = alone("hard", pretender())
+    first, second = programs.measure(of, "values", "backward", [(2, 3), (4, 1)], GENEROUS, 4)
+    assert (first["n"], first["batch"], first["spec"]) == (2, 3, "hard")
+    assert set(first["peers"]) == {"numpy a"}
+    assert set(second["peers"]) == {"numpy a", programs.YARDSTICK}
+    for measured in (second["ours"], *second["peers"].values()):
+        assert 0 < measured["fastest"] <= measured["seconds"]
+        assert measured["ready_seconds"] > 0
+        assert measured["bytes"] >= 2 * 4 * 4  # values and gradient, at the least
+    ratio = second["peers"]["numpy a"]["seconds"] / second["ours"]["seconds"]
+    assert second["peers"]["numpy a"]["ratio"] == pytest.approx(ratio)
+
+
+def test_weights_have_a_floor_of_bytes():
+    (forward,) = programs.measure(alone("hard"), "permutation", "forward", [(3, 2)], GENEROUS)
+    (backward,) = programs.measure(alone("hard"), "permutation", "backward", [(3, 2)], GENEROUS)
+    assert (forward["floor_bytes"], backward["floor_bytes"]) == (2 * 9 * 4, 2 * 2 * 9 * 4)
+
+
+def test_the_gradient_is_that_of_the_weighted_sum():
+    x, mix = programs.inputs("values", 4, 2)
+    result, gradient = programs.prepare(
+        lambda: lambda x: jnp.sort(x, axis=-1), "jax", "backward", x, mix
+    ).run()
+    np.testing.assert_array_equal(result, np.sort(x, axis=-1))
+    expected = np.take_along_axis(mix, np.argsort(np.argsort(x)), axis=-1)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6)
+
+
+def test_what_fails_or_is_too_long_or_too_large_says_so():
+    def broken(x):
+        raise RuntimeError("out of order\nand more")
+
+    others = (pretender("b", broken), pretender("c", np.sort, "numpy"))
+    sizes = [(4, 1), (8, 1)]
+    first, second = programs.measure(alone("hard", *others), "values", "backward", sizes, GENEROUS)
+    assert first["peers"]["numpy b"] == {"failed": "RuntimeError: out of order"}
+    assert second["peers"]["numpy b"] == {"skipped": "failed at n = 4"}
+    assert first["peers"]["numpy c"] == {"skipped": "no gradient"}
+    (long,) = programs.measure(alone("learned"), "values", "forward", [(99, 1)], GENEROUS)
+    assert "lists of 99 scores, allowed: at most" in long["ours"]["skipped"]
+    tight = programs.Limits(1, 1.0, 60.0, max_bytes=10.0)
+    (large,) = programs.measure(alone("hard"), "values", "forward", [(4, 1)], tight)
+    assert large["ours"] == {"skipped": "needs 0.0 GB"}
+
+
+def test_how_often_a_program_runs_depends_on_its_first_run():
+    limits = programs.Limits(repeats=15, budget_seconds=2.0, give_up_seconds=9.0, max_bytes=1.0)
+    assert [limits.runs(first) for first in (0.01, 0.5, 1.5, 3.0)] == [15, 4, 1, 0]
+
+
+def test_time_is_expected_to_grow_as_it_did():
+    series = programs.Series()
+    assert series.expected(8, 1) == 0.0
+    series.points.append((8, 1.0, 0.1))
+    assert series.expected(16, 2) == pytest.approx(2 * 2**programs.GROWTH)
+    series.points.append((16, 4.0, 0.1))
+    assert series.expected(64, 1) == pytest.approx(4 * 4**2)
+    series.points.append((32, 400.0, 9000.0))  # steeper than any method: something else was on
+    assert series.expected(64, 1) == pytest.approx(9000 * 2**programs.FASTEST_GROWTH)
+    few = programs.Limits(1, 1.0, give_up_seconds=1e-9, max_bytes=math.inf)
+    first, second = programs.measure(alone("hard"), "values", "forward", [(2, 1), (4, 1)], few)
+    assert "seconds" in first["ours"]
+    assert second["ours"]["skipped"].startswith("would take about")
+
+
+def test_deviations_tell_like_from_unlike():
+    same = pretender(function=lambda x: jnp.sort(x, axis=-1))
+    other = pretender("b", function=lambda x: jnp.sort(x, axis=-1) + 0.5)
+    found = programs.deviations(alone("hard", same, other))
+    assert [(d["peer"], d["what"]) for d in found] == [("numpy a", "values"), ("numpy b", "values")]
+    assert [d["deviation"] for d in found] == [0.0, pytest.approx(0.5)]
+
+
+def test_everything_is_measured_written_and_rendered(tmp_path, capsys):
+    out = tmp_path / "speed.json"
+    run(
+        *("--operators=hard,softsort", "--lengths=2,4", "--smaller=4:1", "--long=8"),
+        *("--batch_size=2", "--repeats=1", f"--out={out}"),
+    )
+    found = json.loads(out.read_text())
+    assert {(r["operator"], r["what"], r["direction"]) for r in found["records"]} == {
+        (name, what, direction)
+        for name in ("hard", "softsort")
+        for what in programs.WHAT
+        for direction in programs.DIRECTIONS
+    }
+    assert all("seconds" in record["ours"] for record in found["records"])
+    printed = capsys.readouterr().out
+    assert "softsort: permutation, backward\n  n =      2, batch  2: " in printed
+    assert "jnp.sort" in printed
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    table = tables.operators_table(found)
+    assert "**P and its gradient**" in table
+    assert "GB/s of the bytes that must be moved, P written once, its cotangent read once:" in table
+    assert "| operator | n = 2 | n = 4, 1 in a call |" in table
+    assert "| `softsort` | jnp.sort | - | - | " in table

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layer written for speed is Haiku's convolution, ReLU and max-pooling."""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.four_digits import convolution
+
+# Sums of up to 5 * 5 * 16 products of order one, in float32, in another order.
+ATOL = 1e-5
+
+
+def reference(images, kernel, bias):
+    def forward(images):
+        hidden = hk.Conv2D(kernel.shape[-1], kernel.shape[0], name="conv")(images)
+        return hk.max_pool(jax.nn.relu(hidden), (2, 2, 1), (2, 2, 1), "VALID")
+
+    module = hk.without_apply_rng(hk.transform(forward))
+    with jax.numpy_rank_promotion("allow"):
+        return jax.jit(module.apply)({"conv": {"w": kernel, "b": bias}}, images)
+
+
+def arguments(batch, height, width, channels, features):
+    keys = jax.random.split(jax.random.key(0), 3)
+    return (
+        jax.random.normal(keys[0], (batch, height, width, channels)),
+        jax.random.normal(keys[1], (5, 5, channels, features)) / 5 / channels**0.5,
+        jax.random.normal(keys[2], (features,)),
+    )
+
+
+# Few channels are convolved by patches, 16 in slices: below, at and above one slice of the batch.
+# Of odd sizes pooling drops the last row and column.
+SIZES = [
+    (3, 8, 12, 1, 4),
+    (2, 7, 5, 3, 4),
+    (3, 8, 12, 16, 4),
+    (50, 4, 6, 16, 3),
+    (121, 5, 7, 16, 3),
+]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_layer_is_haikus(size):
+    images, kernel, bias = arguments(*size)
+    ours = jax.jit(convolution.conv_pool)(images, kernel, bias)
+    np.testing.assert_allclose(ours, reference(images, kernel, bias), atol=ATOL)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_gradient_is_haikus(size):
+    args = arguments(*size)
+    weights = jax.random.normal(jax.random.key(1), jax.eval_shape(reference, *args).shape)
+
+    def gradients(layer):
+        return jax.jit(jax.grad(lambda *a: (weights * layer(*a)).sum() / 10, (0, 1, 2)))(*args)
+
+    for ours, theirs in zip(gradients(convolution.conv_pool), gradients(reference), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=ATOL * max(1, float(jnp.abs(theirs).max())))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_layer_of_other_devices_is_the_same(size, monkeypatch):
+    args = arguments(*size)
+    ours = jax.jit(convolution.conv_pool)(*args)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    np.testing.assert_allclose(
+        jax.jit(lambda *a: convolution.conv_pool(*a))(*args), ours, atol=ATOL
+    )
+
+
+def test_equal_maxima_share_the_gradient():
+    images, kernel, bias = jnp.zeros((1, 2, 2, 1)), jnp.zeros((5, 5, 1, 1)), jnp.ones(1)
+    gradient = jax.grad(lambda b: convolution.conv_pool(images, kernel, b).sum())(bias)
+    np.testing.assert_allclose(gradient, [1.0])

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The study of variants: each is trained as it says and leaves a checkpoint that sorts."""
+
+import dataclasses
+
+import pytest
+
+from arlsort.reasoner import checkpoint
+from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
+from experiments.common import storage
+from experiments.research import ablations, readouts
+from tests.experiments.flags import kept, refusal
+
+
+def run(*arguments):
+    with kept(ablations.FLAGS):
+        ablations.SCRIPT.run(["ablations.py", *arguments])
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--variants=none"], "--variants: received 'none'"),
+        (["--steps=0"], "--steps: received 0"),
+        (["--out=here.txt"], "--out: received here.txt"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
+    assert message in refusal(lambda: run(*arguments), capsys)
+
+
+@pytest.mark.parametrize("name", ablations.VARIANTS)
+def test_a_variant_differs_from_the_default_in_one_setting(name):
+    network, training = ablations.VARIANTS[name]
+    assert len(network) + len(training) == int(name != "default")
+    for cls, changes in ((ReasonerConfig, network), (TrainingConfig, training)):
+        default = dataclasses.asdict(cls())
+        assert all(default[field] != value for field, value in changes.items())
+        cls(**changes)
+
+
+def test_it_trains_measures_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(readouts, "LISTS", 2)
+    monkeypatch.setattr(readouts, "COPIES", 20)
+    monkeypatch.setattr(ablations, "SPREADS", (10.0,))
+    out, folder = tmp_path / "found.json", tmp_path / "left"
+    arguments = ("--lengths=2", "--steps=2", f"--folder={folder}", f"--out={out}")
+    run("--variants=hidden_32", *arguments)
+    (record,) = storage.read_json(out)["records"]
+    run("--variants=hidden_32", *arguments)
+    assert storage.read_json(out)["records"] == [record], "it is not trained again"
+    left = checkpoint.load(folder / "hidden_32.safetensors")
+    assert left.config.hidden_size == 32 and left.noise == "cauchy"
+    (row,) = record["distances"]
+    assert row["pointers"] >= -1e-6 and row["learned"]["run"]["divergence"] > 0
