@@ -163,18 +163,19 @@ def contest_of_each_length() -> str:
 
 def gradient_quality() -> str:
     """Renders which gradients are those of the likelihood, with a figure of each run."""
-    paths = sorted(RESEARCH.glob("teaching_*.json"))
+    paths = sorted(RESEARCH.glob("gradient_quality_*.json"))
     figures = [
         f"![How often an element is where P has it, over its weight: {path.stem}]"
         f"({_link(path.with_suffix('.png'))})"
         for path in paths
     ]
-    return "\n\n".join([_all(tables.teaching, paths), *figures])
+    return "\n\n".join([_all(tables.gradient_quality, paths), *figures])
 
 
 def teachers() -> str:
     """Renders whether what is near the likelihood teaches."""
-    return tables.teachers(storage.read_json(RESEARCH / "teaching_thurstone.json"), contests())
+    measured = storage.read_json(RESEARCH / "gradient_quality_cauchy_likelihood.json")
+    return tables.teachers(measured, contests())
 
 
 def quick_search() -> str:
@@ -226,14 +227,14 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "contest-each": contest_of_each_length,
         "longer": _studies(contest_tables.of_length, "longer_n*.json"),
         "choices": lambda: tables.choices(contests()),
-        "levels": lambda: tables.levels(contests()),
-        "teaching": gradient_quality,
+        "noise-scales": lambda: tables.noise_scales(contests()),
+        "gradient-quality": gradient_quality,
         "teachers": teachers,
         "order-quality": lambda: _all(tables.order_quality, [ORDER_QUALITY]),
     },
     ROOT / "docs" / "research.md": {
         "quick-search": quick_search,
-        "variants": _studies(tables.variants, "variants*.json"),
+        "ablations": _studies(tables.ablations, "ablations*.json"),
         "multi-task": _studies(tables.multi_task, "multi_task*.json"),
         "stability": _studies(tables.steadiness, "stability*.json"),
     },
@@ -273,7 +274,7 @@ def draw_methods(folder: Path = IMAGES) -> None:
 def draw_results() -> None:
     """Draws what was measured, each figure beside its file."""
     plots.contests(contests(), RESEARCH / "contests.png")
-    for path in RESEARCH.glob("teaching_*.json"):
+    for path in RESEARCH.glob("gradient_quality_*.json"):
         plots.calibration(storage.read_json(path), path.with_suffix(".png"))
     errors = storage.read_json(ERRORS)
     plots.errors(errors, ERRORS.with_name("error_analysis_values.png"))

@@ -6,7 +6,7 @@ order; the table at the end says how well the network orders pictures it has nev
 
   python experiments/sort_numbers.py
   python experiments/sort_numbers.py --operators=learned,odd_even:distribution=optimal --n=9
-  python experiments/sort_numbers.py --operators=learned@trace,odd_even@rows,hard@plackett_luce
+  python experiments/sort_numbers.py --operators=learned@trace,odd_even@rows,loss:plackett_luce
   python experiments/sort_numbers.py --dataset=mnist --protocol=published --seeds=5
 
 Each batch is shared among --devices; docs/devices.md has more. An interrupted run goes on with
@@ -29,7 +29,7 @@ from jax.sharding import Mesh
 from arlsort import operators
 from experiments.common import datasets, devices
 from experiments.common.command_line import Interrupted, Script, Stop, definers
-from experiments.four_digits import plots, results
+from experiments.four_digits import losses, plots, results
 from experiments.four_digits.config import (
     OPERATORS,
     PROTOCOLS,
@@ -41,7 +41,6 @@ from experiments.four_digits.config import (
     read_channels,
     resolve,
 )
-from experiments.four_digits.losses import LOSSES
 from experiments.four_digits.runs import Run, RunError
 from experiments.four_digits.sampling import RESOLUTIONS, picture_shape
 
@@ -67,13 +66,14 @@ define.multi_string(
     None,
     f"What to compare, of {', '.join(operators.names())}, each with hyperparameters if wanted: "
     f"learned,odd_even:distribution=logistic,temperature=0.1; and with a loss of its own after an "
-    f"@: learned@trace, hard@plackett_luce. May be repeated. "
+    f"@: learned@trace. A loss that needs no operator stands alone: loss:plackett_luce/0.1. May be "
+    f"repeated. "
     f"(default: {' '.join(OPERATORS)})",
 )
 define.string(
     "loss",
     None,
-    _help("loss", f"Of operators that name none: {', '.join(LOSSES)}. Also pairwise/0.1."),
+    _help("loss", f"Of operators that name none: {', '.join((losses.AUTO, *losses.TABLE))}."),
 )
 define.integer("seeds", None, _help("seeds", "Runs of each operator: seeds 0, 1, ..."))
 define.integer("steps", None, _help("steps", "Training steps."))

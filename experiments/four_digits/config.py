@@ -24,6 +24,9 @@ class ConfigError(Exception):
     """A setting that is not allowed; the message is one line."""
 
 
+NO_OPERATOR = "loss:"
+"""What a method without an operator begins with; a loss that needs none follows."""
+
 OPERATORS = ("learned", "odd_even", "odd_even:distribution=logistic", "neuralsort")
 
 QUICK: Mapping[str, Any] = {
@@ -105,10 +108,16 @@ class Config:
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """One row of the comparison: how it was asked for, and what that means."""
+    """One row of the comparison: how it was asked for, and what that means.
+
+    Attributes:
+      spec: What was asked for.
+      operator: None where the loss needs none.
+      loss: As `losses.parse` reads it.
+    """
 
     spec: str
-    operator: Operator
+    operator: Operator | None
     loss: str
 
     @property
@@ -117,7 +126,7 @@ class Method:
         operator = self.operator
         if not isinstance(operator, LearnedSort):
             return None
-        likelihood = losses.parse(self.loss).name == "likelihood"
+        likelihood = losses.parse(self.loss).entry.needs is losses.LIKELIHOOD
         path = operator.checkpoint or checkpoint.shipped_path(
             operator.algorithm, operator.noise, likelihood=likelihood
         )
@@ -125,13 +134,14 @@ class Method:
 
     def describe(self) -> str:
         """Says in one line which operator this is, with all its settings, and its loss."""
-        return f"{self.operator!r}, loss={self.loss}"
+        loss = f"loss={self.loss}"
+        return loss if self.operator is None else f"{self.operator!r}, {loss}"
 
 
 def in_part(description: str) -> str:
     """What `Method.describe` says but for what plays no part: losses of pointers read no P."""
     name = losses.parse(description.rpartition("loss=")[2]).name
-    idle = name in losses.OF_POINTERS
+    idle = losses.TABLE[name].needs is not losses.OPERATOR
     return re.sub(r"readout=[^,]*, ", "", description) if idle else description
 
 
@@ -192,8 +202,8 @@ def split_specs(texts: Iterable[str]) -> list[str]:
       One string an operator.
 
     Example:
-      >>> split_specs(["learned,odd_even:distribution=logistic,temperature=0.1; softsort"])
-      ['learned', 'odd_even:distribution=logistic,temperature=0.1', 'softsort']
+      >>> split_specs(["learned,odd_even:distribution=logistic,temperature=0.1; softsort@rows"])
+      ['learned', 'odd_even:distribution=logistic,temperature=0.1', 'softsort@rows']
     """
     specs: list[str] = []
     for text in texts:
@@ -210,9 +220,10 @@ def split_specs(texts: Iterable[str]) -> list[str]:
 def _check(config: Config) -> None:
     _check_choice("dataset", config.dataset, DATASETS)
     _check_choice("resolution", config.resolution, RESOLUTIONS)
-    _check_choice("loss", re.split("[/+]", config.loss)[0], losses.LOSSES)
+    _check_choice("loss", re.split("[/+]", config.loss)[0], (losses.AUTO, *losses.TABLE))
     try:
-        losses.parse(config.loss)
+        if config.loss != losses.AUTO:
+            losses.parse(config.loss)
     except ValueError as error:
         raise ConfigError(f"--{error}") from None
     _check_choice("schedule", config.schedule, SCHEDULES)
@@ -241,16 +252,16 @@ def _check(config: Config) -> None:
 def _method(spec: str, config: Config) -> Method:
     """Makes an operator and traces its loss, so that what it cannot do is said before training."""
     try:
-        name, at, loss = spec.partition("@")
-        operator = operators.parse(name, supervision=True)
-        method = Method(spec, operator, losses.choose(loss if at else config.loss, operator))
+        method = _read(spec, config.loss)
         scores = jax.ShapeDtypeStruct((1, config.n), "float32")
         numbers = jax.ShapeDtypeStruct((1, config.n), "int32")
         jax.eval_shape(
-            lambda s, z, w: losses.order_loss(method.loss, operator, s, z, jax.random.key(0), w),
+            lambda s, z, w: losses.order_loss(
+                method.loss, method.operator, s, z, jax.random.key(0), w
+            ),
             scores,
             numbers,
-            scores if losses.parse(method.loss).levels else None,
+            scores if losses.parse(method.loss).noise_scales else None,
         )
     except (TypeError, ValueError) as error:
         line = " ".join(str(error).split())
@@ -258,6 +269,15 @@ def _method(spec: str, config: Config) -> Method:
             f"--operators {spec} (n={config.n}, --loss {config.loss}): {line}"
         ) from error
     return method
+
+
+def _read(spec: str, loss: str) -> Method:
+    """Reads `operator[:hyperparameters][@loss]`, or `loss:` and a loss that needs no operator."""
+    if spec.startswith(NO_OPERATOR):
+        return Method(spec, None, losses.choose(spec.removeprefix(NO_OPERATOR), None))
+    name, at, own = spec.partition("@")
+    operator = operators.parse(name, supervision=True)
+    return Method(spec, operator, losses.choose(own if at else loss, operator))
 
 
 def _check_distinct(methods: Sequence[Method]) -> None:

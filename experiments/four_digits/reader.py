@@ -13,7 +13,7 @@ from experiments.four_digits.convolution import conv_pool
 
 KERNEL = 5
 HIDDEN = 64
-LEVEL_BOUND = 6.0  # of the logarithm of a noise level, either way
+NOISE_SCALE_BOUND = 6.0  # of its logarithm, either way
 
 
 def uniform_fan_in(fan_in: int) -> hk.initializers.Initializer:
@@ -43,40 +43,42 @@ class Reading(NamedTuple):
 
     Attributes:
       scores: `[...]`.
-      levels: `[...]`, the scale of the noise on each score; None where it does not say.
+      noise_scales: `[...]`, of the noise on each score; None where it does not say.
     """
 
     scores: jax.Array
-    levels: jax.Array | None
+    noise_scales: jax.Array | None
 
 
 class NumberReader(hk.Module):
     """Two 5×5 convolutions with ReLU and 2×2 max-pooling, a layer of 64 units, one score.
 
-    With levels there is a second output beside the score.
+    With noise scales there is a second output beside the score.
     """
 
-    def __init__(self, channels: Sequence[int], levels: bool = False, name: str | None = None):
+    def __init__(
+        self, channels: Sequence[int], noise_scales: bool = False, name: str | None = None
+    ):
         super().__init__(name=name)
-        self.channels, self.levels = tuple(channels), levels
+        self.channels, self.noise_scales = tuple(channels), noise_scales
 
     def __call__(self, images: jax.Array) -> Reading:
         """Reads pictures `[..., height, width, channels]`."""
         hidden = images.reshape(-1, *images.shape[-3:])
         for features in self.channels:
             hidden = ConvPool(features)(hidden)
-        read = dense_layers(hidden.reshape(hidden.shape[0], -1), self.levels)
+        read = dense_layers(hidden.reshape(hidden.shape[0], -1), self.noise_scales)
         return jax.tree.map(lambda each: each.reshape(images.shape[:-3]), read)
 
 
-def dense_layers(features: jax.Array, levels: bool = False) -> Reading:
+def dense_layers(features: jax.Array, noise_scales: bool = False) -> Reading:
     """Reads features `[batch, k]`; inside a Haiku function."""
     hidden = jax.nn.relu(linear(HIDDEN, features.shape[-1], "hidden")(features))
     scores = linear(1, HIDDEN, "score")(hidden)[..., 0]
-    if not levels:
+    if not noise_scales:
         return Reading(scores, None)
-    logs = linear(1, HIDDEN, "level")(hidden)[..., 0]
-    return Reading(scores, jnp.exp(LEVEL_BOUND * jnp.tanh(logs / LEVEL_BOUND)))
+    logs = linear(1, HIDDEN, "noise_scale")(hidden)[..., 0]
+    return Reading(scores, jnp.exp(NOISE_SCALE_BOUND * jnp.tanh(logs / NOISE_SCALE_BOUND)))
 
 
 def linear(features: int, fan_in: int, name: str) -> hk.Linear:
@@ -85,10 +87,10 @@ def linear(features: int, fan_in: int, name: str) -> hk.Linear:
     return hk.Linear(features, w_init=init, b_init=init, name=name)
 
 
-def number_reader(channels: Sequence[int], levels: bool = False) -> hk.Transformed:
+def number_reader(channels: Sequence[int], noise_scales: bool = False) -> hk.Transformed:
     """Returns the pure functions `init(key, images)` and `apply(params, images) -> Reading`."""
 
     def forward(images: jax.Array) -> Reading:
-        return NumberReader(channels, levels)(jnp.asarray(images))
+        return NumberReader(channels, noise_scales)(jnp.asarray(images))
 
     return hk.without_apply_rng(hk.transform(forward))

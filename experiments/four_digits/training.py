@@ -18,6 +18,7 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from arlsort.operators.base import Operator
+from arlsort.operators.hard import Hard
 from experiments.common import devices
 from experiments.common.datasets import Split
 from experiments.four_digits.config import Config
@@ -99,7 +100,7 @@ class Task:
     @property
     def reader(self) -> hk.Transformed:
         """The network."""
-        return number_reader(self.channels, parse(self.loss).levels)
+        return number_reader(self.channels, parse(self.loss).noise_scales)
 
     def read(self, params: hk.Params, pictures: jax.Array) -> Reading:
         """What the network reads in pictures; each device reads its own."""
@@ -148,7 +149,7 @@ def init(task: Task, split: Split, key: jax.Array) -> TrainState:
 
 @functools.partial(jax.jit, static_argnames=("task", "steps"))
 def train(
-    task: Task, operator: Operator, split: Split, keys: Keys, state: TrainState, steps: int
+    task: Task, operator: Operator | None, split: Split, keys: Keys, state: TrainState, steps: int
 ) -> TrainState:
     """Takes several steps in one dispatch.
 
@@ -168,14 +169,14 @@ def train(
 
 
 def _step(
-    task: Task, operator: Operator, split: Split, keys: Keys, state: TrainState
+    task: Task, operator: Operator | None, split: Split, keys: Keys, state: TrainState
 ) -> TrainState:
     pictures, numbers = task.draw(jax.random.fold_in(keys.train, state.step), split)
     noise = jax.random.fold_in(keys.sampling, state.step)
 
     def loss(params: hk.Params) -> tuple[jax.Array, jax.Array]:
         read = task.read(params, pictures)
-        value = order_loss(task.loss, operator, read.scores, numbers, noise, read.levels)
+        value = order_loss(task.loss, operator, read.scores, numbers, noise, read.noise_scales)
         return value, read.scores
 
     (value, scores), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
@@ -230,9 +231,11 @@ def keep_best(state: TrainState, em5: float) -> TrainState:
 
 @functools.partial(jax.jit, static_argnames="task")
 def soft_permutation(
-    task: Task, operator: Operator, params: hk.Params, split: Split, keys: Keys
+    task: Task, operator: Operator | None, params: hk.Params, split: Split, keys: Keys
 ) -> tuple[jax.Array, jax.Array]:
     """Gives the soft permutation of one test list, its columns in the true order.
+
+    Without an operator it is the exact one.
 
     Returns:
       The numbers in ascending order `[n]`, and `P[n, n]`, the identity if all is right.
@@ -241,5 +244,6 @@ def soft_permutation(
     pictures, numbers = one.draw(keys.test, split)
     scores = task.reader.apply(params, pictures).scores[0]
     order = jnp.argsort(numbers[0])
-    permutation = with_key(operator, keys.sampling).permutation(scores)
+    sorter = Hard() if operator is None else with_key(operator, keys.sampling)
+    permutation = sorter.permutation(scores)
     return devices.whole((numbers[0, order], permutation[:, order]), task.mesh)

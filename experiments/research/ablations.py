@@ -6,8 +6,8 @@ default, and their pointers and permutations are compared with the true means. W
 better is for `quick_search.py`, which takes the checkpoints that are left in --folder.
 
   python -m experiments.research.ablations
-  python -m experiments.research.ablations --variants=default --noise=gumbel \
-    --folder=runs/variants_gumbel --out=runs/variants_gumbel.json
+  python -m experiments.research.ablations --ablations=default --noise=gumbel \
+    --folder=runs/ablations_gumbel --out=runs/ablations_gumbel.json
 
 What is measured is written after each reasoner; those that the file has are not trained again.
 """
@@ -38,7 +38,7 @@ from experiments.common.command_line import (
 from experiments.common.reports import measure_once, open_report
 from experiments.research import readouts
 
-VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+ABLATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "default": ({}, {}),
     "1_copy": ({}, {"copies": 1}),
     "no_hints": ({}, {"hint_weight": 0.0}),
@@ -54,13 +54,13 @@ SPREADS = (1.0, 10.0, 100.0, 1000.0)
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
-define.list("variants", list(VARIANTS), "What to train.")
+define.list("ablations", list(ABLATIONS), "What to train.")
 define.enum("noise", "cauchy", NOISES, "Law of the noise.")
 define.list("lengths", ["3", "5", "9"], "Lengths of training, ascending, in turn.")
 define.integer("steps", 3000, "Training steps.")
 define.integer("seed", 0, "Of parameters and data.")
-define.string("folder", "runs/variants", "Where to leave the checkpoints.")
-define.string("out", "runs/variants.json", "Where to write.")
+define.string("folder", "runs/ablations", "Where to leave the checkpoints.")
+define.string("out", "runs/ablations.json", "Where to write.")
 
 
 def settings() -> dict[str, Any]:
@@ -69,7 +69,7 @@ def settings() -> dict[str, Any]:
     Raises:
       FlagError: If one is not allowed.
     """
-    check_choices(FLAGS, "variants", VARIANTS)
+    check_choices(FLAGS, "ablations", ABLATIONS)
     return study_settings(FLAGS)
 
 
@@ -96,9 +96,9 @@ def training_settings(config: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name in known}
 
 
-def examine(variant: str, config: dict[str, Any], path: Path) -> dict[str, Any]:
+def examine(ablation: str, config: dict[str, Any], path: Path) -> dict[str, Any]:
     """Trains one reasoner, leaves its checkpoint and measures it."""
-    network, changes = VARIANTS[variant]
+    network, changes = ABLATIONS[ablation]
     reasoner = ReasonerConfig("insertion_sort", **network)
     schedule = TrainingConfig(**training_settings(config), **changes)
     began = time.perf_counter()
@@ -131,17 +131,17 @@ def keep(
 def main() -> None:
     """Trains, measures, writes after each reasoner."""
     config, out = settings(), Path(FLAGS.out)
-    report = open_report("variants", config, out)
-    for variant in FLAGS.variants:
-        path = Path(FLAGS.folder) / f"{variant}.safetensors"
-        measure = functools.partial(examine, variant, config, path)
-        record = measure_once(report, out, {"variant": variant}, measure)
+    report = open_report("ablations", config, out)
+    for ablation in FLAGS.ablations:
+        path = Path(FLAGS.folder) / f"{ablation}.safetensors"
+        measure = functools.partial(examine, ablation, config, path)
+        record = measure_once(report, out, {"ablation": ablation}, measure)
         if record is not None:
-            print(f"{variant}: {record['seconds']} s", flush=True)
+            print(f"{ablation}: {record['seconds']} s", flush=True)
     print(out)
 
 
-SCRIPT = Script("variants", __doc__, FLAGS, main, (OSError,))
+SCRIPT = Script("ablations", __doc__, FLAGS, main, (OSError,))
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

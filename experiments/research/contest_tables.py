@@ -9,7 +9,7 @@ from typing import Any
 from experiments.common import storage
 from experiments.four_digits.results import METRICS, cell
 from experiments.research.contest import FLAGS, SHARED
-from experiments.research.families import CONTROLS, LEVELED, OURS, TITLES
+from experiments.research.families import CONTROLS, OURS, TITLES, WITH_NOISE_SCALES
 
 Reports = Mapping[int, dict[str, Any]]  # by n, ascending
 
@@ -36,7 +36,7 @@ def best_rival(report: dict[str, Any]) -> str | None:
     rivals = {
         name: row["em"]["mean"]
         for name, row in rows(report).items()
-        if name not in (OURS, LEVELED, *CONTROLS)
+        if name not in (OURS, WITH_NOISE_SCALES, *CONTROLS)
     }
     return max(rivals, key=rivals.__getitem__) if rivals else None
 
@@ -55,9 +55,9 @@ def over_lengths(reports: Reports) -> str:
         lines.append(f"| {_title(name)} | {' | '.join(cells)} |")
     ahead = [_margin(report, best_rival(report)) for report in reports.values()]
     lines.append(f"| ahead of the best published sort by | {' | '.join(ahead)} |")
-    if any(LEVELED in report["search"]["families"] for report in reports.values()):
-        ahead = [_margin(report, LEVELED) for report in reports.values()]
-        lines.append(f"| ahead of the {TITLES[LEVELED]} by | {' | '.join(ahead)} |")
+    if any(WITH_NOISE_SCALES in report["search"]["families"] for report in reports.values()):
+        ahead = [_margin(report, WITH_NOISE_SCALES) for report in reports.values()]
+        lines.append(f"| ahead of the {TITLES[WITH_NOISE_SCALES]} by | {' | '.join(ahead)} |")
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ operator states is kept to.
 middle, which have each other's. The loss is the binary cross-entropy of P, as in the experiment
 on four-digit numbers; for an operator without P the mean squared error of its ranks; and for the
 learned sort the likelihood of its pointers, and that of the order, which it is trained with there,
-without noise levels. From the gradient with respect to the wrong pair alone there are its norm, and
+without noise scales. From the gradient with respect to the wrong pair alone there are its norm, and
 the cosine of the angle between descent and the direction that brings the two together: 1 is right,
 -1 drives them apart.
 Operators have the settings they have for supervision. What a temperature is worth differs from one
@@ -39,7 +39,6 @@ from absl import flags
 
 from arlsort import operators
 from arlsort.operators.base import Operator
-from arlsort.operators.learned import LearnedSort
 from experiments.common import storage
 from experiments.common.command_line import (
     Script,
@@ -50,7 +49,7 @@ from experiments.common.command_line import (
     read_lengths,
 )
 from experiments.common.reports import git_commit, machine
-from experiments.four_digits.losses import order_loss, with_key
+from experiments.four_digits.losses import meeting, order_loss, with_key
 from experiments.research import plots
 
 RESULT = Path("runs/error_analysis.json")
@@ -119,10 +118,9 @@ def wrong_pair(n: int, distance: jax.Array) -> jax.Array:
 
 def losses(operator: Operator) -> tuple[str, ...]:
     """Names the losses by which an operator can learn an order."""
-    pointers: tuple[str, ...] = ()
-    if isinstance(operator, LearnedSort):
-        pointers = ("pointer", "likelihood") if operator.has_likelihood else ("pointer",)
-    return (("bce",) if operator.has_permutation else ("ranks",)) + pointers
+    possible = meeting(operator)
+    of_values = "bce" if operator.has_permutation else "ranks"
+    return (of_values, *(name for name in ("pointer", "likelihood") if name in possible))
 
 
 def listed_loss(kind: str, operator: Operator, scores: jax.Array, key: jax.Array) -> jax.Array:

@@ -10,14 +10,17 @@ def _soft(operator: str, *temperatures: float) -> tuple[str, ...]:
     )
 
 
-def _leveled(loss: str) -> tuple[str, ...]:
-    """Three temperatures with noise levels and without."""
-    return tuple(f"hard@{loss}/{t}{end}" for t in (0.03, 0.1, 0.3) for end in ("+levels", ""))
+def _scaled(loss: str) -> tuple[str, ...]:
+    """Three temperatures with noise scales and without."""
+    return tuple(f"loss:{loss}/{t}{end}" for t in (0.03, 0.1, 0.3) for end in ("+noise_scales", ""))
 
 
 FAMILIES = {
     "learned": (
-        *(f"learned:noise=cauchy,temperature={t}@likelihood+levels" for t in (0.03, 0.1, 0.3)),
+        *(
+            f"learned:noise=cauchy,temperature={t}@likelihood+noise_scales"
+            for t in (0.03, 0.1, 0.3)
+        ),
         *(f"learned:noise=cauchy,temperature={t}@likelihood" for t in (0.03, 0.1)),
         "learned:noise=cauchy,temperature=0.1@trace",
     ),
@@ -33,17 +36,18 @@ FAMILIES = {
     "sinkhorn": _soft("sinkhorn", 0.01, 0.03, 0.1),
     "lapsum": _soft("lapsum", 0.1, 0.3, 1.0),
     **{
-        name: tuple(f"hard@{name}/{t}" for t in (0.03, 0.1, 0.3, 1.0, 3.0, 10.0))
+        name: tuple(f"loss:{name}/{t}" for t in (0.03, 0.1, 0.3, 1.0, 3.0, 10.0))
         for name in ("plackett_luce", "pairwise")
     },
-    **{name: _leveled(name) for name in ("cauchy_pairs", "thurstone", "leveled_network")},
+    **{name: _scaled(name) for name in ("cauchy_pairs", "cauchy_likelihood")},
+    "cauchy_noise_scales": _scaled("cauchy_network"),
 }
 """The candidates of each family, by its name."""
 
 OURS = "learned"
-LEVELED = "leveled_network"
-"""A rival of our own making: no published sort has an input for noise levels."""
-CONTROLS = ("plackett_luce", "pairwise", "cauchy_pairs", "thurstone")
+WITH_NOISE_SCALES = "cauchy_noise_scales"
+"""A rival of our own making: no published sort has an input for noise scales."""
+CONTROLS = ("plackett_luce", "pairwise", "cauchy_pairs", "cauchy_likelihood")
 """Those that are no sorts: losses on the scores themselves."""
 
 TITLES = {
@@ -55,10 +59,10 @@ TITLES = {
     "neuralsort": "NeuralSort",
     "sinkhorn": "Sinkhorn",
     "lapsum": "LapSum",
-    "leveled_network": "Cauchy network with noise levels",
+    "cauchy_noise_scales": "Cauchy network with noise scales",
     "plackett_luce": "Plackett-Luce",
     "pairwise": "pairwise logistic",
     "cauchy_pairs": "pairwise Cauchy",
-    "thurstone": "exact Cauchy likelihood",
+    "cauchy_likelihood": "exact Cauchy likelihood",
 }
 """What tables call them, in the order of tables."""

@@ -3,8 +3,8 @@
 
 The order of a list is drawn from a model in which the best gradient is known, that of the
 likelihood of the order. With --truth=plackett_luce position n - 1 goes to an element with
-probability proportional to exp(score), and so on downwards; with --truth=thurstone the order is
-that of scores with Cauchy noise of scale 1.
+probability proportional to exp(score), and so on downwards; with --truth=cauchy_likelihood the
+order is that of scores with Cauchy noise of scale 1.
 Scores x stand at a share of what is true: `x = share * s + sqrt(1 - share^2) * e`, with s the true
 scores and e others that know nothing, both normal with standard deviation --spread. A share of 0 is
 a network before training, 1 after.
@@ -38,7 +38,6 @@ import numpy as np
 from absl import flags
 
 from arlsort.operators.base import Operator
-from arlsort.operators.hard import Hard
 from experiments.common.command_line import (
     FlagError,
     Script,
@@ -49,10 +48,10 @@ from experiments.common.command_line import (
 )
 from experiments.common.reports import measure_once, open_report
 from experiments.four_digits.config import ConfigError, Method, resolve
-from experiments.four_digits.losses import OF_WEIGHTS, order_loss, parse, with_key
+from experiments.four_digits.losses import order_loss, parse, with_key
 from experiments.four_digits.results import check_means_the_same
 
-RESULT = Path("runs/teaching.json")
+RESULT = Path("runs/gradient_quality.json")
 METHODS = (
     *(f"learned:noise=cauchy@{loss}" for loss in ("likelihood", "trace", "pointer", "rows", "bce")),
     "learned:noise=gaussian,temperature=1@pointer",
@@ -65,21 +64,22 @@ METHODS = (
     "softsort@rows",
     "sinkhorn@bce",
     "lapsum@bce",
-    "hard@thurstone",
-    "hard@plackett_luce",
-    "hard@cauchy_pairs",
-    "hard@pairwise",
+    "loss:cauchy_likelihood",
+    "loss:plackett_luce",
+    "loss:cauchy_pairs",
+    "loss:pairwise",
 )
-TRUTHS = ("thurstone", "plackett_luce")
+TRUTHS = ("cauchy_likelihood", "plackett_luce")
 SHARES = (0.0, 0.5, 0.9, 1.0)
 SCALES = tuple(2.0**k for k in range(-5, 6))
+CALIBRATED = ("bce", "rows", "pointer", "trace")  # the other losses see no P, or an exact one
 BINS = 10
 BATCH = 100  # lists in one piece of work
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
-define.list("methods", list(METHODS), "Operators, each with a loss after an @.")
-define.enum("truth", "thurstone", TRUTHS, "What orders are drawn from.")
+define.list("methods", list(METHODS), "Operators, each with a loss after an @; or loss:NAME alone.")
+define.enum("truth", "cauchy_likelihood", TRUTHS, "What orders are drawn from.")
 define.list("lengths", ["5", "9", "15"], "n, ascending.")
 define.integer("lists", 2000, "Lists for each n.")
 define.float("spread", 2.0, "Standard deviation of the scores, beside noise of scale 1.")
@@ -101,7 +101,7 @@ def draw(truth: str, key: jax.Array, lists: int, n: int, spread: float) -> Lists
     true, other, noise = jax.random.split(key, 3)
     scores = spread * jax.random.normal(true, (lists, n))
     # Plackett-Luce is the order of scores with Gumbel noise: the largest is chosen first.
-    law = {"thurstone": jax.random.cauchy, "plackett_luce": jax.random.gumbel}[truth]
+    law = {"cauchy_likelihood": jax.random.cauchy, "plackett_luce": jax.random.gumbel}[truth]
     drawn = scores + law(noise, scores.shape)
     return Lists(scores, spread * jax.random.normal(other, (lists, n)), jnp.argsort(drawn, axis=-1))
 
@@ -111,7 +111,7 @@ def at_share(lists: Lists, share: float) -> jax.Array:
     return share * lists.true + (1 - share**2) ** 0.5 * lists.other
 
 
-def per_list(kind: str, operator: Operator, key: jax.Array) -> Any:
+def per_list(kind: str, operator: Operator | None, key: jax.Array) -> Any:
     """The loss as a function of one list of scores and its order."""
 
     def loss(scores: jax.Array, order: jax.Array) -> jax.Array:
@@ -122,10 +122,10 @@ def per_list(kind: str, operator: Operator, key: jax.Array) -> Any:
 
 
 def measure(
-    truth: str, kind: str, operator: Operator, lists: Lists, key: jax.Array
+    truth: str, kind: str, operator: Operator | None, lists: Lists, key: jax.Array
 ) -> dict[str, Any]:
     """Scale, alignment, correlation and calibration of one method."""
-    one, best = per_list(kind, operator, key), per_list(truth, Hard(), key)
+    one, best = per_list(kind, operator, key), per_list(truth, None, key)
 
     @jax.jit
     def mean_loss(scale: jax.Array) -> jax.Array:
@@ -160,7 +160,7 @@ def measure(
                 "silent": float((norms < 1e-3 * norms.max()).mean()),
             }
         )
-    if parse(kind).name in (*OF_WEIGHTS, "pointer", "trace"):  # others see no P, or an exact one
+    if operator is not None and parse(kind).name in CALIBRATED:
         weights = with_key(operator, key).permutation(scale * lists.true)
         found["calibration"] = calibration(np.asarray(weights), np.asarray(lists.order))
     return found
@@ -226,13 +226,13 @@ def main() -> None:
     """Measures, writes after each loss, prints."""
     config, out = settings(), Path(FLAGS.out)
     key = jax.random.key(config["seed"])
-    report = open_report("teaching", config, out)
+    report = open_report("gradient_quality", config, out)
     for n in config["lengths"]:
         _, methods = resolve({"operators": [",".join(FLAGS.methods)], "n": n})
         check_means_the_same(report, methods, out)
         for method in methods:  # before any is measured
-            if parse(method.loss).levels:
-                received = f"{method.spec}, with levels"
+            if parse(method.loss).noise_scales:
+                received = f"{method.spec}, with noise scales"
                 raise FlagError(f"--methods: received {received}, allowed: losses of scores alone")
         lists = draw(
             config["truth"], jax.random.fold_in(key, n), config["lists"], n, config["spread"]
@@ -244,7 +244,7 @@ def main() -> None:
     print(out)
 
 
-SCRIPT = Script("teaching", __doc__, FLAGS, main, (ConfigError, OSError))
+SCRIPT = Script("gradient_quality", __doc__, FLAGS, main, (ConfigError, OSError))
 
 if __name__ == "__main__":
     SCRIPT.run(sys.argv)

@@ -7,7 +7,8 @@ each of the four, another their number; losses, lists and metrics are those of
 `experiments/sort_numbers.py`. What wins here is a candidate for a contest, no more.
 
   python -m experiments.research.quick_search
-  python -m experiments.research.quick_search --methods=hard@thurstone/0.1+levels,odd_even@bce
+  python -m experiments.research.quick_search --out=runs/two.json \
+    --methods=loss:cauchy_likelihood/0.1+noise_scales,odd_even@bce
   python -m experiments.research.quick_search --n=15 --out=runs/n15.json
   python -m experiments.research.quick_search --methods=odd_even@bce --anneal=10 \
     --out=runs/annealed.json
@@ -38,24 +39,24 @@ from experiments.common import datasets
 from experiments.common.command_line import FlagError, Script, check_at_least, check_out, definers
 from experiments.common.reports import measure_once, open_report
 from experiments.four_digits.config import ConfigError, Method, resolve
-from experiments.four_digits.losses import order_loss, parse
+from experiments.four_digits.losses import LIKELIHOOD, order_loss, parse
 from experiments.four_digits.metrics import accuracy
 from experiments.four_digits.reader import Reading, dense_layers, linear
 from experiments.four_digits.results import check_means_the_same
 
 RESULT = Path("runs/quick_search.json")
 METHODS = (
-    "hard@plackett_luce/0.1",
-    "hard@pairwise/0.1",
-    "hard@cauchy_pairs/0.1",
-    "hard@cauchy_pairs/0.1+levels",
-    "hard@thurstone/0.1",
-    "hard@thurstone/0.1+levels",
-    "hard@leveled_network/0.1+levels",
+    "loss:plackett_luce/0.1",
+    "loss:pairwise/0.1",
+    "loss:cauchy_pairs/0.1",
+    "loss:cauchy_pairs/0.1+noise_scales",
+    "loss:cauchy_likelihood/0.1",
+    "loss:cauchy_likelihood/0.1+noise_scales",
+    "loss:cauchy_network/0.1+noise_scales",
     "neuralsort:temperature=1@rows",
     *(f"odd_even:temperature={t}@bce" for t in (0.03, 0.1, 0.3)),
     "odd_even:distribution=optimal,temperature=0.1@bce",
-    "learned:noise=cauchy,temperature=0.1@likelihood+levels",
+    "learned:noise=cauchy,temperature=0.1@likelihood+noise_scales",
     "learned:noise=cauchy,temperature=0.1@likelihood",
     "learned:noise=cauchy,temperature=0.1@trace",
 )
@@ -65,7 +66,7 @@ FEATURES = 64  # of a digit
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
-define.list("methods", list(METHODS), "Operators, each with a loss after an @.")
+define.list("methods", list(METHODS), "Operators, each with a loss after an @; or loss:NAME alone.")
 define.enum("dataset", "mnist", datasets.DATASETS, "Pictures of digits.")
 define.integer("n", 9, "Numbers in a list.")
 define.integer("steps", 6000, "Training steps.")
@@ -126,12 +127,12 @@ def draw(key: jax.Array, digits: Digits, lists: int, n: int) -> tuple[jax.Array,
 
 
 @functools.cache
-def reader(levels: bool = False) -> Any:
+def reader(noise_scales: bool = False) -> Any:
     """The small network: reads `[lists, n, 4, components]`."""
 
     def forward(features: jax.Array) -> Reading:
         hidden = jax.nn.relu(linear(FEATURES, features.shape[-1], "digit")(features))
-        read = dense_layers(hidden.reshape(-1, 4 * FEATURES), levels)
+        read = dense_layers(hidden.reshape(-1, 4 * FEATURES), noise_scales)
         return jax.tree.map(lambda each: each.reshape(features.shape[:2]), read)
 
     return hk.without_apply_rng(hk.transform(forward))
@@ -150,7 +151,7 @@ def reasoner(method: Method) -> Any:
         return None
     operator = method.operator
     assert isinstance(operator, LearnedSort)
-    params = operator._checkpoint(parse(method.loss).name == "likelihood").params
+    params = operator._checkpoint(parse(method.loss).entry.needs is LIKELIHOOD).params
     return jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf)[None], FLAGS.seeds, 0), params)
 
 
@@ -159,7 +160,7 @@ def train(method: Method, digits: Digits) -> Any:
     optimizer = optax.adam(optax.cosine_decay_schedule(FLAGS.learning_rate, FLAGS.steps))
     keys = jax.vmap(jax.random.key)(jnp.arange(FLAGS.seeds))
     lists, n = FLAGS.batch_size, FLAGS.n
-    network = reader(parse(method.loss).levels)
+    network = reader(parse(method.loss).noise_scales)
 
     def list_loss(learners: Learners, key: jax.Array, heat: jax.Array) -> jax.Array:
         features, numbers = draw(key, digits, lists, n)
@@ -168,7 +169,9 @@ def train(method: Method, digits: Digits) -> Any:
         if learners.reasoner is not None:
             assert isinstance(operator, LearnedSort)
             operator = TunedSort.of(operator, learners.reasoner)
-        return order_loss(method.loss, operator, read.scores / heat, numbers, key, read.levels)
+        return order_loss(
+            method.loss, operator, read.scores / heat, numbers, key, read.noise_scales
+        )
 
     def loss(learners: Learners, step: jax.Array) -> jax.Array:
         at = jax.vmap(lambda key: jax.random.fold_in(key, step))(keys)
@@ -198,7 +201,7 @@ def train(method: Method, digits: Digits) -> Any:
 def measure(method: Method, params: Any, digits: Digits) -> dict[str, list[float]]:
     """EM and EW of each seed, on the same test lists."""
     features, numbers = draw(jax.random.key(FLAGS.seeds), digits, FLAGS.test_lists, FLAGS.n)
-    network = reader(parse(method.loss).levels)
+    network = reader(parse(method.loss).noise_scales)
 
     @jax.jit
     def found(params: Any) -> dict[str, jax.Array]:
@@ -217,12 +220,12 @@ def outcome(method: Method, seen: Digits, test: Digits) -> dict[str, Any]:
 def _check_scale_matters(method: Method) -> None:
     """Refuses --anneal where a temperature is none: scaling the scores changes no gradient."""
     numbers, unit = jnp.array([[2, 3, 1]]), jnp.array([[0.3, 0.1, 0.2]])
-    levels = jnp.ones_like(unit) if parse(method.loss).levels else None
+    noise_scales = jnp.ones_like(unit) if parse(method.loss).noise_scales else None
     operator = method.operator
 
     def loss(scores: jax.Array, heat: float) -> jax.Array:
         key = jax.random.key(0)
-        return order_loss(method.loss, operator, scores / heat, numbers, key, levels)
+        return order_loss(method.loss, operator, scores / heat, numbers, key, noise_scales)
 
     for spread in (0.1, 1.0, 10.0):
         scores = spread * unit

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the other experiments of research found, as Markdown: teaching, settings, order quality."""
+"""What studies other than contests found, as Markdown."""
 
 import math
 import statistics
@@ -10,14 +10,16 @@ import numpy as np
 
 from arlsort.reasoner.readout import READOUTS
 from experiments.common.reports import markdown
+from experiments.four_digits.config import NO_OPERATOR
+from experiments.four_digits.losses import SCALED
 from experiments.research import stability
-from experiments.research.ablations import VARIANTS
+from experiments.research.ablations import ABLATIONS
 from experiments.research.contest_tables import Reports
 from experiments.research.contest_tables import rows as contest_rows
-from experiments.research.families import CONTROLS, OURS, TITLES
+from experiments.research.families import CONTROLS, OURS, TITLES, WITH_NOISE_SCALES
 from experiments.research.quick_search import FLAGS as QUICK
 
-TRUTHS = {"thurstone": "scores with Cauchy noise", "plackett_luce": "Plackett-Luce"}
+TRUTHS = {"cauchy_likelihood": "scores with Cauchy noise", "plackett_luce": "Plackett-Luce"}
 INPUTS = {"comparisons": "keys and comparisons", "clrs": "keys, as in CLRS"}
 
 
@@ -27,7 +29,7 @@ def _percent(values: Sequence[float]) -> str:
     return f"{100 * statistics.fmean(values):.1f}{spread}"
 
 
-def teaching(report: dict[str, Any]) -> str:
+def gradient_quality(report: dict[str, Any]) -> str:
     """Alignment and calibration of each loss, at each n in turn, for one law of orders."""
     config, records = report["config"], report["records"]
     shares = [share["share"] for share in records[0]["shares"]]
@@ -51,7 +53,7 @@ def teachers(report: dict[str, Any], contests: Reports) -> str:
     """The cosine at a share of 0 beside test EM, and how the two are ranked alike.
 
     A family is in the table where its chosen operator and loss were measured, at whatever
-    temperature: the measurement finds the scale of the scores itself. It has no noise levels.
+    temperature: the measurement finds the scale of the scores itself. It has no noise scales.
     """
     found: dict[int, dict[str, tuple[float, float]]] = {}
     for n, contest in contests.items():
@@ -76,8 +78,10 @@ def teachers(report: dict[str, Any], contests: Reports) -> str:
 
 def _without_temperature(spec: str) -> str:
     """`odd_even:distribution=optimal@rows` of any temperature; of a control its bare name."""
-    if spec.endswith("+levels"):
+    if spec.endswith(SCALED):
         return spec
+    if spec.startswith(NO_OPERATOR):
+        return spec.partition("/")[0]
     operator, _, loss = spec.partition("@")
     name, _, settings = operator.partition(":")
     kept = [each for each in settings.split(",") if each and not each.startswith("temperature=")]
@@ -171,13 +175,13 @@ def quick_search(report: dict[str, Any], name: str) -> str:
     return f"{head}{table}\n\n```bash\n{command}\n```"
 
 
-def variants(report: dict[str, Any]) -> str:
+def ablations(report: dict[str, Any]) -> str:
     """How near reasoners trained otherwise come to the mean run, on their longest lists."""
     config = report["config"]
     n = max(config["lengths"])
     rows = []
     for record in report["records"]:
-        _, changes = VARIANTS[record["variant"]]
+        _, changes = ABLATIONS[record["ablation"]]
         readout = "run" if changes.get("hint_weight", 1) else "two_ended"  # as the operator does
         cells = [
             f"{row['pointers']:.3f}, {row['learned']['steps']['divergence']:.3f}, "
@@ -186,7 +190,7 @@ def variants(report: dict[str, Any]) -> str:
             if row["n"] == n
         ]
         exact = f"{100 * record['scores']['exact_order'][str(n)]:.1f}"
-        rows.append([record["variant"].replace("_", " "), *cells, exact])
+        rows.append([record["ablation"].replace("_", " "), *cells, exact])
     first = report["records"][0]["distances"]
     spreads = [f"spread {row['spread']:g}" for row in first if row["n"] == n]
     head = (
@@ -226,7 +230,7 @@ def choices(reports: Reports) -> str:
     """What a choice changes in EM5 of validation, among candidates that differ in it alone."""
     questions: Mapping[str, Callable[[str], str | None]] = {
         "cross-entropy of rows instead of bce": _swapped("@bce", "@rows"),
-        "noise levels": lambda spec: f"{spec}+levels" if "+levels" not in spec else None,
+        "noise scales": lambda spec: None if SCALED in spec else spec + SCALED,
     }
     rows = []
     for question, other in questions.items():
@@ -241,21 +245,21 @@ def choices(reports: Reports) -> str:
     return markdown(["choice", "n", "better in", "points of EM5, ± standard error"], rows)
 
 
-def levels(reports: Reports) -> str:
-    """The best candidate of the searches, with noise levels and without, by EM5 of validation."""
+def noise_scales(reports: Reports) -> str:
+    """The best candidate of the searches, with noise scales and without, by EM5 of validation."""
     kinds: Mapping[str, tuple[tuple[str, ...], bool]] = {
-        "learned sort, with levels": ((OURS,), True),
+        "learned sort, with noise scales": ((OURS,), True),
         "learned sort, without": ((OURS,), False),
-        "Cauchy network, with levels": (("leveled_network",), True),
+        "Cauchy network, with noise scales": ((WITH_NOISE_SCALES,), True),
         "best sort of others, without": (
-            tuple(name for name in TITLES if name not in (OURS, "leveled_network", *CONTROLS)),
+            tuple(name for name in TITLES if name not in (OURS, WITH_NOISE_SCALES, *CONTROLS)),
             False,
         ),
-        "exact Cauchy likelihood, with levels": (("thurstone",), True),
-        "exact Cauchy likelihood, without": (("thurstone",), False),
+        "exact Cauchy likelihood, with noise scales": (("cauchy_likelihood",), True),
+        "exact Cauchy likelihood, without": (("cauchy_likelihood",), False),
     }
     rows = []
-    for title, (names, with_levels) in kinds.items():
+    for title, (names, scaled) in kinds.items():
         cells = []
         for report in reports.values():
             families = report["search"]["families"]
@@ -265,7 +269,7 @@ def levels(reports: Reports) -> str:
                 for spec, score in families.get(name, {"validation_em5": {}})[
                     "validation_em5"
                 ].items()
-                if ("+levels" in spec) == with_levels
+                if (SCALED in spec) == scaled
             }
             best = max(scores, key=scores.__getitem__) if scores else None
             cells.append("-" if best is None else f"{100 * scores[best]:.1f}")

@@ -17,8 +17,8 @@ SCRIPTS = {
     "multi_task": multi_task,
     "quick_search": quick_search,
     "stability": stability,
-    "teaching": gradient_quality,
-    "variants": ablations,
+    "gradient_quality": gradient_quality,
+    "ablations": ablations,
 }
 REPORTS = [
     path
@@ -42,7 +42,7 @@ def test_a_committed_report_can_be_gone_on_with(path):
         assert open_report(report["experiment"], module.settings(), path) == report
 
 
-@pytest.mark.parametrize("path", [p for p in REPORTS if "quick" in p.stem or "teach" in p.stem])
+@pytest.mark.parametrize("path", [p for p in REPORTS if "quick" in p.stem or "gradient" in p.stem])
 def test_methods_of_committed_reports_mean_what_they_meant(path):
     report = json.loads(path.read_text())
     specs = {record["method"]: record for record in report["records"]}
@@ -50,7 +50,7 @@ def test_methods_of_committed_reports_mean_what_they_meant(path):
         if any(name in spec for name in NOT_OFFERED):
             with pytest.raises(ConfigError, match="readout"):
                 resolve({"operators": [spec], "n": 5})
-        elif "checkpoint=" not in spec:  # those are made by variants.py and multi_task.py
+        elif "checkpoint=" not in spec:  # those are made by ablations.py and multi_task.py
             _, methods = resolve({"operators": [spec], "n": record.get("n", 5)})
             check_means_the_same(report, methods, path)
 

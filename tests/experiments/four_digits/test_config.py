@@ -104,7 +104,7 @@ def test_learned_sort_is_trained_by_likelihood_and_names_its_weights():
 
 
 def test_an_operator_may_name_its_loss():
-    texts = ["learned@trace,learned,hard@pairwise", "odd_even:temperature=0.2@rows"]
+    texts = ["learned@trace,learned,loss:pairwise", "odd_even:temperature=0.2@rows"]
     _, methods = resolve({"operators": texts, "loss": "auto"})
     assert [m.loss for m in methods] == ["trace", "likelihood", "pairwise", "rows"]
     assert methods[3].operator.temperature == 0.2

@@ -14,6 +14,7 @@ from arlsort.operators.learned import LearnedSort
 from arlsort.operators.sorting_network import SortingNetwork
 from arlsort.reasoner import checkpoint, evaluation, traces, training
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
+from experiments.four_digits import loss_functions as functions
 from experiments.four_digits import losses
 
 
@@ -21,7 +22,7 @@ def test_permutation_loss_is_computed_by_hand():
     soft = jnp.array([[0.7, 0.3], [0.4, 0.6]])
     # The second element is the smaller one: row 0 should be (0, 1), row 1 (1, 0).
     terms = [math.log(1 - 0.7), math.log(0.3), math.log(0.4), math.log(1 - 0.6)]
-    loss = losses.permutation_loss(soft, jnp.array([1, 0]))
+    loss = functions.permutation_loss(soft, jnp.array([1, 0]))
     assert float(loss) == pytest.approx(-sum(terms) / 4, rel=1e-6)
 
 
@@ -29,13 +30,13 @@ def test_cross_entropy_ends_where_pytorch_ends():
     p = jnp.array([0.0, 1.0, 1.0, 0.0, 1.0 + 1e-7, -1e-7])
     target = jnp.array([1.0, 0.0, 1.0, 0.0, 1.0, 0.0])
     expected = [100.0, 100.0, 0.0, 0.0, 0.0, 0.0]
-    np.testing.assert_allclose(losses.binary_cross_entropy(p, target), expected)
+    np.testing.assert_allclose(functions.binary_cross_entropy(p, target), expected)
 
 
 def test_cross_entropy_has_pytorchs_gradient():
     p = np.array([1e-14, 1e-6, 0.1, 0.5, 0.9, 1 - 2**-20, 0.0, 1.0], np.float32)
     for target in (0.0, 1.0):
-        slope = jax.vmap(jax.grad(losses.binary_cross_entropy))(
+        slope = jax.vmap(jax.grad(functions.binary_cross_entropy))(
             jnp.asarray(p), jnp.full(p.shape, target)
         )
         expected = (p - target) / np.maximum(p * (1 - p), 1e-12)
@@ -45,7 +46,7 @@ def test_cross_entropy_has_pytorchs_gradient():
 
 
 def test_cross_entropy_lets_nan_through():
-    assert jnp.isnan(losses.binary_cross_entropy(jnp.nan, jnp.zeros(())))
+    assert jnp.isnan(functions.binary_cross_entropy(jnp.nan, jnp.zeros(())))
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
@@ -61,7 +62,7 @@ def test_pointer_loss_is_that_of_a_loop(n):
         total -= firsts[b, order[0]]
         for place, j in enumerate(order):
             total -= pointers[b, j, order[place - 1]]  # the first points to the last
-    loss = losses.pointer_loss(
+    loss = functions.pointer_loss(
         jnp.asarray(pointers, jnp.float32),
         jnp.asarray(firsts, jnp.float32),
         jnp.argsort(jnp.asarray(numbers), axis=-1),
@@ -85,15 +86,15 @@ def test_auto_takes_what_taught_best():
 
 def test_auto_asks_what_an_own_checkpoint_can(tmp_path):
     found = []
-    for algorithm, levels in (
+    for algorithm, scaled in (
         ("insertion_sort", True),
         ("insertion_sort", False),
         ("quicksort", 0),
     ):
-        network = ReasonerConfig(algorithm, hidden_size=4, noise_scales=bool(levels))
-        settings = TrainingConfig(lengths=(3,), hints="sampled", noise_scale_spread=float(levels))
+        network = ReasonerConfig(algorithm, hidden_size=4, noise_scales=bool(scaled))
+        settings = TrainingConfig(lengths=(3,), hints="sampled", noise_scale_spread=float(scaled))
         params = training.init(network, settings).params
-        path = tmp_path / f"{algorithm}{levels}.safetensors"
+        path = tmp_path / f"{algorithm}{scaled}.safetensors"
         measured = evaluation.Measured({"exact_order": {"3": 1.0}}, 3, 1.0)
         checkpoint.save(path, params, network, settings, **measured._asdict())
         operator = LearnedSort(algorithm, checkpoint=str(path), normalize=False)
@@ -128,16 +129,28 @@ def test_gradient_is_finite_on_scores_of_any_spread(spec):
 
 
 def test_a_loss_is_one_of_the_operator():
-    assert losses.choose("plackett_luce", Hard()) == "plackett_luce"
+    assert losses.choose("plackett_luce", None) == "plackett_luce"
     assert losses.choose("trace", LearnedSort()) == "trace"
     for loss, operator in (("plackett_luce", SortingNetwork()), ("trace", SortingNetwork())):
         with pytest.raises(ValueError, match=f"loss: received {loss} for SortingNetwork"):
             losses.choose(loss, operator)
+    with pytest.raises(ValueError, match="bce, rows; without an operator loss:pairwise/0.1"):
+        losses.choose("pairwise/0.1", Hard())
+    for loss in ("bce", "likelihood", "auto"):
+        with pytest.raises(ValueError, match="loss: received .*allowed: .*plackett_luce, pairwise"):
+            losses.choose(loss, None)
+
+
+def test_every_loss_is_for_some_operator_or_for_none():
+    operators = (None, LearnedSort(), SortingNetwork(), SortingNetwork(error_free=True))
+    assert {name for each in operators for name in losses.meeting(each)} == set(losses.TABLE)
+    assert not set(losses.meeting(None)) & set(losses.meeting(LearnedSort()))
+    assert all(entry.title and entry.needs.title for entry in losses.TABLE.values())
 
 
 def test_row_loss_is_computed_by_hand():
     soft = jnp.array([[0.7, 0.3], [0.4, 0.6]])
-    loss = losses.row_loss(soft, jnp.array([1, 0]))
+    loss = functions.row_loss(soft, jnp.array([1, 0]))
     assert float(loss) == pytest.approx(-(math.log(0.3) + math.log(0.4)) / 2, rel=1e-6)
 
 
@@ -161,7 +174,7 @@ def test_plackett_luce_loss_sums_over_what_is_left():
     for place in range(3):
         left = [math.exp(scores[order[k]]) for k in range(place + 1)]
         total -= math.log(left[-1] / sum(left))
-    loss = losses.plackett_luce_loss(jnp.asarray(scores), jnp.asarray(order))
+    loss = functions.plackett_luce_loss(jnp.asarray(scores), jnp.asarray(order))
     assert float(loss) == pytest.approx(total / 3, rel=1e-6)
 
 
@@ -169,7 +182,7 @@ def test_pairwise_loss_sums_over_pairs():
     scores, order = np.array([0.3, -1.0, 2.0]), [2, 0, 1]
     pairs = [(2, 0), (2, 1), (0, 1)]  # smaller, larger
     total = sum(math.log1p(math.exp(scores[a] - scores[b])) for a, b in pairs)
-    loss = losses.pairwise_loss(jnp.asarray(scores), jnp.asarray(order))
+    loss = functions.pairwise_loss(jnp.asarray(scores), jnp.asarray(order))
     assert float(loss) == pytest.approx(total / 3, rel=1e-6)
 
 
@@ -180,7 +193,7 @@ def test_trace_loss_is_that_of_a_loop(algorithm):
     order = jnp.array([[1, 0, 3, 2], [2, 3, 0, 1]])
     said = operator.log_trace(scores)
     ranks = jnp.argsort(order, axis=-1)
-    expected = float(losses.pointer_loss(said.log_predecessor, said.log_first, order))
+    expected = float(functions.pointer_loss(said.log_predecessor, said.log_first, order))
     for name, log_weights in said.log_hints.items():
         terms = []
         for row, weights in zip(ranks, np.asarray(log_weights), strict=True):
@@ -189,49 +202,51 @@ def test_trace_loss_is_that_of_a_loop(algorithm):
                 rows = np.atleast_2d(said_after)
                 terms += [rows[k, c] for k, c in enumerate(np.atleast_1d(choice))]
         expected -= np.mean(terms)
-    assert float(losses.trace_loss(operator, scores, order)) == pytest.approx(expected, rel=1e-5)
+    assert float(functions.trace_loss(operator, scores, order)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_right_trace_is_likelier():
     operator = LearnedSort(normalize=False)
     scores = jnp.array([[10.0, -20.0, 30.0, 0.0]])
     right, wrong = jnp.argsort(scores, axis=-1), jnp.argsort(-scores, axis=-1)
-    assert losses.trace_loss(operator, scores, right) < 1.0
-    assert losses.trace_loss(operator, scores, wrong) > 10.0
+    assert functions.trace_loss(operator, scores, right) < 1.0
+    assert functions.trace_loss(operator, scores, wrong) > 10.0
 
 
 def test_a_loss_is_read_in_parts():
     assert losses.parse("bce") == ("bce", 1.0, False)
     assert losses.parse("plackett_luce/0.5") == ("plackett_luce", 0.5, False)
-    assert losses.parse("thurstone/0.1+levels") == ("thurstone", 0.1, True)
+    assert losses.parse("cauchy_likelihood/0.1+noise_scales") == ("cauchy_likelihood", 0.1, True)
     for text, allowed in (
         ("bce/0.5", "a temperature > 0 after plackett_luce"),
         ("pairwise/-1", "a temperature > 0 after"),
         ("pairwise/cold", "a temperature > 0 after"),
-        ("bce+levels", r"\+levels after likelihood"),
-        ("thurstone+depth", r"\+levels after"),
-        ("entropy", "allowed: auto, bce"),
+        ("bce+noise_scales", r"\+noise_scales after likelihood"),
+        ("cauchy_likelihood+depth", r"\+noise_scales after"),
+        ("entropy", "allowed: likelihood, pointer"),
     ):
         with pytest.raises(ValueError, match=allowed):
             losses.parse(text)
 
 
-@pytest.mark.parametrize("name", losses.OF_SCORES)
+@pytest.mark.parametrize("name", losses.meeting(None))
 def test_a_temperature_divides_the_scores(name):
     scores, numbers = jnp.array([[0.3, -1.0, 2.0]]), jnp.array([[2, 1, 3]])
-    cold = losses.order_loss(f"{name}/0.5", Hard(), scores, numbers, jax.random.key(0))
-    scaled = losses.order_loss(name, Hard(), 2 * scores, numbers, jax.random.key(0))
+    cold = losses.order_loss(f"{name}/0.5", None, scores, numbers, jax.random.key(0))
+    scaled = losses.order_loss(name, None, 2 * scores, numbers, jax.random.key(0))
     assert float(cold) == pytest.approx(float(scaled), rel=1e-6)
 
 
 def test_cauchy_pairs_loss_has_the_probability_of_each_pair():
-    scores, levels, order = np.array([0.3, -4.0, 2.0]), np.array([1.0, 0.5, 3.0]), [2, 0, 1]
+    scores, scales, order = np.array([0.3, -4.0, 2.0]), np.array([1.0, 0.5, 3.0]), [2, 0, 1]
     pairs = [(2, 0), (2, 1), (0, 1)]  # smaller, larger
-    gaps = [(scores[b] - scores[a]) / (levels[a] + levels[b]) for a, b in pairs]
+    gaps = [(scores[b] - scores[a]) / (scales[a] + scales[b]) for a, b in pairs]
     total = -sum(math.log(0.5 + math.atan(gap) / math.pi) for gap in gaps)
-    loss = losses.cauchy_pairs_loss(jnp.asarray(scores), jnp.asarray(order), jnp.asarray(levels))
+    loss = functions.cauchy_pairs_loss(jnp.asarray(scores), jnp.asarray(order), jnp.asarray(scales))
     assert float(loss) == pytest.approx(total / 3, rel=1e-6)
-    far = jax.grad(lambda s: losses.cauchy_pairs_loss(s, jnp.array([0, 1])))(jnp.array([1e6, 0.0]))
+    far = jax.grad(lambda s: functions.cauchy_pairs_loss(s, jnp.array([0, 1])))(
+        jnp.array([1e6, 0.0])
+    )
     np.testing.assert_allclose(far, [1e-6, -1e-6], rtol=1e-3)
 
 
@@ -239,26 +254,26 @@ def test_cauchy_pairs_loss_has_the_probability_of_each_pair():
     "kind, operator",
     [
         ("likelihood", LearnedSort(noise="cauchy", normalize=False)),
-        ("cauchy_pairs", Hard()),
-        ("thurstone", Hard()),
-        ("leveled_network", Hard()),
+        ("cauchy_pairs", None),
+        ("cauchy_likelihood", None),
+        ("cauchy_network", None),
     ],
 )
-def test_levels_forgive_an_error_of_which_the_network_is_not_sure(kind, operator):
+def test_noise_scales_forgive_an_error_of_which_the_network_is_not_sure(kind, operator):
     scores, numbers = jnp.array([[0.0, 3.0, 1.0]]), jnp.array([[1, 2, 3]])
 
-    def loss(level):
-        levels = jnp.array([[0.05, level, 0.05]])
-        return losses.order_loss(kind, operator, scores, numbers, jax.random.key(0), levels)
+    def loss(scale):
+        scales = jnp.array([[0.05, scale, 0.05]])
+        return losses.order_loss(kind, operator, scores, numbers, jax.random.key(0), scales)
 
     assert loss(5.0) < loss(0.05) - 0.1
     assert jax.grad(loss)(0.05) < 0
 
 
-def test_a_leveled_network_without_levels_is_the_cauchy_network():
+def test_a_cauchy_network_without_noise_scales_is_the_cauchy_network():
     scores, numbers = jnp.array([[0.4, -2.0, 1.0, 0.3, 5.0]]), jnp.array([[3, 1, 4, 2, 5]])
     key = jax.random.key(0)
-    found = losses.order_loss("leveled_network", Hard(), scores, numbers, key)
+    found = losses.order_loss("cauchy_network", None, scores, numbers, key)
     # Two unit Cauchy variables differ by one of scale 2; the network's arctangent has scale 1 / pi.
     network = SortingNetwork(distribution="cauchy", temperature=2.0)
     expected = losses.order_loss("bce", network, scores, numbers, key)

@@ -20,7 +20,7 @@ def run(*arguments):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--variants=none"], "--variants: received 'none'"),
+        (["--ablations=none"], "--ablations: received 'none'"),
         (["--steps=0"], "--steps: received 0"),
         (["--out=here.txt"], "--out: received here.txt"),
     ],
@@ -29,9 +29,9 @@ def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
     assert message in refusal(lambda: run(*arguments), capsys)
 
 
-@pytest.mark.parametrize("name", ablations.VARIANTS)
+@pytest.mark.parametrize("name", ablations.ABLATIONS)
 def test_a_variant_differs_from_the_default_in_one_setting(name):
-    network, training = ablations.VARIANTS[name]
+    network, training = ablations.ABLATIONS[name]
     assert len(network) + len(training) == int(name != "default")
     for cls, changes in ((ReasonerConfig, network), (TrainingConfig, training)):
         default = dataclasses.asdict(cls())
@@ -45,9 +45,9 @@ def test_it_trains_measures_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(ablations, "SPREADS", (10.0,))
     out, folder = tmp_path / "found.json", tmp_path / "left"
     arguments = ("--lengths=2", "--steps=2", f"--folder={folder}", f"--out={out}")
-    run("--variants=hidden_32", *arguments)
+    run("--ablations=hidden_32", *arguments)
     (record,) = storage.read_json(out)["records"]
-    run("--variants=hidden_32", *arguments)
+    run("--ablations=hidden_32", *arguments)
     assert storage.read_json(out)["records"] == [record], "it is not trained again"
     left = checkpoint.load(folder / "hidden_32.safetensors")
     assert left.config.hidden_size == 32 and left.noise == "cauchy"

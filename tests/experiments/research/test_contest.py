@@ -68,7 +68,7 @@ def test_a_contest_goes_on_from_reports(tmp_path, monkeypatch, capsys):
     families = {
         "learned": ("neuralsort@rows",),
         "soft": ("softsort@rows",),
-        "hard": ("hard@pairwise",),
+        "hard": ("loss:pairwise",),
     }
     monkeypatch.setattr(contest, "FAMILIES", families)
     first = tmp_path / "first" / "contest.json"
@@ -78,7 +78,7 @@ def test_a_contest_goes_on_from_reports(tmp_path, monkeypatch, capsys):
     run(*again, "--families=soft,hard", "--seeds=1")
     report = storage.read_json(tmp_path / "again" / "contest.json")
     assert [run["operator"] for run in report["runs"]] == [
-        *("softsort@rows", "hard@pairwise", "softsort@rows")
+        *("softsort@rows", "loss:pairwise", "softsort@rows")
     ]
     assert [r for r in report["runs"] if r["operator"] == "softsort@rows"] == [
         run | {"commit": known["commit"], "machine": known["machine"]} for run in known["runs"]

@@ -7,8 +7,9 @@ from experiments.common import storage
 from experiments.four_digits import results
 from experiments.research import contest, contest_tables, families, plots
 
-CHOSEN = {"learned": "learned@trace", "cauchy": "odd_even@bce", "thurstone": "hard@thurstone"}
-EM = {"learned@trace": (0.4, 0.5), "odd_even@bce": (0.3, 0.3), "hard@thurstone": (0.6, 0.5)}
+EXACT = "loss:cauchy_likelihood"
+CHOSEN = {"learned": "learned@trace", "cauchy": "odd_even@bce", "cauchy_likelihood": EXACT}
+EM = {"learned@trace": (0.4, 0.5), "odd_even@bce": (0.3, 0.3), EXACT: (0.6, 0.5)}
 
 
 def example(n, names=tuple(CHOSEN)):
@@ -63,13 +64,13 @@ def test_the_best_sort_and_the_best_control_are_told_apart():
 
 
 def test_the_network_of_our_own_is_no_published_rival(monkeypatch):
-    monkeypatch.setitem(CHOSEN, "leveled_network", "hard@leveled_network/0.1+levels")
-    monkeypatch.setitem(EM, "hard@leveled_network/0.1+levels", (0.4, 0.4))
+    monkeypatch.setitem(CHOSEN, "cauchy_noise_scales", "loss:cauchy_network/0.1+noise_scales")
+    monkeypatch.setitem(EM, "loss:cauchy_network/0.1+noise_scales", (0.4, 0.4))
     report = example(9, tuple(CHOSEN))
     assert contest_tables.best_rival(report) == "cauchy"
     *_, published, own = contest_tables.over_lengths({9: report}).splitlines()
     assert published.startswith("| ahead of the best published sort by | +15.0, p = 0.2 (Cauchy")
-    assert own.startswith("| ahead of the Cauchy network with noise levels by | +15.0 (Cauchy")
+    assert own.startswith("| ahead of the Cauchy network with noise scales by | +15.0 (Cauchy")
 
 
 def test_a_row_is_run_again_by_its_family():
@@ -77,19 +78,21 @@ def test_a_row_is_run_again_by_its_family():
     table = contest_tables.of_length(report)
     assert "| `odd_even@bce` | 30.0 ± 0.0 | 70.0 ± 0.0 | 30.0 ± 0.0 | 9 | +15.0, p = 0.2 |" in table
     assert "`--families=cauchy`" in table and "Diverged" not in table
-    command = "contest.py --n=9 --out_dir=runs/contest_n9 --steps=20 --batch_size=7"
+    command = (
+        "experiments.research.contest --n=9 --out_dir=runs/contest_n9 --steps=20 --batch_size=7"
+    )
     assert f"{command} --search_steps=10 --seeds=2\n" in table
 
 
 def test_a_run_that_diverged_is_told():
     report = example(9)
     kept = [r for r in report["runs"] if (r["operator"], r["seed"]) != ("odd_even@bce", 1)]
-    kept = [r for r in kept if r["operator"] != "hard@thurstone"]
+    kept = [r for r in kept if r["operator"] != "loss:cauchy_likelihood"]
     report["summary"] = results.summarise(kept)
     report["runs"] = kept
     report["failed"] = [
         {"operator": spec, "seed": seed, "failed": "diverged"}
-        for spec, seed in (("odd_even@bce", 1), ("hard@thurstone", 0), ("hard@thurstone", 1))
+        for spec, seed in (("odd_even@bce", 1), (EXACT, 0), (EXACT, 1))
     ]
     table = contest_tables.over_lengths({9: report})
     assert "30.0 (70.0), 1 of 2 seeds |" in table

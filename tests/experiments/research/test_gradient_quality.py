@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from arlsort import Hard, SoftSort
+from arlsort import SoftSort
 from experiments.four_digits.config import resolve
 from experiments.research import gradient_quality
 from tests.experiments.flags import kept, refusal
@@ -23,7 +23,10 @@ def run(*arguments):
     "arguments, message",
     [
         (["--methods=bogosort@bce"], "bogosort"),
-        (["--methods=learned@likelihood+levels"], "with levels, allowed: losses of scores alone"),
+        (
+            ["--methods=learned@likelihood+noise_scales"],
+            "with noise scales, allowed: losses of scores alone",
+        ),
         (["--methods=softsort@trace"], "loss: received trace for SoftSort"),
         (["--lengths=5,3"], "--lengths: received 5,3"),
         (["--lists=0"], "--lists: received 0"),
@@ -39,7 +42,10 @@ def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
     "truth, chance",
     [
         ("plackett_luce", lambda gap: 1 / (1 + np.exp(-gap))),
-        ("thurstone", lambda gap: 0.5 + np.arctan(gap / 2) / np.pi),  # the noise of both adds up
+        (
+            "cauchy_likelihood",
+            lambda gap: 0.5 + np.arctan(gap / 2) / np.pi,
+        ),  # the noise of both adds up
     ],
 )
 def test_orders_are_drawn_from_the_model(truth, chance):
@@ -54,7 +60,7 @@ def test_orders_are_drawn_from_the_model(truth, chance):
 @pytest.mark.parametrize("truth", gradient_quality.TRUTHS)
 def test_a_likelihood_is_aligned_with_itself(truth):
     lists = gradient_quality.draw(truth, jax.random.key(0), 20, 3, 1.0)
-    found = gradient_quality.measure(truth, truth, Hard(), lists, jax.random.key(0))
+    found = gradient_quality.measure(truth, truth, None, lists, jax.random.key(0))
     assert found["scale"] in (0.5, 1.0, 2.0)  # that of the model, but for 20 lists of chance
     for at_share in found["shares"]:
         assert at_share["alignment"] == pytest.approx(1.0, abs=0.1)
@@ -76,16 +82,16 @@ def test_calibration_counts_how_often_weights_are_right():
 
 def test_all_is_written_and_measured_once(tmp_path, capsys):
     out = tmp_path / "teaching.json"
-    run("--methods=softsort@rows,hard@pairwise", "--lengths=2", "--lists=8", f"--out={out}")
+    run("--methods=softsort@rows,loss:pairwise", "--lengths=2", "--lists=8", f"--out={out}")
     report = json.loads(out.read_text())
     soft, pairwise = report["records"]
-    assert [soft["method"], pairwise["method"]] == ["softsort@rows", "hard@pairwise"]
+    assert [soft["method"], pairwise["method"]] == ["softsort@rows", "loss:pairwise"]
     assert "calibration" in soft and "calibration" not in pairwise
     assert [s["share"] for s in soft["shares"]] == list(gradient_quality.SHARES)
     assert "softsort@rows" in capsys.readouterr().out
-    run("--methods=softsort@rows,hard@plackett_luce", "--lengths=2", "--lists=8", f"--out={out}")
+    run("--methods=softsort@rows,loss:plackett_luce", "--lengths=2", "--lists=8", f"--out={out}")
     records = json.loads(out.read_text())["records"]
-    assert records[:2] == report["records"] and records[2]["method"] == "hard@plackett_luce"
+    assert records[:2] == report["records"] and records[2]["method"] == "loss:plackett_luce"
     # Two scores have one direction to be right about.
     lists = gradient_quality.draw("plackett_luce", jax.random.key(0), 300, 2, 1.0)
     two = gradient_quality.measure("plackett_luce", "rows", SoftSort(), lists, jax.random.key(0))

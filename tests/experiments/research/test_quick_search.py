@@ -11,7 +11,7 @@ from tests.experiments.flags import kept, refusal
 
 TINY = (
     *("--dataset=digits", "--n=3", "--batch_size=8", "--test_lists=200", "--seeds=2"),
-    "--methods=hard@plackett_luce",
+    "--methods=loss:plackett_luce",
 )
 
 
@@ -30,7 +30,7 @@ def run(*arguments):
         (["--anneal=0.5"], "--anneal: received 0.5"),
         (["--anneal=inf"], "--anneal: received inf"),
         (["--anneal=2", "--methods=sinkhorn@bce"], "--anneal: received it with sinkhorn@bce"),
-        (["--fine_tune=1"], "--fine_tune: received it with hard@plackett_luce"),
+        (["--fine_tune=1"], "--fine_tune: received it with loss:plackett_luce"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
@@ -42,11 +42,11 @@ def test_it_learns_and_says_so(tmp_path):
     run(
         "--steps=600",
         f"--out={out}",
-        "--methods=hard@plackett_luce,odd_even:temperature=0.1,distribution=cauchy@bce",
+        "--methods=loss:plackett_luce,odd_even:temperature=0.1,distribution=cauchy@bce",
     )
     report = storage.read_json(out)
     assert [record["method"] for record in report["records"]] == [
-        "hard@plackett_luce",
+        "loss:plackett_luce",
         "odd_even:temperature=0.1,distribution=cauchy@bce",
     ]
     for record in report["records"]:

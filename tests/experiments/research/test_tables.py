@@ -11,13 +11,13 @@ def test_a_choice_is_judged_by_candidates_that_differ_in_it_alone():
 
     first = report(
         soft={"a@bce": 0.30, "a@rows": 0.32, "b@bce": 0.40, "b@rows": 0.36, "c@bce": 0.9},
-        ours={"l@likelihood": 0.5, "l@likelihood+levels": 0.53, "l@trace": 0.1},
+        ours={"l@likelihood": 0.5, "l@likelihood+noise_scales": 0.53, "l@trace": 0.1},
     )
     lines = tables.choices({9: first, 15: report(soft={"a@bce": 0.2, "a@rows": 0.3})}).splitlines()
     assert lines[2:] == [
         "| cross-entropy of rows instead of bce | 9 | 1 of 2 | -1.0 ± 3.0 |",
         "| cross-entropy of rows instead of bce | 15 | 1 of 1 | +10.0 |",
-        "| noise levels | 9 | 1 of 1 | +3.0 |",
+        "| noise scales | 9 | 1 of 1 | +3.0 |",
     ]
 
 
@@ -86,12 +86,12 @@ def test_variants_are_compared_on_their_longest_lists():
         return {"n": n, "spread": spread, "pointers": pointers, "learned": learned}
 
     record = {
-        "variant": "no_hints",
+        "ablation": "no_hints",
         "scores": {"exact_order": {"3": 1.0, "9": 0.97}},
         "distances": [distance(3, 1.0, 0.9), distance(9, 1.0, 0.01), distance(9, 10.0, 0.02)],
     }
     config = {"noise": "cauchy", "lengths": [3, 9], "steps": 3000, "seed": 0}
-    lines = tables.variants({"config": config, "records": [record]}).splitlines()
+    lines = tables.ablations({"config": config, "records": [record]}).splitlines()
     assert lines[0].startswith("Insertion sort, Cauchy noise, 3,000 steps of lists of 3, 9 keys")
     assert lines[2] == "| changed | spread 1 | spread 10 | exact order % |"
     assert lines[4] == "| no hints | 0.010, 0.200, 0.100 | 0.020, 0.200, 0.100 | 97.0 |"
@@ -133,18 +133,18 @@ def test_teaching_has_each_length_in_turn_and_losses_without_weights():
         }
 
     report = {
-        "config": {"lists": 2000, "spread": 2.0, "truth": "thurstone", "lengths": [5, 9]},
+        "config": {"lists": 2000, "spread": 2.0, "truth": "cauchy_likelihood", "lengths": [5, 9]},
         "records": [
             {**row(5, 0.5), "method": "a@bce", "calibration": {"error": 0.031}},
-            {**row(5, 0.4), "method": "hard@pairwise"},
+            {**row(5, 0.4), "method": "loss:pairwise"},
             {**row(9, 0.3), "method": "a@bce", "calibration": {"error": 0.02}},
-            {**row(9, 0.2), "method": "hard@pairwise"},
+            {**row(9, 0.2), "method": "loss:pairwise"},
         ],
     }
-    text = tables.teaching(report)
+    text = tables.gradient_quality(report)
     assert "scores with Cauchy noise" in text and "n = 5 / 9:" in text
     assert "| `a@bce` | 3.1 / 2.0 | 0.50 / 0.30 | 1.00 / 1.00 |" in text
-    assert "| `hard@pairwise` | - | 0.40 / 0.20 | 1.00 / 1.00 |" in text
+    assert "| `loss:pairwise` | - | 0.40 / 0.20 | 1.00 / 1.00 |" in text
 
 
 def test_teachers_are_ranked_where_both_are_known():
@@ -163,8 +163,8 @@ def test_teachers_are_ranked_where_both_are_known():
         "odd_even:error_free=true,distribution=optimal@error_free": 0.2,
         "neuralsort@bce": 0.7,
         "sinkhorn@bce": 0.8,
-        "hard@pairwise": 0.4,
-        "hard@cauchy_pairs": 0.9,
+        "loss:pairwise": 0.4,
+        "loss:cauchy_pairs": 0.9,
     }
     records = [
         {"method": method, "n": 9, "shares": [{"alignment": cosine}]}
@@ -180,8 +180,8 @@ def test_teachers_are_ranked_where_both_are_known():
         ),
         neuralsort=("neuralsort:temperature=5.0@bce", 0.1),
         sinkhorn=("sinkhorn:temperature=0.1@bce", 0.05),
-        pairwise=("hard@pairwise/1.0", 0.4),
-        cauchy_pairs=("hard@cauchy_pairs/0.1+levels", 0.3),  # levels are not measured
+        pairwise=("loss:pairwise/1.0", 0.4),
+        cauchy_pairs=("loss:cauchy_pairs/0.1+noise_scales", 0.3),  # noise scales are not measured
     )
     few = contest(cauchy=("odd_even:temperature=0.3@bce", 0.2))
     lines = tables.teachers({"records": records}, {9: ran, 15: few}).splitlines()
@@ -199,20 +199,20 @@ def test_teachers_are_ranked_where_both_are_known():
     assert "| *rank correlation* | - |" in tables.teachers({"records": records}, {9: few})
 
 
-def test_levels_are_compared_at_their_best():
+def test_noise_scales_are_compared_at_their_best():
     families = {
-        "learned": {"l@likelihood+levels": 0.6, "l@likelihood": 0.5, "l@trace": 0.55},
+        "learned": {"l@likelihood+noise_scales": 0.6, "l@likelihood": 0.5, "l@trace": 0.55},
         "cauchy": {"a@bce": 0.4, "a@rows": 0.45},
         "lapsum": {"b@bce": 0.47},
-        "thurstone": {"hard@thurstone/0.1+levels": 0.7},
+        "cauchy_likelihood": {"loss:cauchy_likelihood/0.1+noise_scales": 0.7},
     }
     searched = {name: {"validation_em5": scores} for name, scores in families.items()}
-    lines = tables.levels({9: {"search": {"families": searched}}}).splitlines()
+    lines = tables.noise_scales({9: {"search": {"families": searched}}}).splitlines()
     assert lines[2:] == [
-        "| learned sort, with levels | 60.0 |",
+        "| learned sort, with noise scales | 60.0 |",
         "| learned sort, without | 55.0 |",
-        "| Cauchy network, with levels | - |",
+        "| Cauchy network, with noise scales | - |",
         "| best sort of others, without | 47.0 |",
-        "| exact Cauchy likelihood, with levels | 70.0 |",
+        "| exact Cauchy likelihood, with noise scales | 70.0 |",
         "| exact Cauchy likelihood, without | - |",
     ]
