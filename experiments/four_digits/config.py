@@ -3,6 +3,7 @@
 
 import dataclasses
 import difflib
+import itertools
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -132,17 +133,29 @@ class Method:
         )
         return checkpoint.load_card(path)["sha256"]
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that tells it from others, as JSON can hold it."""
+        operator: dict[str, Any] | None = None
+        if self.operator is not None:
+            fields = dataclasses.fields(self.operator)
+            operator = {"name": re.split("[:@]", self.spec)[0].strip()}
+            operator |= {field.name: getattr(self.operator, field.name) for field in fields}
+        return {"operator": operator, "loss": losses.parse(self.loss)._asdict()}
+
     def describe(self) -> str:
         """Says in one line which operator this is, with all its settings, and its loss."""
         loss = f"loss={self.loss}"
         return loss if self.operator is None else f"{self.operator!r}, {loss}"
 
 
-def in_part(description: str) -> str:
-    """What `Method.describe` says but for what plays no part: losses of pointers read no P."""
-    name = losses.parse(description.rpartition("loss=")[2]).name
-    idle = losses.TABLE[name].needs is not losses.OPERATOR
-    return re.sub(r"readout=[^,]*, ", "", description) if idle else description
+def essence(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's identity but for what plays no part: losses that see no P have no readout."""
+    operator, loss = identity["operator"], identity["loss"]
+    entry = losses.TABLE.get(loss["name"])
+    if operator is not None and entry is not None and entry.needs is not losses.OPERATOR:
+        operator = {name: value for name, value in operator.items() if name != "readout"}
+    return {"operator": operator, "loss": loss}
 
 
 def resolve(given: Mapping[str, Any]) -> tuple[Config, tuple[Method, ...]]:
@@ -281,11 +294,9 @@ def _read(spec: str, loss: str) -> Method:
 
 
 def _check_distinct(methods: Sequence[Method]) -> None:
-    seen: dict[str, str] = {}
-    for method in methods:
-        if method.describe() in seen:
-            _refuse("operators", f"{seen[method.describe()]} and {method.spec}", "each one once")
-        seen[method.describe()] = method.spec
+    for one, other in itertools.combinations(methods, 2):
+        if one.identity == other.identity:
+            _refuse("operators", f"{one.spec} and {other.spec}", "each one once")
 
 
 def _largest_divisor(number: int, most: int) -> int:

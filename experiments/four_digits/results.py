@@ -2,6 +2,7 @@
 """The outcome of a comparison: one JSON file, and the table read from it."""
 
 import dataclasses
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from experiments.four_digits.config import (
     PUBLISHED_DATASETS,
     Config,
     Method,
-    in_part,
+    essence,
 )
 
 METRICS = ("em", "ew", "em5")
@@ -58,7 +59,7 @@ def collect(
     return {
         "experiment": "sort_numbers",
         "config": dataclasses.asdict(config),
-        "methods": {method.spec: method.describe() for method in methods},
+        "methods": {method.spec: method.identity for method in methods},
         "weights": {method.spec: method.weights for method in methods if method.weights},
         "seeds": list(range(config.seeds)),
         "picture": list(picture),
@@ -92,13 +93,12 @@ def check_means_the_same(report: dict[str, Any], methods: Sequence[Method], out:
     Raises:
       FlagError: If a record of the report has the name of a method and describes another.
     """
-    meant = {method.spec: in_part(method.describe()) for method in methods}
+    meant = {method.spec: essence(method.identity) for method in methods}
     for record in report["records"]:
         now = meant.get(record["method"])
-        if now is not None and in_part(record["is"]) != now:
-            raise FlagError(
-                f"--out: in {out} {record['method']} was {record['is']}; name another file"
-            )
+        if now is not None and essence(record["identity"]) != now:
+            earlier = json.dumps(record["identity"])
+            raise FlagError(f"--out: in {out} {record['method']} was {earlier}; name another file")
 
 
 def write(report: dict[str, Any], out_dir: Path) -> Path:

@@ -5,6 +5,7 @@ import dataclasses
 import math
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class Run:
         kept = {name: value for name, value in settings.items() if name not in _OUTSIDE}
         # A list is what JSON makes of a tuple.
         kept["channels"] = list(self.config.channels)
-        method = {"method": self.method.describe(), "weights": self.method.weights}
+        method = {"method": self.method.identity, "weights": self.method.weights}
         return {**kept, **method, "seed": self.seed}
 
     def check_identity(self) -> None:
@@ -69,8 +70,8 @@ class Run:
         path = self.folder / "run.json"
         if not path.exists():
             return
-        earlier = storage.read_json(path)
-        for name, value in self.identity.items():
+        earlier = _flat(storage.read_json(path))
+        for name, value in _flat(self.identity).items():
             if earlier.get(name, value) != value:
                 raise ConfigError(
                     f"--resume: {self.folder} was started with {name} {earlier[name]}, "
@@ -180,7 +181,7 @@ class Run:
         )
         result: dict[str, Any] = {
             "operator": self.method.spec,
-            "method": self.method.describe(),
+            "method": self.method.identity,
             "seed": self.seed,
             "test": test,
             "validation_em5": float(end.best_em5),
@@ -202,6 +203,17 @@ class Run:
 
 def _rounded(value: float) -> float:
     return value if isinstance(value, int) else float(f"{value:.5g}")
+
+
+def _flat(settings: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    """Nested settings side by side, named as `method.operator.temperature`."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{within}{name}.")
+        else:
+            found[within + name] = value
+    return found
 
 
 class Log:

@@ -45,7 +45,7 @@ from experiments.four_digits.config import (
     Config,
     ConfigError,
     Method,
-    in_part,
+    essence,
     read_channels,
     resolve,
 )
@@ -122,8 +122,8 @@ def _check_settings(path: str, report: dict[str, Any]) -> None:
         if settings[name] != value:
             raise FlagError(f"--known: {path} has {name}={settings[name]}, this contest {value}")
     weights = {method.spec: method.weights for method in methods if method.weights}
-    described = {method.spec: in_part(method.describe()) for method in methods}
-    theirs = {spec: in_part(text) for spec, text in report["methods"].items()}
+    described = {method.spec: essence(method.identity) for method in methods}
+    theirs = {spec: essence(identity) for spec, identity in report["methods"].items()}
     if report["weights"] != weights or theirs != described:
         raise FlagError(f"--known: {path} had other defaults or weights than this version has")
 

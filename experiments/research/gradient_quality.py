@@ -219,7 +219,7 @@ def table(report: dict[str, Any]) -> str:
 
 def outcome(truth: str, method: Method, lists: Lists, key: jax.Array) -> dict[str, Any]:
     """What a record says: what the method is, and what was measured."""
-    return {"is": method.describe(), **measure(truth, method.loss, method.operator, lists, key)}
+    return {"identity": method.identity, **measure(truth, method.loss, method.operator, lists, key)}
 
 
 def main() -> None:

@@ -214,7 +214,7 @@ def measure(method: Method, params: Any, digits: Digits) -> dict[str, list[float
 
 def outcome(method: Method, seen: Digits, test: Digits) -> dict[str, Any]:
     """What a record says: what the method is, and EM and EW of the networks of all seeds."""
-    return {"is": method.describe(), **measure(method, train(method, seen), test)}
+    return {"identity": method.identity, **measure(method, train(method, seen), test)}
 
 
 def _check_scale_matters(method: Method) -> None:

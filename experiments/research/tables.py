@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What studies other than contests found, as Markdown."""
 
+import json
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ import numpy as np
 
 from arlsort.reasoner.readout import READOUTS
 from experiments.common.reports import markdown
-from experiments.four_digits.config import NO_OPERATOR
+from experiments.four_digits.config import essence
 from experiments.four_digits.losses import SCALED
 from experiments.research import stability
 from experiments.research.ablations import ABLATIONS
@@ -59,11 +60,11 @@ def teachers(report: dict[str, Any], contests: Reports) -> str:
     for n, contest in contests.items():
         own = [record for record in report["records"] if record["n"] == n]
         cosines = {
-            _without_temperature(record["method"]): record["shares"][0]["alignment"]
+            _without_temperature(record["identity"]): record["shares"][0]["alignment"]
             for record in own
         }
         for name, row in contest_rows(contest).items():
-            cosine = cosines.get(_without_temperature(row["operator"]))
+            cosine = cosines.get(_without_temperature(contest["methods"][row["operator"]]))
             if cosine is not None:
                 found.setdefault(n, {})[name] = cosine, row["em"]["mean"]
     lines = []
@@ -76,17 +77,14 @@ def teachers(report: dict[str, Any], contests: Reports) -> str:
     return markdown(["cosine at 0, EM %", *(f"n = {n}" for n in found)], lines)
 
 
-def _without_temperature(spec: str) -> str:
-    """`odd_even:distribution=optimal@rows` of any temperature; of a control its bare name."""
-    if spec.endswith(SCALED):
-        return spec
-    if spec.startswith(NO_OPERATOR):
-        return spec.partition("/")[0]
-    operator, _, loss = spec.partition("@")
-    name, _, settings = operator.partition(":")
-    kept = [each for each in settings.split(",") if each and not each.startswith("temperature=")]
-    kept = [each for each in kept if each != "distribution=cauchy"]  # the default
-    return name + (":" if kept else "") + ",".join(sorted(kept)) + "@" + loss.partition("/")[0]
+def _without_temperature(identity: Mapping[str, Any]) -> str:
+    """What a method is at any temperature, of its operator or its loss."""
+    parts = essence(identity)
+    kept = {
+        part: settings and {name: v for name, v in settings.items() if name != "temperature"}
+        for part, settings in parts.items()
+    }
+    return json.dumps(kept, sort_keys=True)
 
 
 def _rank_correlation(pairs: Mapping[str, tuple[float, float]]) -> str:

@@ -59,8 +59,11 @@ def test_a_method_with_other_defaults_is_refused(tmp_path):
     from experiments.common.command_line import FlagError
 
     _, methods = resolve({"operators": ["softsort:temperature=0.1@bce"], "n": 5})
-    record = {"method": methods[0].spec, "is": methods[0].describe()}
+    record = {"method": methods[0].spec, "identity": methods[0].identity}
     check_means_the_same({"records": [record]}, methods, tmp_path)
-    record["is"] = record["is"].replace("0.1", "0.2")
-    with pytest.raises(FlagError, match=r"was SoftSort.*name another file"):
+    record["identity"] = {
+        **record["identity"],
+        "operator": {**record["identity"]["operator"], "temperature": 0.2},
+    }
+    with pytest.raises(FlagError, match=r"was .*softsort.*name another file"):
         check_means_the_same({"records": [record]}, methods, tmp_path)

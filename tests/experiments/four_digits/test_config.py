@@ -2,9 +2,11 @@
 """Every flag changes something, nonsense is refused in one line, and presets are what they say."""
 
 import dataclasses
+import json
 
 import pytest
 
+from arlsort import operators
 from experiments import sort_numbers
 from experiments.four_digits import config as configuration
 from experiments.four_digits.config import Config, ConfigError, resolve, split_specs
@@ -48,7 +50,7 @@ def settings(*arguments: str):
     config, methods = resolve(sort_numbers.given())
     return {
         **dataclasses.asdict(config),
-        "methods": [method.describe() for method in methods],
+        "methods": [method.identity for method in methods],
         **{name: sort_numbers.FLAGS[name].value for name in OUTSIDE},
     }
 
@@ -89,8 +91,20 @@ def test_every_setting_of_a_run_is_in_its_identity(tmp_path):
     identity = Run.at(config, method, 0, tmp_path).identity
     names = {field.name for field in dataclasses.fields(Config)}
     assert names == (set(identity) - {"method", "weights", "seed"}) | set(_OUTSIDE)
-    assert "distribution='cauchy'" in identity["method"]
-    assert "loss=bce" in identity["method"]
+    assert identity["method"]["operator"]["name"] == "odd_even"
+    assert identity["method"]["operator"]["distribution"] == "cauchy"
+    assert identity["method"]["loss"] == {"name": "bce", "temperature": 1.0, "noise_scales": False}
+    assert json.loads(json.dumps(identity)) == identity
+
+
+def test_a_loss_that_needs_no_operator_stands_alone():
+    texts = ["loss:pairwise/0.5,odd_even", "loss:cauchy_likelihood+noise_scales"]
+    _, methods = resolve({"operators": texts})
+    assert [m.loss for m in methods] == ["pairwise/0.5", "bce", "cauchy_likelihood+noise_scales"]
+    assert [m.operator is None for m in methods] == [True, False, True]
+    loss = {"name": "pairwise", "temperature": 0.5, "noise_scales": False}
+    assert methods[0].identity == {"operator": None, "loss": loss}
+    assert "loss" not in operators.names()
 
 
 def test_learned_sort_is_trained_by_likelihood_and_names_its_weights():
@@ -179,6 +193,9 @@ NONSENSE = [
     "--operators=odd_even@",
     "--operators=odd_even@trace",
     "--operators=odd_even@plackett_luce",
+    "--operators=loss:bce",
+    "--operators=loss:",
+    "--operators=loss:auto",
     "--operators=odd_even,odd_even:temperature=0.1",
     "--validation_lists=0",
     "--test_lists=0",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs learn, are the same however they are cut, and lose nothing when stopped."""
 
+import dataclasses
 import os
 import signal
 from pathlib import Path
@@ -147,6 +148,11 @@ def test_another_setting_is_not_resumed(straight):
         with pytest.raises(ConfigError, match=f"{name}.*received {value}"):
             make(out_dir, **{name: value}).check_identity()
     make(out_dir, seeds=9, checkpoint_every=1).check_identity()  # these change no number
+    # A temperature would have a folder of its own; a default may change.
+    warmer = dataclasses.replace(straight.method.operator, temperature=0.5)
+    other = dataclasses.replace(straight.method, operator=warmer)
+    with pytest.raises(ConfigError, match="method.operator.temperature 0.1, received 0.5"):
+        dataclasses.replace(straight, method=other).check_identity()
 
 
 def test_dispatches_are_cut_by_the_step_alone(straight, splits, monkeypatch, tmp_path):

@@ -84,7 +84,7 @@ def test_a_contest_goes_on_from_reports(tmp_path, monkeypatch, capsys):
         run | {"commit": known["commit"], "machine": known["machine"]} for run in known["runs"]
     ]
     folders = (tmp_path / "again" / "runs").iterdir()
-    assert [folder.name for folder in folders] == ["hard+pairwise"]
+    assert [folder.name for folder in folders] == ["loss+pairwise"]
     capsys.readouterr()
     assert report["seeds"] == [0, 1] and set(report["search"]["families"]) == {"soft", "hard"}
     storage.write_json(tmp_path / "other.json", known | {"methods": {}})

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables of research say what the files hold."""
 
+from experiments.four_digits.config import resolve
 from experiments.research import tables
 
 
@@ -147,6 +148,11 @@ def test_teaching_has_each_length_in_turn_and_losses_without_weights():
     assert "| `loss:pairwise` | - | 0.40 / 0.20 | 1.00 / 1.00 |" in text
 
 
+def identity(spec):
+    _, (method,) = resolve({"operators": [spec], "n": 5})
+    return method.identity
+
+
 def test_teachers_are_ranked_where_both_are_known():
     def contest(**found):
         rows = [
@@ -154,7 +160,8 @@ def test_teachers_are_ranked_where_both_are_known():
             for spec, em in found.values()
         ]
         families = {name: {"chosen": spec} for name, (spec, _) in found.items()}
-        return {"summary": rows, "search": {"families": families}}
+        methods = {spec: identity(spec) for spec, _ in found.values()}
+        return {"summary": rows, "search": {"families": families}, "methods": methods}
 
     measured = {
         "odd_even@bce": 0.6,
@@ -167,7 +174,7 @@ def test_teachers_are_ranked_where_both_are_known():
         "loss:cauchy_pairs": 0.9,
     }
     records = [
-        {"method": method, "n": 9, "shares": [{"alignment": cosine}]}
+        {"identity": identity(method), "n": 9, "shares": [{"alignment": cosine}]}
         for method, cosine in measured.items()
     ]
     ran = contest(
