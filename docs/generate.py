@@ -34,7 +34,9 @@ from arlsort.operators import base, registry
 from experiments.benchmarks import plots as speed_plots
 from experiments.benchmarks import tables as speed_tables
 from experiments.common import storage
+from experiments.common.reports import markdown
 from experiments.four_digits import results
+from experiments.four_digits.losses import TABLE
 from experiments.research import contest_tables, plots, tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -125,6 +127,15 @@ def _temperature(operator: base.Operator) -> str:
     return str(fields.get("temperature", "-"))
 
 
+def losses() -> str:
+    """Renders what can be minimised when only the order of a list is known."""
+    rows = [
+        (f"`{name}`", row.title, row.needs.title, _word(row.noise_scales))
+        for name, row in TABLE.items()
+    ]
+    return markdown(["loss", "what it is", "needs", "takes noise scales"], rows)
+
+
 # Of the result files
 
 
@@ -212,6 +223,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "results": comparisons,
         "speed": speed_of_reasoner,
     },
+    ROOT / "experiments" / "README.md": {"losses": losses},
     ROOT / "docs" / "operators.md": {
         "costs": costs,
         "properties": properties,

@@ -51,6 +51,7 @@ from experiments.common.command_line import (
     check_at_least,
     check_clrs,
     definers,
+    refused,
 )
 from experiments.common.reports import git_commit, machine
 
@@ -124,7 +125,7 @@ def configs() -> tuple[ReasonerConfig, TrainingConfig]:
         lengths = tuple(int(text) for text in FLAGS.lengths)
     except ValueError:
         received = ",".join(FLAGS.lengths)
-        raise FlagError(f"--lengths: received {received}, allowed: integers >= 2") from None
+        raise refused("lengths", received, "integers >= 2") from None
     idle = [name for name in IDLE[FLAGS.hints] if FLAGS[name].present]
     if idle:
         raise FlagError(f"--{idle[0]}: changes nothing with --hints={FLAGS.hints}")

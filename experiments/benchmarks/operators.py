@@ -21,12 +21,13 @@ from experiments.benchmarks import plots, programs
 from experiments.benchmarks.peers import ROWS
 from experiments.common import storage
 from experiments.common.command_line import (
-    FlagError,
     Script,
     check_at_least,
+    check_choices,
     check_out,
     definers,
     read_lengths,
+    refused,
 )
 from experiments.common.reports import git_commit, machine
 
@@ -52,21 +53,18 @@ def settings() -> dict[str, Any]:
     Raises:
       FlagError: If one is not allowed.
     """
-    for name in FLAGS.operators:
-        if name not in operators.names():
-            allowed = ", ".join(operators.names())
-            raise FlagError(f"--operators: received {name!r}, allowed: {allowed}")
+    check_choices(FLAGS, "operators", operators.names())
     for name in ("batch_size", "repeats"):
         check_at_least(FLAGS, name, 1)
     for name in ("budget_seconds", "give_up_seconds", "max_gigabytes"):
         value: float = getattr(FLAGS, name)
         if not value > 0:
-            raise FlagError(f"--{name}: received {value}, allowed: a number > 0")
+            raise refused(name, value, "a number > 0")
     out = check_out(FLAGS)
     out.parent.mkdir(parents=True, exist_ok=True)  # and not after all is measured
     lengths, long = read_lengths(FLAGS, "lengths"), read_lengths(FLAGS, "long")
     if lengths and long and long[0] <= lengths[-1]:
-        raise FlagError(f"--long: received {long}, allowed: integers above {lengths[-1]}")
+        raise refused("long", long, f"integers above {lengths[-1]}")
     return {
         "operators": FLAGS.operators,
         "lengths": lengths,
@@ -85,7 +83,7 @@ def _smaller() -> list[tuple[int, int]]:
     for text in FLAGS.smaller:
         n, _, batch = text.partition(":")
         if not (n.isdecimal() and batch.isdecimal() and int(batch) >= 1):
-            raise FlagError(f"--smaller: received {text!r}, allowed: n:batch, ...")
+            raise refused("smaller", repr(text), "n:batch, ...")
         pairs.append((int(n), int(batch)))
     return sorted(pairs)
 

@@ -34,12 +34,13 @@ from experiments.benchmarks import growth, plots, timing
 from experiments.benchmarks.tables import speed_table
 from experiments.common import storage
 from experiments.common.command_line import (
-    FlagError,
     Script,
     check_at_least,
+    check_choices,
     check_clrs,
     check_out,
     definers,
+    refused,
 )
 from experiments.common.reports import git_commit, machine
 from experiments.four_digits.reader import dense_layers, number_reader
@@ -255,10 +256,7 @@ def settings() -> dict[str, Any]:
     for name in ("hidden_size", "batch_size", "learned_batch", "repeats"):
         check_at_least(FLAGS, name, 1)
     check_at_least(FLAGS, "sampler_length", 2)
-    for algorithm in FLAGS.samplers:
-        if algorithm not in ALGORITHMS:
-            allowed = ", ".join(ALGORITHMS)
-            raise FlagError(f"--samplers: received {algorithm!r}, allowed: {allowed}")
+    check_choices(FLAGS, "samplers", ALGORITHMS)
     return {
         "cases": _cases("cases"),
         "hidden_size": FLAGS.hidden_size,
@@ -280,7 +278,7 @@ def _cases(flag: str) -> list[tuple[str, int]]:
         algorithm, _, n = text.partition(":")
         if algorithm not in ALGORITHMS or not n.isdecimal() or int(n) < 2:
             allowed = f"algorithm:length, of {', '.join(ALGORITHMS)} and 2 or more"
-            raise FlagError(f"--{flag}: received {text!r}, allowed: {allowed}")
+            raise refused(flag, repr(text), allowed)
         cases.append((algorithm, int(n)))
     return cases
 
@@ -291,10 +289,10 @@ def _lengths(flag: str, longest: int | None = None) -> list[int]:
             allowed = "integers of at least 2"
             if longest:
                 allowed = f"integers from 2 to {longest}, to which the weights are validated"
-            raise FlagError(f"--{flag}: received {text!r}, allowed: {allowed}")
+            raise refused(flag, repr(text), allowed)
     lengths = [int(text) for text in getattr(FLAGS, flag)]
     if lengths != sorted(set(lengths)):
-        raise FlagError(f"--{flag}: received {lengths}, allowed: each length once, ascending")
+        raise refused(flag, lengths, "each length once, ascending")
     return lengths
 
 

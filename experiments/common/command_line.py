@@ -15,11 +15,18 @@ from typing import Any
 from absl import flags
 from tqdm import tqdm
 
+from arlsort.checks import error_message
+
 KINDS = ("boolean", "enum", "float", "integer", "list", "multi_string", "string")
 
 
 class FlagError(Exception):
     """A flag that is not allowed; the message is one line."""
+
+
+def refused(flag: str, received: Any, allowed: Any) -> FlagError:
+    """Words the error of a flag, to be raised."""
+    return FlagError(error_message(f"--{flag}", received, allowed))
 
 
 class Interrupted(Exception):
@@ -44,21 +51,21 @@ def check_at_least(values: flags.FlagValues, name: str, least: int) -> None:
     """Refuses an integer flag below a bound, with a FlagError."""
     value: int = getattr(values, name)
     if value < least:
-        raise FlagError(f"--{name}: received {value}, allowed: an integer >= {least}")
+        raise refused(name, value, f"an integer >= {least}")
 
 
 def check_choices(values: flags.FlagValues, name: str, allowed: Collection[str]) -> None:
     """Refuses a list flag of which an element is not among those allowed, with a FlagError."""
     for value in getattr(values, name):
         if value not in allowed:
-            raise FlagError(f"--{name}: received {value!r}, allowed: {', '.join(allowed)}")
+            raise refused(name, repr(value), ", ".join(allowed))
 
 
 def check_out(values: flags.FlagValues) -> Path:
     """Gives the file that --out names; raises FlagError if results cannot be written there."""
     out = Path(values.out)
     if out.suffix != ".json" or out.is_dir():
-        raise FlagError(f"--out: received {values.out}, allowed: a file that ends in .json")
+        raise refused("out", values.out, "a file that ends in .json")
     return out
 
 
@@ -68,7 +75,7 @@ def read_lengths(values: flags.FlagValues, name: str) -> list[int]:
     lengths = [int(text) for text in texts if text.isdecimal()]
     if len(lengths) != len(texts) or lengths != sorted({n for n in lengths if n >= 2}):
         allowed = "integers of at least 2, each once, ascending"
-        raise FlagError(f"--{name}: received {','.join(texts)}, allowed: {allowed}")
+        raise refused(name, ",".join(texts), allowed)
     return lengths
 
 

@@ -18,7 +18,7 @@ from absl import flags
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from experiments.common.command_line import FlagError, definers
+from experiments.common.command_line import FlagError, definers, refused
 
 AXIS = "data"
 
@@ -70,7 +70,7 @@ def _parse(distributed: str) -> tuple[str | None, int | None, int | None]:
         return None, None, None
     found = re.fullmatch(r"([^,\s]+:\d+),(\d+),(\d+)", distributed)
     if not found or not 0 <= int(found[3]) < int(found[2]) or int(found[2]) < 2:
-        raise FlagError(f"--distributed: received {distributed!r}, allowed: {_ALLOWED}")
+        raise refused("distributed", repr(distributed), _ALLOWED)
     return found[1], int(found[2]), int(found[3])
 
 
@@ -93,7 +93,7 @@ def choose_mesh(count: int | None, batch_size: int | None = None) -> Mesh | None
     even = [d for d in shares if batch_size is None or batch_size % d == 0]
     if not even:
         allowed = f"a multiple of the {processes} processes"
-        raise FlagError(f"--batch_size: received {batch_size}, allowed: {allowed}")
+        raise refused("batch_size", batch_size, allowed)
     count = even[-1] if count is None else count
     if count not in even:
         if not 1 <= count <= most:
@@ -102,7 +102,7 @@ def choose_mesh(count: int | None, batch_size: int | None = None) -> Mesh | None
             allowed = f"a multiple of the {processes} processes"
         else:
             allowed = f"a divisor of the {batch_size} of --batch_size"
-        raise FlagError(f"--devices: received {count}, allowed: {allowed}")
+        raise refused("devices", count, allowed)
     if count == 1:
         return None
     chosen = [_local(i)[: count // processes] for i in range(processes)]

@@ -89,60 +89,60 @@ class LossEntry:
 
 TABLE: Mapping[str, LossEntry] = {
     "likelihood": LossEntry(
-        "how likely the true order is, led along the run of the sort",
+        "negative log-likelihood of the order, along the run of the sort",
         LIKELIHOOD,
         lambda b: functions.likelihood_loss(b.operator, b.scores, b.order, b.noise_scales),
         noise_scales=True,
     ),
     "pointer": LossEntry(
-        "what the sort points to at its end, beside what that of the true order does",
+        "cross-entropy of the sort's last pointers with those of the true order",
         LEARNED,
         lambda b: functions.last_pointer_loss(b.operator, b.scores, b.order),
     ),
     "trace": LossEntry(
-        "the same after every step",
+        "the same, after every step of the run",
         LEARNED,
         lambda b: functions.trace_loss(b.operator, b.scores, b.order),
     ),
     "error_free": LossEntry(
-        "bce of the soft swaps, and the squared distance of what the exact ones give",
+        "`bce` of the soft swaps, plus the squared error of P by the exact swaps",
         EXACT_SWAPS,
         lambda b: functions.error_free_loss(b.operator, b.scores, b.order),
     ),
     "bce": LossEntry(
-        "binary cross-entropy of P",
+        "binary cross-entropy of P with the true permutation",
         OPERATOR,
         lambda b: functions.permutation_loss(b.operator.permutation(b.scores), b.order),
     ),
     "rows": LossEntry(
-        "cross-entropy of the rows of P",
+        "cross-entropy of each row of P with the element that belongs there",
         OPERATOR,
         lambda b: functions.row_loss(b.operator.permutation(b.scores), b.order),
     ),
     "plackett_luce": LossEntry(
-        "Plackett-Luce likelihood",
+        "negative log-likelihood of the order under Plackett-Luce",
         NOTHING,
         lambda b: functions.plackett_luce_loss(b.scores, b.order),
     ),
     "pairwise": LossEntry(
-        "logistic loss of all pairs",
+        "logistic loss of every pair",
         NOTHING,
         lambda b: functions.pairwise_loss(b.scores, b.order),
     ),
     "cauchy_pairs": LossEntry(
-        "likelihood of all pairs under Cauchy noise",
+        "negative log-likelihood of every pair under Cauchy noise",
         NOTHING,
         lambda b: functions.cauchy_pairs_loss(b.scores, b.order, b.noise_scales),
         noise_scales=True,
     ),
     "cauchy_likelihood": LossEntry(
-        "exact likelihood of the order under Cauchy noise",
+        "negative log-likelihood of the order under Cauchy noise, exactly",
         NOTHING,
         lambda b: functions.cauchy_likelihood_loss(b.scores, b.order, b.noise_scales),
         noise_scales=True,
     ),
     "cauchy_network": LossEntry(
-        "bce of an odd-even Cauchy network that knows noise scales",
+        "`bce` of an odd-even Cauchy network whose swaps use the noise scales",
         NOTHING,
         lambda b: functions.cauchy_network_loss(b.scores, b.order, b.noise_scales),
         noise_scales=True,

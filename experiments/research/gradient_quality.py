@@ -39,12 +39,12 @@ from absl import flags
 
 from arlsort.operators.base import Operator
 from experiments.common.command_line import (
-    FlagError,
     Script,
     check_at_least,
     check_out,
     definers,
     read_lengths,
+    refused,
 )
 from experiments.common.reports import measure_once, open_report
 from experiments.four_digits.config import ConfigError, Method, resolve
@@ -194,7 +194,7 @@ def settings() -> dict[str, Any]:
     for name, least in (("lists", 1), ("seed", 0)):
         check_at_least(FLAGS, name, least)
     if not 0 < FLAGS.spread < math.inf:
-        raise FlagError(f"--spread: received {FLAGS.spread}, allowed: a finite number > 0")
+        raise refused("spread", FLAGS.spread, "a finite number > 0")
     check_out(FLAGS)
     lengths = read_lengths(FLAGS, "lengths")
     return {
@@ -233,7 +233,7 @@ def main() -> None:
         for method in methods:  # before any is measured
             if parse(method.loss).noise_scales:
                 received = f"{method.spec}, with noise scales"
-                raise FlagError(f"--methods: received {received}, allowed: losses of scores alone")
+                raise refused("methods", received, "losses of scores alone")
         lists = draw(
             config["truth"], jax.random.fold_in(key, n), config["lists"], n, config["spread"]
         )

@@ -36,7 +36,13 @@ from absl import flags
 from arlsort.operators import base
 from arlsort.operators.learned import LearnedSort
 from experiments.common import datasets
-from experiments.common.command_line import FlagError, Script, check_at_least, check_out, definers
+from experiments.common.command_line import (
+    Script,
+    check_at_least,
+    check_out,
+    definers,
+    refused,
+)
 from experiments.common.reports import measure_once, open_report
 from experiments.four_digits.config import ConfigError, Method, resolve
 from experiments.four_digits.losses import LIKELIHOOD, order_loss, parse
@@ -232,7 +238,7 @@ def _check_scale_matters(method: Method) -> None:
         if not jnp.allclose(jax.grad(loss)(scores, 1.0), jax.grad(loss)(scores, 2.0), rtol=1e-2):
             return
     received = f"it with {method.spec}"
-    raise FlagError(f"--anneal: received {received}, allowed: losses that scores have a scale in")
+    raise refused("anneal", received, "losses that scores have a scale in")
 
 
 def settings() -> dict[str, Any]:
@@ -244,12 +250,11 @@ def settings() -> dict[str, Any]:
     for name, least in (("n", 2), ("steps", 1), ("batch_size", 1), ("seeds", 1), ("test_lists", 1)):
         check_at_least(FLAGS, name, least)
     if not 0 < FLAGS.learning_rate < math.inf:
-        received = f"--learning_rate: received {FLAGS.learning_rate}"
-        raise FlagError(f"{received}, allowed: a finite number > 0")
+        raise refused("learning_rate", FLAGS.learning_rate, "a finite number > 0")
     if not 1 <= FLAGS.anneal < math.inf:
-        raise FlagError(f"--anneal: received {FLAGS.anneal}, allowed: a finite number >= 1")
+        raise refused("anneal", FLAGS.anneal, "a finite number >= 1")
     if not 0 <= FLAGS.fine_tune < math.inf:
-        raise FlagError(f"--fine_tune: received {FLAGS.fine_tune}, allowed: a finite number >= 0")
+        raise refused("fine_tune", FLAGS.fine_tune, "a finite number >= 0")
     check_out(FLAGS)
     names = ("dataset", "n", "steps", "batch_size", "learning_rate", "seeds")
     optional = [n for n in ("anneal", "fine_tune") if FLAGS[n].value != FLAGS[n].default]
@@ -272,7 +277,7 @@ def main() -> None:
     _, methods = resolve({"operators": [",".join(FLAGS.methods)], "n": config["n"]})
     others = [m.spec for m in methods if not isinstance(m.operator, LearnedSort)]
     if FLAGS.fine_tune and others:
-        raise FlagError(f"--fine_tune: received it with {others[0]}, allowed: learned sorts alone")
+        raise refused("fine_tune", f"it with {others[0]}", "learned sorts alone")
     if FLAGS.anneal > 1:
         for method in methods:
             _check_scale_matters(method)

@@ -29,7 +29,6 @@ from absl import flags, logging
 from arlsort.reasoner.config import ALGORITHMS
 from arlsort.reasoner.training import TrainingState
 from experiments.common.command_line import (
-    FlagError,
     Script,
     check_at_least,
     check_choices,
@@ -37,6 +36,7 @@ from experiments.common.command_line import (
     check_out,
     definers,
     read_lengths,
+    refused,
 )
 from experiments.common.reports import measure_once, open_report
 from experiments.research import order_quality
@@ -92,7 +92,7 @@ def settings() -> dict[str, Any]:
         check_at_least(FLAGS, name, 2)
     if FLAGS.steps < 2 * FLAGS.every:
         allowed = f"at least two measurements, --steps={2 * FLAGS.every}"
-        raise FlagError(f"--steps: received {FLAGS.steps}, allowed: {allowed}")
+        raise refused("steps", FLAGS.steps, allowed)
     check_out(FLAGS)
     check_clrs("algorithm")
     names = ("algorithm", "inputs", "n_choice", "n", "steps", "every", "hidden_size", "test_lists")
