@@ -95,10 +95,10 @@ def check_means_the_same(report: dict[str, Any], methods: Sequence[Method], out:
     """
     meant = {method.spec: essence(method.identity) for method in methods}
     for record in report["records"]:
-        now = meant.get(record["method"])
-        if now is not None and essence(record["identity"]) != now:
-            earlier = json.dumps(record["identity"])
-            raise FlagError(f"--out: in {out} {record['method']} was {earlier}; name another file")
+        now, earlier = meant.get(record["method"]), record.get("identity")
+        if now is not None and (earlier is None or essence(earlier) != now):
+            was = "of an earlier version" if earlier is None else json.dumps(earlier)
+            raise FlagError(f"--out: in {out} {record['method']} was {was}; name another file")
 
 
 def write(report: dict[str, Any], out_dir: Path) -> Path:

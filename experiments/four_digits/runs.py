@@ -70,11 +70,12 @@ class Run:
         path = self.folder / "run.json"
         if not path.exists():
             return
-        earlier = _flat(storage.read_json(path))
-        for name, value in _flat(self.identity).items():
-            if earlier.get(name, value) != value:
+        now = _flat(self.identity)
+        for name, earlier in _flat(storage.read_json(path)).items():
+            value = now.get(name, "nothing")
+            if earlier != value:
                 raise ConfigError(
-                    f"--resume: {self.folder} was started with {name} {earlier[name]}, "
+                    f"--resume: {self.folder} was started with {name} {earlier}, "
                     f"received {value}; use the same settings or another --out_dir"
                 )
 

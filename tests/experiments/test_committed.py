@@ -67,3 +67,6 @@ def test_a_method_with_other_defaults_is_refused(tmp_path):
     }
     with pytest.raises(FlagError, match=r"was .*softsort.*name another file"):
         check_means_the_same({"records": [record]}, methods, tmp_path)
+    del record["identity"]
+    with pytest.raises(FlagError, match=r"was of an earlier version; name another file"):
+        check_means_the_same({"records": [record]}, methods, tmp_path)

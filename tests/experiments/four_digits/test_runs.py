@@ -155,6 +155,13 @@ def test_another_setting_is_not_resumed(straight):
         dataclasses.replace(straight, method=other).check_identity()
 
 
+def test_a_run_of_an_earlier_version_is_not_resumed(tmp_path):
+    run = make(tmp_path)
+    storage.write_json(run.folder / "run.json", {**run.identity, "method": "SoftSort(...)"})
+    with pytest.raises(ConfigError, match=r"started with method SoftSort.*received nothing"):
+        run.check_identity()
+
+
 def test_dispatches_are_cut_by_the_step_alone(straight, splits, monkeypatch, tmp_path):
     seen, train = [], training.train
 
