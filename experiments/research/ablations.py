@@ -12,7 +12,6 @@ better is for `quick_search.py`, which takes the checkpoints that are left in --
 What is measured is written after each reasoner; those that the file has are not trained again.
 """
 
-import dataclasses
 import functools
 import os
 import sys
@@ -20,23 +19,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-import haiku as hk
 import jax
 from absl import flags
 
-from arlsort.operators.learned import LearnedSort
-from arlsort.reasoner import checkpoint, evaluation, training
+from arlsort.reasoner import training
 from arlsort.reasoner.config import NOISES, ReasonerConfig, TrainingConfig
 from experiments.common.command_line import (
     Script,
-    check_at_least,
     check_choices,
-    check_out,
     definers,
-    read_lengths,
 )
 from experiments.common.reports import measure_once, open_report
-from experiments.research import readouts
+from experiments.research import reasoner_studies
 
 ABLATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "default": ({}, {}),
@@ -50,7 +44,6 @@ ABLATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "hidden_128": ({"hidden_size": 128}, {}),
 }
 """Changes to the network and to its training."""
-SPREADS = (1.0, 10.0, 100.0, 1000.0)
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
@@ -70,62 +63,18 @@ def settings() -> dict[str, Any]:
       FlagError: If one is not allowed.
     """
     check_choices(FLAGS, "ablations", ABLATIONS)
-    return study_settings(FLAGS)
-
-
-def study_settings(values: flags.FlagValues) -> dict[str, Any]:
-    """What a study of reasoners on mean traces is asked for, and how it measures them.
-
-    Raises:
-      FlagError: If a flag is not allowed.
-    """
-    check_at_least(values, "steps", 1)
-    check_at_least(values, "seed", 0)
-    check_out(values)
-    names = ("noise", "steps", "seed")
-    return {
-        "lengths": read_lengths(values, "lengths"),
-        **{name: values[name].value for name in names},
-        "measured": readouts.settings(SPREADS),
-    }
-
-
-def training_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """Those of the settings that are of training."""
-    known = {field.name for field in dataclasses.fields(TrainingConfig)}
-    return {name: value for name, value in config.items() if name in known}
+    return reasoner_studies.settings(FLAGS)
 
 
 def examine(ablation: str, config: dict[str, Any], path: Path) -> dict[str, Any]:
     """Trains one reasoner, leaves its checkpoint and measures it."""
     network, changes = ABLATIONS[ablation]
     reasoner = ReasonerConfig("insertion_sort", **network)
-    schedule = TrainingConfig(**training_settings(config), **changes)
+    schedule = TrainingConfig(**reasoner_studies.training_settings(config), **changes)
     began = time.perf_counter()
     params = jax.block_until_ready(training.train(reasoner, schedule).average)
     seconds = round(time.perf_counter() - began, 1)
-    return {**keep(path, params, reasoner, schedule), "seconds": seconds}
-
-
-def keep(
-    path: Path, params: hk.Params, reasoner: ReasonerConfig, schedule: TrainingConfig
-) -> dict[str, Any]:
-    """Leaves the checkpoint of a reasoner; gives its scores and its distances from the means."""
-    measured = evaluation.measure(params, reasoner, schedule)
-    checkpoint.save(path, params, reasoner, schedule, **measured._asdict())
-    operator = LearnedSort(
-        reasoner.algorithm,
-        checkpoint=str(path),
-        temperature=1.0,
-        normalize=False,
-        allow_extrapolation=True,
-    )
-    distances = [
-        readouts.compare(operator, schedule.noise, n, spread)
-        for n in schedule.lengths
-        for spread in SPREADS
-    ]
-    return {"scores": measured.scores, "distances": distances}
+    return {**reasoner_studies.keep(path, params, reasoner, schedule), "seconds": seconds}
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ from arlsort.reasoner.gradients import gradients
 from arlsort.reasoner.hints import sample_batch
 from experiments.common.command_line import Script, check_choices, definers
 from experiments.common.reports import measure_once, open_report
-from experiments.research.ablations import keep, study_settings, training_settings
+from experiments.research import reasoner_studies
 
 SORTS = ("insertion_sort", "bubble_sort", "quicksort")
 PROCESSOR = "clrs_processor"
@@ -57,7 +57,7 @@ def settings() -> dict[str, Any]:
       FlagError: If one is not allowed.
     """
     check_choices(FLAGS, "kinds", ("separate", "shared"))
-    return {"sorts": list(SORTS), **study_settings(FLAGS)}
+    return {"sorts": list(SORTS), **reasoner_studies.settings(FLAGS)}
 
 
 def train_shared(
@@ -120,7 +120,7 @@ def _own(params: hk.Params, sort: str) -> hk.Params:
 
 def examine(kind: str, config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Trains the reasoners of one kind, leaves their checkpoints and measures them."""
-    schedule = TrainingConfig(**training_settings(config))
+    schedule = TrainingConfig(**reasoner_studies.training_settings(config))
     reasoners = {name: ReasonerConfig(name) for name in SORTS}
     folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
@@ -131,7 +131,9 @@ def examine(kind: str, config: dict[str, Any], folder: Path) -> dict[str, Any]:
     jax.block_until_ready(found)
     seconds = round(time.perf_counter() - began, 1)
     kept = {
-        name: keep(folder / f"{kind}_{name}.safetensors", params, reasoners[name], schedule)
+        name: reasoner_studies.keep(
+            folder / f"{kind}_{name}.safetensors", params, reasoners[name], schedule
+        )
         for name, params in found.items()
     }
     return {

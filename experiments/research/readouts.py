@@ -13,23 +13,17 @@ element.
 What is measured is written after each comparison; those that the file has are not made again.
 """
 
-import dataclasses
 import functools
 import sys
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from absl import flags
 
-from arlsort.numerics import noise as laws
-from arlsort.operators.learned import LearnedSort, LogTrace
-from arlsort.reasoner import run_readout
-from arlsort.reasoner.hints import mean_trace
-from arlsort.reasoner.readout import READOUTS, permutation
+from arlsort.operators.learned import LearnedSort
 from experiments.common.command_line import Script, check_choices, check_out, definers
 from experiments.common.reports import measure_once, open_report
+from experiments.research import mean_runs
 
 SPREADS = (1.0, 4.0, 10.0, 40.0, 200.0, 1000.0)
 NETWORKS = {
@@ -41,9 +35,6 @@ NETWORKS = {
 """The lengths of lists, by sort and noise."""
 READ_EXACTLY = "insertion_sort:gaussian"
 """Of this one exact traces are read too."""
-LISTS = 40
-COPIES = 10_000
-_TINY = 1e-9
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
@@ -51,89 +42,21 @@ define.list("networks", list(NETWORKS), "What to read, sort:noise.")
 define.string("out", "runs/readouts.json", "Where to write.")
 
 
-def mean_run(algorithm: str, copies: jax.Array) -> tuple[Any, jax.Array]:
-    """The mean trace of a sort, as `hints.mean_trace`, and the mean permutation `[n, n]`."""
-    orders = jax.nn.one_hot(jnp.argsort(copies, axis=-1), copies.shape[-1])
-    return mean_trace(algorithm, copies), orders.mean(axis=0)
+def settings() -> dict[str, Any]:
+    """Checks the flags; how distances are measured.
 
-
-def exact(algorithm: str, trace: Any) -> dict[str, jax.Array]:
-    """What each readout makes of the exact mean trace."""
-    hints, pred, first = trace
-    steps = {name: jnp.log(weights[1:] + _TINY) for name, weights in hints.items()}
-    logs = jnp.log(pred + _TINY), jnp.log(first + _TINY)
-    return {
-        "steps": run_readout.of_whole_run(algorithm, steps),
-        **{readout: permutation(*logs, readout=readout) for readout in READOUTS},
-    }
-
-
-def learned(operator: LearnedSort, said: LogTrace, scores: jax.Array) -> dict[str, jax.Array]:
-    """What each readout makes of what the network says of the scores."""
-    two_ended = dataclasses.replace(operator, readout="two_ended").permutation(scores)
-    if operator.algorithm not in run_readout.READERS:
-        return {"two_ended": two_ended}
-    steps = run_readout.of_whole_run(operator.algorithm, said.log_hints)
-    return {"steps": steps, "run": run_readout.both(steps, two_ended), "two_ended": two_ended}
-
-
-def divergence(truth: jax.Array, weights: jax.Array) -> jax.Array:
-    """Kullback-Leibler distance of rows `[..., n, n]`, mean over them."""
-    logs = jnp.log(truth + _TINY) - jnp.log(weights + _TINY)
-    return jnp.sum(truth * logs, axis=-1).mean()
-
-
-def compare(
-    operator: LearnedSort, noise: str, n: int, spread: float, reads_exact: bool = False
-) -> dict[str, Any]:
-    """Distance and disorder of each readout over random lists.
-
-    Args:
-      operator: Of scores as they are, in units of the noise.
-      noise: The law that its network has learned.
-      n: Length of the lists.
-      spread: Range that scores are drawn from.
-      reads_exact: Whether to read the exact mean trace too.
+    Raises:
+      FlagError: If a flag is not allowed.
     """
-    k_scores, k_noise = jax.random.split(jax.random.key(n))
-    scores = spread * jax.random.uniform(k_scores, (LISTS, n))
-
-    def one(at: tuple[jax.Array, jax.Array]) -> Any:
-        x, key = at
-        copies = x[None] + laws.sample(key, noise, (COPIES, n))
-        trace, truth = mean_run(operator.algorithm, copies)
-        said = operator.log_trace(x)
-        readings = {"learned": learned(operator, said, x)}
-        if reads_exact:
-            readings["exact"] = exact(operator.algorithm, trace)
-        measured = {
-            source: {
-                name: {
-                    "divergence": divergence(truth, weights),
-                    "disorder": (jnp.diff(weights @ x) < -1e-3 * spread).mean(),
-                }
-                for name, weights in each.items()
-            }
-            for source, each in readings.items()
-        }
-        return {**measured, "pointers": divergence(trace[1], jnp.exp(said.log_predecessor))}
-
-    keys = jax.random.split(k_noise, LISTS)
-    found = jax.jit(lambda scores: jax.lax.map(one, (scores, keys)))(scores)
-    means = jax.tree.map(lambda leaf: round(float(leaf.mean()), 5), found)
-    return {"algorithm": operator.algorithm, "noise": noise, "n": n, "spread": spread, **means}
-
-
-def settings(spreads: Sequence[float] = SPREADS) -> dict[str, Any]:
-    """How distances are measured, for a report."""
-    return {"spreads": list(spreads), "lists": LISTS, "copies": COPIES}
+    check_choices(FLAGS, "networks", NETWORKS)
+    check_out(FLAGS)
+    return mean_runs.settings(SPREADS)
 
 
 def main() -> None:
     """Measures, prints, writes after each list length and spread."""
-    check_choices(FLAGS, "networks", NETWORKS)
-    out = check_out(FLAGS)
-    report = open_report("readouts", settings(), out)
+    config, out = settings(), Path(FLAGS.out)
+    report = open_report("readouts", config, out)
     for network in FLAGS.networks:
         algorithm, _, noise = network.partition(":")
         operator = LearnedSort(algorithm, noise=noise, temperature=1.0, normalize=False)
@@ -141,7 +64,12 @@ def main() -> None:
             for spread in SPREADS:
                 identity = {"algorithm": algorithm, "noise": noise, "n": n, "spread": spread}
                 measure = functools.partial(
-                    compare, operator, noise, n, spread, reads_exact=network == READ_EXACTLY
+                    mean_runs.compare,
+                    operator,
+                    noise,
+                    n,
+                    spread,
+                    reads_exact=network == READ_EXACTLY,
                 )
                 record = measure_once(report, out, identity, measure)
                 if record is not None:

@@ -39,7 +39,7 @@ from experiments.common.command_line import (
     refused,
 )
 from experiments.common.reports import measure_once, open_report
-from experiments.research import order_quality
+from experiments.research import clrs_scores
 
 WEIGHTS = ("last", "average")
 
@@ -66,7 +66,7 @@ KINDS = {
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
 define.enum("algorithm", "insertion_sort", tuple(ALGORITHMS), "The sort to learn.")
-define.enum("inputs", "clrs", order_quality.INPUTS, "What the network sees.")
+define.enum("inputs", "clrs", clrs_scores.INPUTS, "What the network sees.")
 define.list("kinds", list(KINDS), "What to train.")
 define.list("lengths", ["4", "5", "7", "8"], "Lengths of training, ascending, in turn.")
 define.integer("n_choice", 16, "Length of lists that a checkpoint could be chosen by.")
@@ -104,12 +104,10 @@ def settings() -> dict[str, Any]:
 
 def curves(config: dict[str, Any], kind: Kind, seed: int) -> dict[str, Any]:
     """The scores of one run over its steps, by weights and length."""
-    reasoner, schedule = order_quality.configs(config, config["algorithm"], seed)
+    reasoner, schedule = clrs_scores.configs(config, config["algorithm"], seed)
     schedule = dataclasses.replace(schedule, **kind.changes)
     tests = {
-        name: order_quality.make_score(
-            reasoner, config[name], config["test_lists"], seed=2024 + seed
-        )
+        name: clrs_scores.make_score(reasoner, config[name], config["test_lists"], seed=2024 + seed)
         for name in ("n_choice", "n")
     }
     found: dict[str, Any] = {w: {name: [] for name in tests} for w in WEIGHTS} | {"step": []}
@@ -122,9 +120,7 @@ def curves(config: dict[str, Any], kind: Kind, seed: int) -> dict[str, Any]:
             for name, score in tests.items():
                 found[weights][name].append(score(params))
 
-    order_quality.train(
-        reasoner, schedule, watch, steps=config["steps"], random_pos=kind.random_pos
-    )
+    clrs_scores.train(reasoner, schedule, watch, steps=config["steps"], random_pos=kind.random_pos)
     return found | {"training": dataclasses.asdict(schedule)}
 
 

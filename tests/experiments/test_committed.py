@@ -9,13 +9,21 @@ import pytest
 from experiments.common.reports import open_report
 from experiments.four_digits.config import ConfigError, resolve
 from experiments.four_digits.results import check_means_the_same
-from experiments.research import ablations, gradient_quality, multi_task, quick_search, stability
+from experiments.research import (
+    ablations,
+    gradient_quality,
+    multi_task,
+    quick_search,
+    readouts,
+    stability,
+)
 from tests.experiments.flags import kept
 
 RESULTS = Path(__file__).resolve().parents[2] / "experiments" / "results"
 SCRIPTS = {
     "multi_task": multi_task,
     "quick_search": quick_search,
+    "readouts": readouts,
     "stability": stability,
     "gradient_quality": gradient_quality,
     "ablations": ablations,

@@ -70,6 +70,19 @@ def test_only_the_generator_of_tables_imports_experiments(path):
     assert path == GENERATOR or not _imports(path)
 
 
+STUDIES = {
+    name
+    for name in MODULES
+    if _part(name) == "research" and "\nSCRIPT = " in MODULES[name].read_text()
+}
+RENDERERS = {f"experiments.research.{name}" for name in ("tables", "contest_tables")}
+
+
+def test_a_study_can_be_deleted_with_its_table():
+    for name, path in MODULES.items():
+        assert name in RENDERERS or not (_imports(path) - {name}) & STUDIES
+
+
 def test_no_imports_go_round():
     graph = {name: _imports(path) - {name} for name, path in MODULES.items()}
     assert len(list(TopologicalSorter(graph).static_order())) >= len(FILES)  # or CycleError

@@ -8,7 +8,7 @@ import pytest
 from arlsort.reasoner import checkpoint
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from experiments.common import storage
-from experiments.research import ablations, readouts
+from experiments.research import ablations, mean_runs, reasoner_studies
 from tests.experiments.flags import kept, refusal
 
 
@@ -40,9 +40,9 @@ def test_a_variant_differs_from_the_default_in_one_setting(name):
 
 
 def test_it_trains_measures_and_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(readouts, "LISTS", 2)
-    monkeypatch.setattr(readouts, "COPIES", 20)
-    monkeypatch.setattr(ablations, "SPREADS", (10.0,))
+    monkeypatch.setattr(mean_runs, "LISTS", 2)
+    monkeypatch.setattr(mean_runs, "COPIES", 20)
+    monkeypatch.setattr(reasoner_studies, "SPREADS", (10.0,))
     out, folder = tmp_path / "found.json", tmp_path / "left"
     arguments = ("--lengths=2", "--steps=2", f"--folder={folder}", f"--out={out}")
     run("--ablations=hidden_32", *arguments)

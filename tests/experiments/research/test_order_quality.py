@@ -9,7 +9,7 @@ import pytest
 from arlsort.reasoner import clrs_bridge, evaluation, training
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from experiments.common import storage
-from experiments.research import order_quality
+from experiments.research import clrs_scores, order_quality
 from tests.experiments.flags import kept, refusal
 
 TINY = ("--lengths=2", "--n=3", "--steps=1", "--hidden_size=8", "--test_lists=3")
@@ -65,9 +65,9 @@ def test_the_score_is_that_of_the_right_pointers():
     _, feedback = clrs_bridge.feedback("insertion_sort", 5, 8, 0)
     batch = clrs_bridge.to_batch(feedback)
     right = {"pred": np.asarray(batch.pred), "pred_mask": np.asarray(batch.pred_mask)}
-    assert order_quality.evaluate(feedback, right) == 1
+    assert clrs_scores.evaluate(feedback, right) == 1
     turned = {**right, "pred": right["pred"].swapaxes(1, 2)}
     order = jnp.argsort(batch.keys, axis=-1)
     ours = evaluation.micro_f1(turned["pred"], turned["pred_mask"], order)
-    assert order_quality.evaluate(feedback, turned) == pytest.approx(float(ours), rel=1e-6)
+    assert clrs_scores.evaluate(feedback, turned) == pytest.approx(float(ours), rel=1e-6)
     assert ours < 0.5

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from experiments.common import storage
-from experiments.research import order_quality, stability
+from experiments.research import clrs_scores, stability
 from tests.experiments.flags import kept, refusal
 
 TINY = (
@@ -60,7 +60,7 @@ def test_both_weights_are_scored_at_both_lengths(tmp_path, capsys):
 
 def test_the_kinds_differ_in_what_they_train():
     settings = {"inputs": "clrs", "hidden_size": 8, "lengths": [2], "steps": 4}
-    _, default = order_quality.configs(settings, "insertion_sort", 0)
+    _, default = clrs_scores.configs(settings, "insertion_sort", 0)
     trained = {
         (dataclasses.replace(default, **kind.changes), kind.random_pos)
         for kind in stability.KINDS.values()
