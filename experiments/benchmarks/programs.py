@@ -192,8 +192,8 @@ class Series:
         before = self.points[-2] if len(self.points) > 1 else None
 
         def grown(of: int, scale: int) -> float:
-            # To compile a longer program need not take longer.
-            power, slowest = (GROWTH, SLOWEST_GROWTH) if of == 1 else (SLOWEST_GROWTH, 0.0)
+            # To compile a longer program need not take longer: one length foretells nothing.
+            power, slowest = (GROWTH, SLOWEST_GROWTH) if of == 1 else (0.0, 0.0)
             if before is not None:
                 power = math.log(last[of] / before[of]) / math.log(last[0] / before[0])
             power = min(max(power, slowest), FASTEST_GROWTH)

@@ -115,6 +115,11 @@ def test_how_often_a_program_runs_depends_on_its_first_run():
     assert [limits.runs(first) for first in (0.01, 0.5, 1.5, 3.0)] == [15, 4, 1, 0]
 
 
+def test_one_length_says_nothing_of_how_compilation_grows():
+    series = programs.Series([(16, 1e-3, 4.5)])  # gumbel_sinkhorn; it compiles as fast at n = 128
+    assert series.expected(128, 1) == 4.5
+
+
 def test_time_is_expected_to_grow_as_it_did():
     series = programs.Series()
     assert series.expected(8, 1) == 0.0
