@@ -1,27 +1,69 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every test runs under.
+"""What every test runs under; tests/README.md says what is tested where.
 
 Nearly all of a run is compilation, of programs that run once or twice. So XLA optimises little, and
-a program that another module or worker has compiled is read from a folder of this run. To compile
-as users do: `JAX_DISABLE_MOST_OPTIMIZATIONS=0 python -m pytest`. To keep the programs between runs:
-name a folder in `JAX_COMPILATION_CACHE_DIR`.
+a program that another run or worker has compiled is read from a folder of pytest's cache. To
+compile as users do: `JAX_DISABLE_MOST_OPTIMIZATIONS=0 python -m pytest`. To forget the programs:
+`python -m pytest --cache-clear`. To keep them elsewhere: name a folder in
+`JAX_COMPILATION_CACHE_DIR`.
 """
 
+import hashlib
 import os
 import pathlib
-import tempfile
+import platform
+from importlib.metadata import version
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Two thirds of the time of compiling is that of the new emitters of fused loops. Without multiply-
+# add instructions the old ones round as the new ones do, wherever they compute a number twice.
+CHEAP = (
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_max_isa=AVX",
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
+# Series of jaxlib that know those flags: one that does not would end the process.
+KNOWING = ("0.10.", "0.11.", "0.12.")
+
+PROGRAMS = ROOT / ".pytest_cache" / "d" / "programs"
+MOST_BYTES = 500_000_000
+
+
+def _machine() -> str:
+    """A name of this processor with its instructions: programs for one may not run on another."""
+    information = pathlib.Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    flags = next((line for line in lines if line.startswith("flags")), platform.processor())
+    return f"{platform.machine()}-{hashlib.sha256(flags.encode()).hexdigest()[:8]}"
+
+
+def _drop_oldest(folder: pathlib.Path, most_bytes: int) -> None:
+    """Removes the oldest files until the others have no more bytes than that."""
+    files = [(file.stat(), file) for file in folder.rglob("*") if file.is_file()]
+    total = sum(status.st_size for status, _ in files)
+    for status, file in sorted(files, key=lambda pair: pair[0].st_mtime):
+        if total <= most_bytes:
+            break
+        file.unlink(missing_ok=True)
+        total -= status.st_size
+
 
 # Before JAX is imported, which reads them then. Workers and other processes inherit them.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1" and version("jaxlib").startswith(KNOWING):
+    os.environ.setdefault("XLA_FLAGS", " ".join(CHEAP))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    _programs = tempfile.TemporaryDirectory(prefix="arlsort-tests-")  # gone with this process
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = _programs.name
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # nor is it a worker
+    _drop_oldest(PROGRAMS, MOST_BYTES)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(PROGRAMS / f"{version('jaxlib')}-{_machine()}")
 
 import hypothesis
 import jax
 import pytest
+
+from arlsort.operators import registry
 
 # A shape that broadcasts by luck is a bug; `jax.numpy_rank_promotion("allow")` is the way around it
 # for foreign code.
@@ -30,38 +72,55 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile("arlsort", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("arlsort")
 
-# Of the 65530 that Linux allows a process by default; one module adds a few thousand.
-MEMORY_MAPS = 20_000
-
-
-# Files that take over 30 s, the longest first: a worker that gets one last is waited for.
+# One worker runs all tests of a group, so that a function that several of them call is traced once.
+# Tests of an operator are a group, those of other files are a group for each file.
+OF_OPERATOR = {
+    "operators/test_learned.py": "learned",
+    "operators/test_lapsum.py": "lapsum",
+    "operators/test_permutahedron.py": "permutahedron",
+    "operators/test_perturbed.py": "perturbed",
+    "operators/test_sinkhorn.py": "sinkhorn",
+    "operators/test_neuralsort.py": "neuralsort",
+    "operators/test_softsort.py": "softsort",
+    "operators/test_sorting_network.py": "odd_even",
+}
+# Those that take longest, in that order: a worker that gets one last is waited for.
 LONGEST = (
-    "experiments/common/test_devices.py",
+    "experiments/test_devices.py",
+    "learned",
     "reasoner/test_clrs_parity.py",
-    "conformance/test_transformations.py",
-    "conformance/test_edge_cases.py",
     "reasoner/test_training.py",
-    "operators/test_learned.py",
     "reasoner/test_processor.py",
-    "reasoner/test_traces.py",
-    "conformance/test_weights.py",
-    "test_readme.py",
-    "test_docstrings.py",
-    "test_notebook.py",
-    "experiments/four_digits/test_runs.py",
     "experiments/test_train_reasoner.py",
+    "experiments/test_runs.py",
+    "sinkhorn",
+    "permutahedron",
+    "reasoner/test_traces.py",
+    "odd_even",
+    "test_docstrings.py",
+    "bitonic",
 )
 
 
-def pytest_collection_modifyitems(items):
-    ranks = {pathlib.Path(__file__).parent / file: rank for rank, file in enumerate(LONGEST)}
-    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+def _group(item: pytest.Item) -> str:
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    for parameter in parameters:
+        name = parameter.partition(":")[0] if isinstance(parameter, str) else None
+        if name in registry.REGISTRY:
+            return name
+    tests = pathlib.Path(__file__).parent
+    if not item.path.is_relative_to(tests):
+        return item.path.name
+    folder, *_ = parts = item.path.relative_to(tests).parts
+    # What moves between the folders of `experiments` stays what it is.
+    file = "/".join((folder, parts[-1])) if len(parts) > 1 else parts[-1]
+    return OF_OPERATOR.get(file, file)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _forget_compiled_programs():
-    """Frees the programs before thousands of them exhaust the memory maps XLA may have."""
-    yield
-    maps = pathlib.Path("/proc/self/maps")
-    if not maps.exists() or len(maps.read_bytes().splitlines()) > MEMORY_MAPS:
-        jax.clear_caches()
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    groups = {item: _group(item) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: ranks.get(groups[item], len(ranks)))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Contracts 2 and 6: lengths, ties, NaN, infinities, magnitudes."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,34 +11,57 @@ from arlsort.soft_permutation import is_row_stochastic
 from tests.conformance.conftest import ATOL, gradients
 
 
-def _assert_finite(tree):
-    for leaf in jax.tree.leaves(tree):
-        assert np.isfinite(leaf).all()
-
-
 @pytest.mark.parametrize("n", [0, 1, 2, 7])
-def test_every_length(operator, n):
+def test_every_length_has_its_shapes(operator, n):
+    x = np.zeros((2, n), np.float32)
+    values, weights = jax.eval_shape(operator, x)
+    assert (values.shape, weights.shape) == ((2, n), (2, n, n))
+    assert jax.eval_shape(operator.sort, x).shape == (2, n)
+    assert jax.eval_shape(operator.rank, x).shape == (2, n)
+    assert jax.eval_shape(operator.sort_by, x, x[..., None]).shape == (2, n, 1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_every_length_has_its_weights(operator, n):
     x = jnp.linspace(1.0, -1.0, 2 * n).reshape(2, n)
     values, weights = operator(x)
-    assert values.shape == (2, n)
-    assert weights.shape == (2, n, n)
     assert is_row_stochastic(weights, ATOL).all()
-    np.testing.assert_allclose(operator.sort(x), values, atol=ATOL)
-    assert operator.sort_by(x, x[..., None]).shape == (2, n, 1)
+    np.testing.assert_allclose(values, np.einsum("bij,bj->bi", weights, x), atol=ATOL)
     if n == 1:
         np.testing.assert_array_equal(values, x)
         np.testing.assert_array_equal(jax.grad(lambda s: operator.sort(s).sum())(x), [[1.0], [1.0]])
 
 
-@pytest.mark.parametrize("n", [5, 17])
-def test_batches_without_lists_are_empty(operator, n):
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [0, 1, 2, 7])
+def test_every_length_is_the_same_by_every_way(operator, n):
+    x = jnp.linspace(1.0, -1.0, 2 * n).reshape(2, n)
+    values, weights = operator(x)
+    np.testing.assert_allclose(operator.sort(x), values, atol=ATOL)
+    np.testing.assert_allclose(operator.permutation(x), weights, atol=ATOL)
+    np.testing.assert_allclose(operator.sort_by(x, x[..., None])[..., 0], values, atol=ATOL)
+    assert operator.rank(x).shape == (2, n)
+
+
+def _ways_without_lists(operator, n):
     try:
         operator._validate_length(n)
     except ValueError:
         pytest.skip("longer than it allows")
-    x = jnp.zeros((0, n))
-    assert operator.permutation(x).shape == (0, n, n)
-    assert operator.sort(x).shape == operator.rank(x).shape == (0, n)
+    return (operator.permutation, (0, n, n)), (operator.sort, (0, n)), (operator.rank, (0, n))
+
+
+@pytest.mark.parametrize("n", [5, 17])
+def test_batches_without_lists_have_their_shapes(operator, n):
+    for way, shape in _ways_without_lists(operator, n):
+        assert jax.eval_shape(way, np.zeros((0, n), np.float32)).shape == shape
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [5, 17])
+def test_batches_without_lists_are_empty(operator, n):
+    for way, shape in _ways_without_lists(operator, n):
+        assert way(jnp.zeros((0, n))).shape == shape
 
 
 def test_ties_have_finite_weights_and_gradients(operator):
@@ -47,7 +71,7 @@ def test_ties_have_finite_weights_and_gradients(operator):
     values, weights = operator(x)
     assert is_row_stochastic(weights, ATOL).all()
     np.testing.assert_allclose(values[0], x[0], atol=ATOL)
-    _assert_finite(gradients(operator, x))
+    chex.assert_tree_all_finite(gradients(operator, x))
 
 
 def test_ties_do_not_know_how_many_lists_there_are(operator):
@@ -59,11 +83,12 @@ def test_ties_do_not_know_how_many_lists_there_are(operator):
     row = jnp.asarray(np.random.default_rng(0).integers(0, 4, 17), jnp.float32)
     mix = jnp.arange(17.0) ** 2
 
-    def loss(x):
+    @jax.jit
+    @jax.grad
+    def gradient(x):
         return (operator.sort(x) * jnp.broadcast_to(mix, x.shape)).sum()
 
-    alone = jax.jit(jax.grad(loss))(row)
-    among = jax.jit(jax.grad(loss))(jnp.tile(row, (20, 1)))
+    alone, among = gradient(row), gradient(jnp.tile(row, (20, 1)))
     np.testing.assert_allclose(among[0], alone, rtol=1e-4, atol=1e-2)
     np.testing.assert_allclose(among[19], alone, rtol=1e-4, atol=1e-2)
 
@@ -88,7 +113,7 @@ def test_nan_spoils_its_row_and_no_other(operator, x):
         np.testing.assert_array_equal(values[row], clean_values[row])
         np.testing.assert_array_equal(weights[row], clean_weights[row])
     by_operator, by_scores = gradients(operator, with_nan)
-    _assert_finite(by_operator)
+    chex.assert_tree_all_finite(by_operator)
     np.testing.assert_array_equal(by_scores[1], np.zeros(5))
     np.testing.assert_allclose(by_scores[0], gradients(operator, x)[1][0], rtol=1e-4, atol=ATOL)
 
@@ -100,7 +125,7 @@ def test_infinities_have_finite_weights_and_gradients(operator):
     assert not np.isnan(values).any()
     assert is_row_stochastic(weights, ATOL).all()
     if np.isinf(type(operator).gradient_limit):
-        _assert_finite(gradients(operator, x))
+        chex.assert_tree_all_finite(gradients(operator, x))
 
 
 @pytest.mark.parametrize("scale", [1e30, 1e-30, 3e38])
@@ -112,4 +137,4 @@ def test_every_magnitude_has_finite_weights_and_gradients(operator, scale):
     assert is_row_stochastic(weights, ATOL).all()
     assert (np.abs(values) <= np.abs(x).max() * (1 + ATOL)).all()
     if scale <= type(operator).gradient_limit:
-        _assert_finite(gradients(operator, x))
+        chex.assert_tree_all_finite(gradients(operator, x))
