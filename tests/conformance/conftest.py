@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every test here runs for every row of the registry; nothing here knows a method by name.
 
-Nearly all of the time of a test is compilation. So there is one shape `[BATCH, N]` for all that does
-not promise something of shapes: what is asked of it by one test is compiled for all. Hostile scores
+Nearly all of the time of a test is compilation. So there is one shape `[BATCH, N]` for all that
+does not promise something of shapes: what one test asks at it is compiled for all. Hostile scores
 are rows of such a batch; shapes and dtypes are asked of `jax.eval_shape`, which compiles nothing;
 gradients are those of `values_and_gradients` and `wide`. What would be compiled for one test alone
 is marked slow.
