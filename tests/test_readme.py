@@ -55,6 +55,7 @@ def test_readme_example_has_six_lines_and_runs():
     assert jnp.all(gradient != 0)
 
 
+@pytest.mark.slow
 def test_main_command_runs_in_smoke_form(tmp_path):
     (command,) = [c for c in commands() if "sort_numbers.py" in c]
     python, *arguments = shlex.split(command)

@@ -34,6 +34,7 @@ def _lists(n: int, seed: int = 7) -> np.ndarray:
     return np.random.default_rng(seed).uniform(size=(LISTS, n)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm, n", PROMISED)
 def test_uniform_lists_are_sorted_exactly(algorithm, n):
     x = _lists(n)
@@ -216,7 +217,7 @@ def test_bad_hyperparameters_are_named(field, value):
         LearnedSort(**{field: value})
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_short_floats_are_sorted_where_long_ones_are_allowed(dtype):
     with jax.enable_x64(True):
         x = jnp.array([0.3, 0.1, 0.2, 0.5], dtype)

@@ -23,7 +23,17 @@ def _rank_promotion():
         yield
 
 
-@pytest.fixture(scope="module", params=sorted(ALGORITHMS))
+# Without CI, one sort that records as many states of every list of a length, and one that does not.
+FEW = ("insertion_sort", "quicksort")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        name if name in FEW else pytest.param(name, marks=pytest.mark.slow)
+        for name in sorted(ALGORITHMS)
+    ],
+)
 def case(request):
     spec, feedback = clrs_bridge.feedback(request.param, n=4, batch_size=4, seed=0)
     config = ReasonerConfig(request.param, hidden_size=HIDDEN)
@@ -78,6 +88,7 @@ def test_predictions_equal_clrs(case):
             np.testing.assert_allclose(logits[step], hint[name], atol=TOLERANCE, err_msg=name)
 
 
+@pytest.mark.slow
 def test_predictions_on_long_lists_equal_clrs():
     # Long enough for another way through the triplets' maximum.
     spec, feedback = clrs_bridge.feedback("insertion_sort", n=17, batch_size=2, seed=0)
@@ -122,6 +133,7 @@ def test_official_processor_gives_the_same_numbers(case):
     )
 
 
+@pytest.mark.slow
 def test_official_processor_has_the_same_gradients(case):
     config, model, feedback = case
     if config.algorithm != "quicksort":
@@ -144,6 +156,7 @@ def test_official_processor_has_the_same_gradients(case):
     )
 
 
+@pytest.mark.slow
 def test_saved_baseline_model_loads(case, tmp_path):
     config, _, feedback = case
     if config.algorithm != "insertion_sort":

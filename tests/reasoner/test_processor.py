@@ -43,7 +43,10 @@ def _distance(one, other):
 
 @pytest.mark.parametrize(
     "options",
-    [{"remat": "elementwise"}, {"remat": "all", "pairs_per_pass": 64}],  # 64: 4 lists, then 2
+    [
+        pytest.param({"remat": "elementwise"}, marks=pytest.mark.slow),
+        {"remat": "all", "pairs_per_pass": 64},  # 4 lists, then 2
+    ],
 )
 def test_how_a_pass_is_made_changes_no_number(gradients, options):
     whole, parts = gradients(), gradients(**options)
@@ -52,6 +55,7 @@ def test_how_a_pass_is_made_changes_no_number(gradients, options):
         np.testing.assert_allclose(parts[1][name], value, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_parts_and_remat_keep_the_noise_and_the_last_step_of_every_list():
     network = ReasonerConfig("quicksort", hidden_size=4)
     _, feedback = clrs_bridge.feedback("quicksort", n=4, batch_size=5, seed=1)
@@ -108,7 +112,7 @@ def test_maximum_of_sums_is_that_of_the_sums_and_so_are_its_gradients(n):
 
     ij, ik = jnp.asarray(ij), jnp.asarray(ik)
     np.testing.assert_array_equal(max_of_sums(ij, ik), plain(ij, ik))
-    ours, theirs = (jax.grad(loss(f), (0, 1))(ij, ik) for f in (max_of_sums, plain))
+    ours, theirs = (jax.jit(jax.grad(loss(f), (0, 1)))(ij, ik) for f in (max_of_sums, plain))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), ours, theirs)
     with jax.enable_x64(True):  # once for all lengths: it is slow
         if n != 5:

@@ -59,6 +59,7 @@ def test_what_shapes_the_data_changes_it(change):
     assert not np.array_equal(one.pred, other.pred)
 
 
+@pytest.mark.slow
 def test_clean_batches_of_clrs_train_and_repeat():
     config = TrainingConfig(hints="clrs", lengths=(3, 4), batch_size=4, steps=4)
     first = list(itertools.islice(clrs_bridge.batches("quicksort", config), 3))
@@ -74,6 +75,7 @@ def test_clean_batches_of_clrs_train_and_repeat():
     assert np.isfinite(metrics["loss"]) and state.step == 1
 
 
+@pytest.mark.slow
 def test_the_base_install_trains_a_reasoner_from_scratch():
     done = subprocess.run(
         [sys.executable, base_install.__file__], capture_output=True, text=True, check=True
@@ -130,6 +132,7 @@ def test_a_reasoner_with_comparisons_sees_them():
     assert len(names) == 1
     keys = jnp.array([[0.3, 0.1, 0.2]])
 
+    @jax.jit
     def pred(params):
         return network.transform(config).apply(params, None, keys, jnp.arange(3.0)[None] / 3).pred
 
