@@ -4,6 +4,7 @@
 import functools
 from typing import Any, Final, NamedTuple
 
+import chex
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -54,6 +55,7 @@ def micro_f1(log_pred: Array, log_first: Array, order: Array) -> Array:
       >>> print(micro_f1(pred, jnp.array([[0.0, 0.0, 1.0]]), order))
       1.0
     """
+    chex.assert_equal_shape([log_first, order])
     elements = jnp.broadcast_to(jnp.arange(order.shape[-1]), order.shape)
     first = elements == jnp.argmax(log_first, axis=-1)[:, None]
     found = jnp.where(first, elements, jnp.argmax(log_pred, axis=-1))

@@ -7,6 +7,7 @@ states and of each output, added up.
 
 import math
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -18,6 +19,7 @@ Array = jax.Array
 
 def _cross_entropy(target: Array, logits: Array) -> Array:
     """Sum over the last axis of ``-target * log_softmax(logits)``."""
+    chex.assert_equal_shape([target, logits])  # one choice would broadcast
     return -jnp.sum(target * jax.nn.log_softmax(logits, axis=-1), axis=-1)
 
 
@@ -64,6 +66,7 @@ def output_losses(
       lists: lists to average over, where the batch is a part of a larger one.
     """
     b, n = batch.keys.shape
+    chex.assert_equal_shape([batch.pred, prediction.pred])
     lists = b if lists is None else lists
     return {
         "pred": -jnp.sum(batch.pred * prediction.pred) / (lists * n),

@@ -9,6 +9,7 @@ instead of at every step.
 from collections.abc import Callable
 from typing import NamedTuple
 
+import chex
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -110,6 +111,8 @@ class Reasoner(hk.Module):
             keep, steps from 0; by default all, which for pointers is n^2 a step.
         """
         config = self._config
+        chex.assert_rank(keys, 2)
+        chex.assert_equal_shape([keys, pos] if noise_scales is None else [keys, pos, noise_scales])
         dtype = jnp.promote_types(keys.dtype, jnp.float32)
         pair_dtype = dtype if pair_dtype is None else jnp.dtype(pair_dtype)
         if config.processor == "clrs" and pair_dtype != dtype:

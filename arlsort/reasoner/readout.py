@@ -12,6 +12,7 @@ pointers leave open `run_readout` finds in the steps; docs/learned_sort.md has t
 
 from typing import Final
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -54,6 +55,7 @@ def permutation(
       >>> permutation(log_pred, jnp.log(jnp.array([0.0, 1.0]))).round(2).tolist()
       [[0.0, 1.0], [1.0, 0.0]]
     """
+    chex.assert_equal_shape_prefix([log_pred, log_first], log_first.ndim)
     power = jnp.broadcast_to(jnp.asarray(power, log_pred.dtype), (*log_first.shape[:-1], 1))
     log_pred, log_first = (jnp.maximum(v, _LOWEST_LOG) for v in (log_pred, log_first))
     pred = jnp.exp(log_sinkhorn(power[..., None] * log_pred, BALANCING_ROUNDS, 1.0))
@@ -91,6 +93,7 @@ def chain(step: Array, start: Array) -> Array:
 
 def balance(weights: Array) -> Array:
     """Sinkhorn's normalisation of columns and rows in turn; rows sum to one exactly."""
+    chex.assert_equal(*weights.shape[-2:])
 
     def normalise(weights: Array, _: None) -> tuple[Array, None]:
         weights = weights / jnp.sum(weights, axis=-2, keepdims=True)
