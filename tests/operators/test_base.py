@@ -2,6 +2,7 @@
 import dataclasses
 from typing import ClassVar
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +46,7 @@ def test_softmax_neither_overflows_nor_changes_small_cases():
         np.testing.assert_allclose(weights[0], jax.nn.softmax(logits[0] / temperature), rtol=1e-5)
         np.testing.assert_allclose(weights[2], [1.0, 0.0, 0.0])
         jacobian = jax.jacobian(base.softmax, argnums=(0, 1))(logits, temperature)
-        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jacobian))
+        chex.assert_tree_all_finite(jacobian)
 
 
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), np.float32(-2)])

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,7 +66,7 @@ def test_it_converges_at_every_temperature_in_float32():
         assert result.converged.all(), temperature
         np.testing.assert_allclose(result.permutation.sum(axis=-2), 1.0, atol=1e-5)
         np.testing.assert_allclose(result.permutation.sum(axis=-1), 1.0, atol=1e-5)
-        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient)), temperature
+        chex.assert_tree_all_finite(gradient)
 
 
 def test_it_says_which_lists_have_not_converged():

@@ -5,8 +5,7 @@ import json
 import subprocess
 import sys
 
-import jax
-import numpy as np
+import chex
 import pytest
 
 from arlsort.reasoner import checkpoint, training
@@ -40,7 +39,7 @@ def saved(tmp_path):
 def test_what_is_saved_loads(saved):
     path, params = saved
     loaded = checkpoint.load(path)
-    jax.tree.map(np.testing.assert_array_equal, dict(loaded.params), dict(params))
+    chex.assert_trees_all_equal(dict(loaded.params), dict(params))
     assert (loaded.config, loaded.training) == (CONFIG, TRAINING)
     assert (loaded.validated_length, loaded.sharpest_spread) == (3, 100.0)
     assert loaded.card["scores"] == {"a": 1}

@@ -4,6 +4,7 @@
 import dataclasses
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -126,11 +127,7 @@ def test_official_processor_gives_the_same_numbers(case):
     batch = clrs_bridge.to_batch(feedback)
     ours = _predict(config, model.params, batch)
     official = _predict(dataclasses.replace(config, processor="clrs"), model.params, batch)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=TOLERANCE, rtol=TOLERANCE),
-        ours,
-        official,
-    )
+    chex.assert_trees_all_close(ours, official, atol=TOLERANCE, rtol=TOLERANCE)
 
 
 @pytest.mark.slow
@@ -149,11 +146,7 @@ def test_official_processor_has_the_same_gradients(case):
     ours = gradient(model.params, config)
     official = gradient(model.params, dataclasses.replace(config, processor="clrs"))
     scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(official))
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=TOLERANCE * max(1.0, scale)),
-        dict(ours),
-        dict(official),
-    )
+    chex.assert_trees_all_close(dict(ours), dict(official), atol=TOLERANCE * max(1.0, scale))
 
 
 @pytest.mark.slow
@@ -165,7 +158,7 @@ def test_saved_baseline_model_loads(case, tmp_path):
     model = clrs_bridge.baseline_model(spec, feedback, config, folder=str(tmp_path), seed=3)
     model.save_model("baseline")
     loaded = checkpoint.load_clrs(tmp_path / "baseline", config.algorithm, HIDDEN)
-    jax.tree.map(np.testing.assert_array_equal, loaded, dict(model.params))
+    chex.assert_trees_all_equal(loaded, dict(model.params))
     with pytest.raises(checkpoint.CheckpointError, match="do not fit"):
         checkpoint.load_clrs(tmp_path / "baseline", "quicksort", HIDDEN)
     with pytest.raises(checkpoint.CheckpointError, match="cannot be read"):

@@ -6,6 +6,7 @@ import itertools
 import subprocess
 import sys
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,7 +45,7 @@ def test_a_step_depends_on_the_state_alone(step):
     half, _ = _run(step, 3)
     again, rest = _run(step, 3, jax.tree.map(np.asarray, half))
     assert rest == losses[3:]
-    jax.tree.map(np.testing.assert_array_equal, dict(again.average), dict(whole.average))
+    chex.assert_trees_all_equal(dict(again.average), dict(whole.average))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_clean_batches_of_clrs_train_and_repeat():
     first = list(itertools.islice(clrs_bridge.batches("quicksort", config), 3))
     again = list(itertools.islice(clrs_bridge.batches("quicksort", config, start=1), 2))
     assert [batch.keys.shape for batch in first] == [(4, 3), (4, 4), (4, 3)]
-    jax.tree.map(np.testing.assert_array_equal, first[1:], again)
+    chex.assert_trees_all_equal(first[1:], again)
     even = next(clrs_bridge.batches("quicksort", config, random_pos=False))
     np.testing.assert_allclose(even.pos, np.broadcast_to(np.arange(3) / 3, (4, 3)), rtol=1e-6)
     assert not np.allclose(first[0].pos, even.pos)
@@ -94,7 +95,7 @@ def test_training_goes_on_from_a_state_and_is_watched():
     rest = []
     ended = training.train(CONFIG, settings, state=kept[2], watch=lambda _, m: rest.append(m))
     assert [float(metrics["loss"]) for metrics in rest] == losses[3:]
-    jax.tree.map(np.testing.assert_array_equal, dict(whole.average), dict(ended.average))
+    chex.assert_trees_all_equal(dict(whole.average), dict(ended.average))
 
 
 def test_training_by_itself_does_not_draw_hints_of_clrs():
