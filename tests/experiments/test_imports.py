@@ -109,7 +109,10 @@ RUN = (
 )
 
 
-@pytest.mark.parametrize("program", [IMPORTED, RUN], ids=["imported", "run"])
+@pytest.mark.parametrize(
+    "program",
+    [pytest.param(IMPORTED, id="imported"), pytest.param(RUN, id="run", marks=pytest.mark.slow)],
+)
 def test_the_main_script_loads_its_task_and_nothing_else(program, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", program, *TINY, f"--out_dir={tmp_path}"],

@@ -117,6 +117,7 @@ def test_missing_data_set_is_one_line_without_traceback(tmp_path):
     assert "TFDS_DATA_DIR" in done.stderr
 
 
+@pytest.mark.slow
 def test_script_is_a_module_too():
     done = subprocess.run(
         [sys.executable, "-m", "experiments.sort_numbers", "--operators=nothing"],

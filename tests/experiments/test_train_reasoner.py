@@ -96,6 +96,7 @@ def test_a_run_leaves_a_checkpoint_that_sorts_and_resumes_to_the_same_numbers(
     assert "--copies: received 3, but the run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_network_for_likelihoods_is_trained_and_used(tmp_path, capsys):
     tiny = [text for text in TINY if not text.startswith("--copies")]
     sampled = ("--hints=sampled", "--noise_scales", "--noise_scale_spread=1", "--noise=cauchy")

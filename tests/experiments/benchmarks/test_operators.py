@@ -143,6 +143,7 @@ def test_deviations_tell_like_from_unlike():
     assert [d["deviation"] for d in found] == [0.0, pytest.approx(0.5)]
 
 
+@pytest.mark.slow
 def test_everything_is_measured_written_and_rendered(tmp_path, capsys):
     out = tmp_path / "speed.json"
     run(

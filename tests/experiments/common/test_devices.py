@@ -100,6 +100,7 @@ def runs(tmp_path_factory):
     return SimpleNamespace(folder=folder, said=said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["eight", "processes"])
 @pytest.mark.parametrize("script", COMMANDS)
 def test_the_curve_is_that_of_one_device(runs, script, how):
@@ -116,6 +117,7 @@ def test_the_curve_is_that_of_one_device(runs, script, how):
         np.testing.assert_allclose(shares[1], shares[0], rtol=RTOL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", COMMANDS)
 def test_all_devices_are_used_unless_told_otherwise(runs, script):
     for how, text in (
@@ -126,6 +128,7 @@ def test_all_devices_are_used_unless_told_otherwise(runs, script):
         assert f"{'devices':18} {text}\n" in runs.said[script, how][0].out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", COMMANDS)
 def test_the_first_process_alone_writes_and_talks(runs, script):
     first, second = runs.said[script, "processes"]
@@ -145,6 +148,7 @@ def test_the_first_process_alone_writes_and_talks(runs, script):
     assert len(storage.read_lines(folders[1] / METRICS[script])) == 4  # and not twice as many
 
 
+@pytest.mark.slow
 def test_the_machine_says_how_many_devices_and_processes_there_were(runs):
     for how, used in (("one", (1, 1)), ("eight", (8, 1)), ("processes", (2, 2))):
         folder = runs.folder / "sort_numbers" / how
@@ -154,6 +158,7 @@ def test_the_machine_says_how_many_devices_and_processes_there_were(runs):
         assert (card["machine"]["devices"], card["machine"]["processes"]) == used
 
 
+@pytest.mark.slow
 def test_what_eight_devices_compute():
     tests = "tests/experiments/common/on_eight_devices.py"
     done = subprocess.run(

@@ -39,6 +39,7 @@ def test_a_variant_differs_from_the_default_in_one_setting(name):
         cls(**changes)
 
 
+@pytest.mark.slow
 def test_it_trains_measures_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(mean_runs, "LISTS", 2)
     monkeypatch.setattr(mean_runs, "COPIES", 20)

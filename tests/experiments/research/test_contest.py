@@ -37,6 +37,7 @@ def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
     assert message in refusal(lambda: run(*arguments), capsys)
 
 
+@pytest.mark.slow
 def test_the_best_by_validation_is_compared(tmp_path, monkeypatch, capsys):
     families = {
         "learned": ("neuralsort@rows",),
@@ -64,6 +65,7 @@ def test_one_can_go_on_from_what_is_committed(n, steps):
     assert "learned" in known.families and len(known.runs) > 20
 
 
+@pytest.mark.slow
 def test_a_contest_goes_on_from_reports(tmp_path, monkeypatch, capsys):
     families = {
         "learned": ("neuralsort@rows",),

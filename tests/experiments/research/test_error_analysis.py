@@ -62,6 +62,7 @@ def test_a_list_that_is_too_long_is_not_measured():
     assert not analysis.allows(operators.get("learned"), 17)
 
 
+@pytest.mark.slow
 def test_everything_is_measured_written_and_drawn(tmp_path):
     out = tmp_path / "errors.json"
     run(

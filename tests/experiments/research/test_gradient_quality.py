@@ -80,6 +80,7 @@ def test_calibration_counts_how_often_weights_are_right():
     assert found["error"] == pytest.approx(0.2)
 
 
+@pytest.mark.slow
 def test_all_is_written_and_measured_once(tmp_path, capsys):
     out = tmp_path / "teaching.json"
     run("--methods=softsort@rows,loss:pairwise", "--lengths=2", "--lists=8", f"--out={out}")

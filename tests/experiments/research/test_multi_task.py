@@ -43,6 +43,7 @@ def test_the_processor_is_shared_and_nothing_else():
     assert same == {module: multi_task.PROCESSOR in module for module in same}
 
 
+@pytest.mark.slow
 def test_it_goes_on_and_one_sort_alone_is_trained_as_ever(tmp_path, monkeypatch):
     monkeypatch.setattr(mean_runs, "LISTS", 2)
     monkeypatch.setattr(mean_runs, "COPIES", 20)

@@ -39,6 +39,7 @@ def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
     assert message in refusal(lambda: run(*arguments), capsys)
 
 
+@pytest.mark.slow
 def test_every_kind_is_trained_once(tmp_path, capsys, monkeypatch):
     out = tmp_path / "quality.json"
     one = ("--algorithms=insertion_sort", "--seeds=1", "--lists_per_pass=2", f"--out={out}")

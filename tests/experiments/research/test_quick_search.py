@@ -37,6 +37,7 @@ def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
     assert message in refusal(lambda: run(*arguments), capsys)
 
 
+@pytest.mark.slow
 def test_it_learns_and_says_so(tmp_path):
     out = tmp_path / "found.json"
     run(
@@ -54,6 +55,7 @@ def test_it_learns_and_says_so(tmp_path):
         assert len(set(record["em"])) == 2, "each seed is a network of its own"
 
 
+@pytest.mark.slow
 def test_annealing_and_tuning_change_what_is_learned(tmp_path):
     def found(*arguments):
         out = tmp_path / f"{len(arguments)}{''.join(arguments)}.json"

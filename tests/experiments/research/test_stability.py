@@ -45,6 +45,7 @@ def test_a_checkpoint_is_chosen_by_the_held_out_length():
     assert last["chosen"] == [0.5] and last["last"] == [0.7] and average["weights"] == "average"
 
 
+@pytest.mark.slow
 def test_both_weights_are_scored_at_both_lengths(tmp_path, capsys):
     out = tmp_path / "stability.json"
     run(f"--out={out}", "--kinds=even positions")
@@ -71,6 +72,7 @@ def test_the_kinds_differ_in_what_they_train():
     assert float(rates(1600)) == pytest.approx(1e-3)
 
 
+@pytest.mark.slow
 def test_what_is_asked_for_twice_is_measured_once(tmp_path):
     out = tmp_path / "stability.json"
     run(f"--out={out}", "--kinds=default,default")
