@@ -130,7 +130,7 @@ def test_a_network_for_likelihoods_is_trained_and_used(tmp_path, capsys):
         (["--algorithm=bogosort"], "bogosort"),
         (["--log_every=0"], "--log_every: received 0"),
         (["--processor=clrs", "--pair_dtype=bfloat16"], "--pair_dtype: changes nothing with"),
-        (["--pairs_per_pass=0"], "--pairs_per_pass: got 0"),
+        (["--pairs_per_pass=0"], "--pairs_per_pass: received 0"),
         (["--resume"], "--resume: say which --out_dir"),
         (["--devices=0"], "--devices: received 0"),
         (["--distributed=localhost"], "--distributed: received 'localhost'"),
