@@ -62,6 +62,8 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # nor is it a worker
 import hypothesis
 import jax
 import pytest
+from jax._src import pjit
+from jax._src.interpreters import pxla
 
 from arlsort.operators import registry
 
@@ -124,3 +126,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: ranks.get(groups[item], len(ranks)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_sources_of_programs():
+    """Frees what programs were compiled from, a megabyte each; the programs stay."""
+    yield
+    for module, name in ((pxla, "_cached_lowering_to_hlo"), (pjit, "_pjit_lower")):
+        clear = getattr(getattr(module, name, None), "cache_clear", None)
+        if clear is not None:  # not a part of JAX's interface
+            clear()
