@@ -79,7 +79,8 @@ def stage(
       keep: Whether to return the weights of the comparators.
 
     Returns:
-      The arrays, and the weights `[layers, wires / 2, lanes...]` in the order of the signs.
+      The arrays, and the weights `[layers, 2, wires / 2, lanes...]` of `Swap.keep`, in the order of
+      the signs.
     """
     layers, size = len(signs), wires[0].shape[0]
     blocks = size >> layers

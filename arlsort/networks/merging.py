@@ -56,7 +56,7 @@ def permutation(swap: Swap, network: str, scores: jax.Array) -> jax.Array:
     after = plan.wires - plan.absent - n
     wires = jnp.pad(scores.T, ((plan.absent, after), (0, 0)))
     wires, blocks = _blocks(swap, plan, wires, size)
-    weights = []  # of the comparators, by stages and layers: [lists, block, high, low]
+    weights = []  # of the comparators, by stages and layers: [lists, 2, block, high, low]
     for stage in range(size.bit_length() - 1, len(plan.signs)):
         (wires,), kept = engine.stage(
             swap, plan.signs[stage], (wires,), across=plan.across, keep=True
@@ -65,8 +65,8 @@ def permutation(swap: Swap, network: str, scores: jax.Array) -> jax.Array:
         weights.append(
             [
                 kept[layer]
-                .reshape(1 << (stage - layer), plan.wires >> (stage + 1), 1 << layer, lists)
-                .transpose(3, 1, 2, 0)
+                .reshape(2, 1 << (stage - layer), plan.wires >> (stage + 1), 1 << layer, lists)
+                .transpose(4, 0, 2, 3, 1)
                 for layer in range(stage + 1)
             ]
         )
@@ -134,18 +134,19 @@ def merge_bitonic(blocks: jax.Array, layers: Sequence[jax.Array]) -> jax.Array:
 
     Args:
       blocks: Permutations of m wires, `[lists, 2 pairs, m, m]`.
-      layers: Weights of the comparators of each layer, from gap m down to 1: `[lists, pairs, high,
-        low]`, for the wires `(high, 0, low)` and `(high, 1, low)`.
+      layers: Weights of the comparators of each layer, from gap m down to 1: `[lists, 2, pairs,
+        high, low]`, for the wires `(high, 0, low)` and `(high, 1, low)`; first what stays, then
+        what changes places.
 
     Returns:
       Permutations of `2 m` wires, `[lists, pairs, 2 m, 2 m]`.
     """
     lists, _, m, _ = blocks.shape
-    pairs = layers[0].shape[1]
+    pairs = layers[0].shape[2]
     parts = blocks.reshape(lists, pairs, 2, m, m)
     if 2 * m < _TWICE:
-        keep = layers[0][:, :, 0]  # [lists, pairs, m]
-        first = jnp.stack([keep, 1 - keep, 1 - keep, keep], axis=2)
+        keep, move = jnp.unstack(layers[0][:, :, :, 0], axis=1)  # [lists, pairs, m]
+        first = jnp.stack([keep, move, move, keep], axis=2)
         first = first.reshape(lists, pairs, 2, 2, m, 1)  # by half after and half before
         rest = _paths(layers[1:], lists, pairs * 2).reshape(lists, pairs, 2, m, m)
         joined = _einsum("lphij,lphtjc->lphitc", rest, first * parts[:, :, None])
@@ -155,8 +156,8 @@ def merge_bitonic(blocks: jax.Array, layers: Sequence[jax.Array]) -> jax.Array:
     split = high.bit_length() - 1
     # Layers with gaps of at least `low` leave the position within `low` alone: one matrix for each.
     wide = [
-        jnp.moveaxis(w.reshape(lists, pairs, w.shape[2], -1, low), -1, 1).reshape(
-            lists * low, pairs, w.shape[2], -1
+        jnp.moveaxis(w.reshape(lists, 2, pairs, w.shape[3], -1, low), -1, 1).reshape(
+            lists * low, 2, pairs, w.shape[3], -1
         )
         for w in layers[:split]
     ]
@@ -164,7 +165,7 @@ def merge_bitonic(blocks: jax.Array, layers: Sequence[jax.Array]) -> jax.Array:
     spread = parts.reshape(lists, pairs, 2, high // 2, low, m)
     spread = _einsum("lspitj,lptjsc->lpsitc", outer, spread)
     inner = _paths(
-        [w.reshape(lists, pairs * high, -1, w.shape[3]) for w in layers[split:]],
+        [w.reshape(lists, 2, pairs * high, -1, w.shape[4]) for w in layers[split:]],
         lists,
         pairs * high,
     ).reshape(lists, pairs, high, low, low)
@@ -176,12 +177,12 @@ def _paths(layers: Sequence[jax.Array], lists: int, blocks: int) -> jax.Array:
     """The matrices of bitonic layers on blocks of their own, `[lists, blocks, size, size]`."""
     size = 1 << len(layers)
     matrix = jnp.ones((lists, blocks * size, 1, 1), layers[0].dtype)
-    for keep in reversed(layers):
-        gap = keep.shape[-1]
-        keep = keep.reshape(lists, -1, 1, 1, gap)
+    for layer in reversed(layers):
+        gap = layer.shape[-1]
+        keep, move = jnp.unstack(layer.reshape(lists, 2, -1, 1, 1, gap), axis=1)
         halves = matrix.reshape(lists, -1, 2, gap, 1, gap)
         # Of the upper half of the outputs, the lower half of the inputs has swapped.
-        weight = jnp.concatenate([keep, 1 - keep], axis=3)
+        weight = jnp.concatenate([keep, move], axis=3)
         upper, lower = halves[:, :, 0] * weight, halves[:, :, 1] * weight[:, :, :, ::-1]
         matrix = jnp.stack([upper, lower], axis=2).reshape(lists, -1, 2 * gap, 2 * gap)
     return matrix.reshape(lists, blocks, size, size)
@@ -193,21 +194,23 @@ def merge_across(blocks: jax.Array, layers: Sequence[jax.Array]) -> jax.Array:
     Layers after the first compare the wires `(high, 1, low)` and `(high + 1, 0, low)`.
     """
     lists, _, m, _ = blocks.shape
-    pairs = layers[0].shape[1]
-    keep = layers[0][:, :, 0]  # [lists, pairs, m]: wires of one remainder modulo m merge first
-    matrix = jnp.stack([keep, 1 - keep, 1 - keep, keep], axis=-1).reshape(lists, pairs, m, 2, 2)
-    for keep in layers[1:]:
-        low, size = keep.shape[-1], keep.shape[-2]
+    pairs = layers[0].shape[2]
+    # Wires of one remainder modulo m merge first: [lists, pairs, m].
+    keep, move = jnp.unstack(layers[0][:, :, :, 0], axis=1)
+    matrix = jnp.stack([keep, move, move, keep], axis=-1).reshape(lists, pairs, m, 2, 2)
+    for layer in layers[1:]:
+        low, size = layer.shape[-1], layer.shape[-2]
         # Position `high` of the even places and of the odd ones: [lists, pairs, low, high, high].
         even, odd = matrix[:, :, :low], matrix[:, :, low:]
-        keep = jnp.moveaxis(keep, -1, 2)[..., None]
-        last = keep[..., :-1, :]
+        stay, leave = jnp.unstack(jnp.moveaxis(layer, -1, 3)[..., :-1, None], axis=1)
         # The first even place and the last odd one meet nobody.
-        ones = jnp.ones_like(keep[..., :1, :])
-        stay_even = jnp.concatenate([ones, last], axis=-2)
-        stay_odd = jnp.concatenate([last, ones], axis=-2)
-        from_odd = (1 - stay_even) * jnp.roll(odd, 1, axis=-2)
-        from_even = (1 - stay_odd) * jnp.roll(even, -1, axis=-2)
+        edge = jnp.ones_like(stay[..., :1, :])
+        stay_even = jnp.concatenate([edge, stay], axis=-2)
+        stay_odd = jnp.concatenate([stay, edge], axis=-2)
+        leave_even = jnp.concatenate([jnp.zeros_like(edge), leave], axis=-2)
+        leave_odd = jnp.concatenate([leave, jnp.zeros_like(edge)], axis=-2)
+        from_odd = leave_even * jnp.roll(odd, 1, axis=-2)
+        from_even = leave_odd * jnp.roll(even, -1, axis=-2)
         to_even = jnp.stack([stay_even * even, from_odd], axis=-1)
         to_odd = jnp.stack([from_even, stay_odd * odd], axis=-1)
         matrix = jnp.stack([to_even, to_odd], axis=-3)  # [..., high, bit, high, bit]

@@ -13,8 +13,8 @@ from jax.custom_derivatives import SymbolicZero
 from jax.scipy.special import ndtr
 from jax.typing import ArrayLike
 
-# Differences are cut off at this many temperatures. Every swap distribution is then within one
-# rounding step of its limit, and neither its argument nor that argument squared overflows.
+# What moves from one score to the other, size times F(-size / t), is at its limit from this many
+# temperatures on, whatever the distribution.
 _SATURATION = 2.0**60
 
 # Keeps the activation replacement trick finite at zero; the value of the reference.
@@ -22,28 +22,38 @@ _ART_EPSILON = 1e-10
 
 
 def _reciprocal(v: jax.Array) -> jax.Array:
-    return 0.5 + 0.5 * v / (2.0 + jnp.abs(v))
+    return 1.0 / (2.0 + v)
 
 
 def _cauchy(v: jax.Array) -> jax.Array:
-    return 0.5 + jnp.arctan(v) / math.pi
+    return jnp.arctan2(jnp.ones_like(v), v) / math.pi
 
 
 def _optimal(v: jax.Array) -> jax.Array:
-    size = jnp.abs(v)
-    tail = 1.0 - 0.0625 / jnp.maximum(size, 0.25)
-    return jnp.where(size <= 0.25, 0.5 + v, jnp.where(v > 0, tail, 1.0 - tail))
+    return jnp.where(v <= 0.25, 0.5 - v, 0.0625 / jnp.maximum(v, 0.25))
+
+
+def _logistic(v: jax.Array) -> jax.Array:
+    return jax.nn.sigmoid(-v)
+
+
+def _gaussian(v: jax.Array) -> jax.Array:
+    return ndtr(-v)
 
 
 DISTRIBUTIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
-    "logistic": jax.nn.sigmoid,
-    "logistic_art": jax.nn.sigmoid,  # of an argument that `_Difference` bends
-    "gaussian": ndtr,
+    "logistic": _logistic,
+    "logistic_art": _logistic,  # of an argument that `_argument` bends
+    "gaussian": _gaussian,
     "reciprocal": _reciprocal,
     "cauchy": _cauchy,
     "optimal": _optimal,
 }
-"""Swap distributions: the weight with which a pair stays as it is."""
+"""Swap distributions F, each by its tail: `F(-v)` for `v >= 0`, to the last digit.
+
+That is the weight with which a pair in the right order is exchanged. One less it would be F(v), but
+the difference rounds off what a score of -1e9 still has to give.
+"""
 
 
 def log_sum_exp(a: jax.Array, b: jax.Array, temperature: ArrayLike = 1.0) -> jax.Array:
@@ -117,10 +127,9 @@ class Swap:
         return _scores(self, a, b, sign)
 
     def keep(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> jax.Array:
-        """Gives α: the weight with which each pair stays as it is."""
+        """Gives α and 1 - α, `[2, ...]`: the weights of staying and of changing places."""
         one = jnp.ones((), a.dtype)
-        kept = _blend(self, self._argument(a, b, sign), one, jnp.zeros_like(one))
-        return jnp.where(sign == 0, one, kept)
+        return jnp.stack(self.rows(a, b, sign, one, jnp.zeros_like(one)))
 
     def rows(
         self,
@@ -131,38 +140,44 @@ class Swap:
         last: jax.Array,
     ) -> tuple[jax.Array, jax.Array]:
         """Gives what becomes of rows that travel with the scores `a` and `b`."""
-        v = self._argument(a, b, sign)
-        blended = _blend(self, v, first, last), _blend(self, v, last, first)
-        return jnp.where(sign == 0, first, blended[0]), jnp.where(sign == 0, last, blended[1])
+        return _rows(self, self._argument(a, b, sign), sign, first, last)
 
     def _argument(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> jax.Array:
         difference = sign * (b - a)
-        v = _in_temperatures(difference, self.temperature)
-        return v if self.distribution != "logistic_art" else self._bend(v, difference)
+        if self.distribution == "logistic_art":
+            difference = difference / (jnp.abs(difference) + _ART_EPSILON) ** self.art_lambda
+        # The division never sees what would overflow, so that no gradient does either.
+        largest = 1.0 / float(jnp.finfo(difference.dtype).tiny)
+        saturated = jnp.abs(difference) >= largest * self.temperature
+        v = jnp.where(saturated, 0.0, difference) / self.temperature
+        return jnp.where(saturated, largest * jnp.sign(difference), v)
 
-    def _bend(self, v: jax.Array, difference: jax.Array) -> jax.Array:
-        size = jnp.minimum(jnp.abs(difference), _SATURATION * self.temperature)
-        return v / (size + _ART_EPSILON) ** self.art_lambda
+    def _tail(self, v: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """`F(-v)` and the derivative of F there, for `v >= 0`."""
+        tail, fall = jax.jvp(DISTRIBUTIONS[self.distribution], (v,), (jnp.ones_like(v),))
+        return tail, -fall
 
-    def _weight(self, v: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """F and its derivative."""
-        return jax.jvp(DISTRIBUTIONS[self.distribution], (v,), (jnp.ones_like(v),))
-
-
-def _in_temperatures(difference: jax.Array, temperature: jax.Array) -> jax.Array:
-    # The division never sees what would overflow, so that no gradient does either.
-    saturated = jnp.abs(difference) >= _SATURATION * temperature
-    v = jnp.where(saturated, 0.0, difference) / temperature
-    return jnp.where(saturated, _SATURATION * jnp.sign(difference), v)
+    def _sizes(self, size: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """What a tail is to be multiplied by and what it is to be taken of, for a difference."""
+        bound = _SATURATION * self.temperature
+        if self.distribution == "logistic_art":
+            bent = size / (size + _ART_EPSILON) ** self.art_lambda
+            return size, jnp.minimum(bent, bound) / self.temperature
+        size = jnp.minimum(size, bound)
+        return size, size / self.temperature
 
 
 @jax.custom_jvp
 def _scores(swap: Swap, a: jax.Array, b: jax.Array, sign: jax.Array) -> tuple[jax.Array, jax.Array]:
+    difference = sign * (b - a)
+    falls = difference < 0  # of equal scores, and of pairs without comparator, none moves
+    first, last = jnp.where(falls, b, a), jnp.where(falls, a, b)
     if swap.error_free:
-        falls = sign * (b - a) < 0  # of equal scores, and of pairs without comparator, none moves
-        return jnp.where(falls, b, a), jnp.where(falls, a, b)
-    keep = jnp.where(sign == 0, 1.0, DISTRIBUTIONS[swap.distribution](swap._argument(a, b, sign)))
-    return keep * a + (1 - keep) * b, (1 - keep) * a + keep * b
+        return first, last
+    # Beside -1e9, weights times scores would round off the others: what moves is small.
+    size, v = swap._sizes(jnp.abs(difference))
+    moved = sign * (size * DISTRIBUTIONS[swap.distribution](v))
+    return first + moved, last - moved
 
 
 @functools.partial(_scores.defjvp, symbolic_zeros=True)
@@ -173,22 +188,22 @@ def _scores_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[An
     by_swap, da, db, _ = tangents
     da, db = (_dense(d, like) for d, like in ((da, a), (db, b)))
     difference = sign * (b - a)
-    plain = _in_temperatures(difference, swap.temperature)
-    v, elasticity = plain, jnp.ones_like(plain)
+    size, v = swap._sizes(jnp.abs(difference))
+    elasticity = jnp.ones_like(v)
     if swap.distribution == "logistic_art":
-        v = swap._bend(plain, difference)
-        size = jnp.minimum(jnp.abs(difference), _SATURATION * swap.temperature)
-        elasticity = 1 - swap.art_lambda * size / (size + _ART_EPSILON)
-    weight, slope = swap._weight(v)
-    kappa = jnp.where(sign == 0, 1.0, weight + elasticity * v * slope)
+        elasticity = 1 - swap.art_lambda * (size / (size + _ART_EPSILON))
+    tail, slope = swap._tail(v)
+    moving = tail - elasticity * (v * slope)
+    kappa = jnp.where(sign == 0, 1.0, jnp.where(difference < 0, moving, 1 - moving))
     first = db + kappa * (da - db)
     last = da + db - first
     change: Any = 0.0
     if not isinstance(by_swap.temperature, SymbolicZero):
-        change = change + sign * plain * (v * slope) * by_swap.temperature
+        plain = jnp.minimum(size, _SATURATION * swap.temperature) / swap.temperature
+        change = change + sign * (plain * (v * slope)) * by_swap.temperature
     if swap.distribution == "logistic_art" and not isinstance(by_swap.art_lambda, SymbolicZero):
         log = jnp.log(size + _ART_EPSILON)
-        change = change + sign * difference * (v * slope * log) * by_swap.art_lambda
+        change = change + sign * (size * (v * slope * log)) * by_swap.art_lambda
     out = _scores(swap, a, b, sign)
     return out, (first + change, last - change)
 
@@ -198,21 +213,26 @@ def _dense(tangent: Any, like: jax.Array) -> jax.Array:
 
 
 @jax.custom_jvp
-def _blend(swap: Swap, v: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
-    """Mixes a and b; a has the weight `F(v)`."""
+def _rows(
+    swap: Swap, v: jax.Array, sign: jax.Array, first: jax.Array, last: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Mixes rows; the first keeps the weight `F(v)`."""
+    near, far = jnp.where(v < 0, last, first), jnp.where(v < 0, first, last)
     if swap.error_free:
-        return jnp.where(v < 0, b, a)
-    keep = DISTRIBUTIONS[swap.distribution](v)
-    return keep * a + (1 - keep) * b
+        return near, far
+    tail = jnp.where(sign == 0, 0.0, DISTRIBUTIONS[swap.distribution](jnp.abs(v)))
+    moved = tail * (far - near)
+    return near + moved, far - moved
 
 
-@_blend.defjvp
-def _blend_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
+@_rows.defjvp
+def _rows_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
     # Written out for the order of its products. The product rule would give `a - b` as a sum of
     # large terms, whose rounding swamps the gradient where scores are large and near each other;
     # and `a - b` times a cotangent can overflow, which its product with the slope cannot.
-    swap, v, a, b = primals
-    _, dv, da, db = tangents
-    keep, slope = swap._weight(v)
-    tangent = keep * da + (1 - keep) * db + ((a - b) * slope) * dv
-    return _blend(*primals), tangent
+    swap, v, sign, first, last = primals
+    _, dv, _, dfirst, dlast = tangents
+    tail, slope = (jnp.where(sign == 0, 0.0, part) for part in swap._tail(jnp.abs(v)))
+    near, far = jnp.where(v < 0, dlast, dfirst), jnp.where(v < 0, dfirst, dlast)
+    moved = tail * (far - near) + ((first - last) * slope) * dv
+    return _rows(*primals), (near + moved, far - moved)

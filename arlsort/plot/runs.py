@@ -98,7 +98,7 @@ def _run(
     states, swaps = [np.asarray(scores)], []
     for pairs in layers:
         a, b = scores[pairs[:, 0]], scores[pairs[:, 1]]
-        swaps.append(1 - np.asarray(swap.keep(a, b, sign)))
+        swaps.append(np.asarray(swap.keep(a, b, sign)[1]))
         first, last = swap.scores(a, b, sign)
         scores = scores.at[pairs[:, 0]].set(first).at[pairs[:, 1]].set(last)
         states.append(np.asarray(scores))
