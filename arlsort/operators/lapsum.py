@@ -6,12 +6,11 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.networks import exact_order
-from arlsort.numerics import laplace
+from arlsort.numerics import clusters, laplace
 from arlsort.operators import base
 
 
@@ -76,11 +75,12 @@ class LapSum(base.Operator):
 
     def _sort(self, scores: jax.Array) -> jax.Array:
         points, _ = exact_order.sort(scores)
-        # A shift changes nothing but the rounding.
-        n = points.shape[-1]
-        middle = lax.stop_gradient(points[..., n // 2, None])
-        at = laplace.thresholds(points, jnp.asarray(self.temperature))
-        return middle + laplace.mix(at, (points - middle)[..., None, :])[..., 0, :]
+        temperature = jnp.asarray(self.temperature)
+        # A shift changes nothing but the rounding; clusters so far apart that they have no weight
+        # for each other may have one each.
+        near, _ = clusters.anchors(points, temperature)
+        at = laplace.thresholds(points, temperature)
+        return near + laplace.mix(at, (points - near)[..., None, :])[..., 0, :]
 
     def _rank(self, scores: jax.Array) -> jax.Array:
         points, order = exact_order.sort(scores)

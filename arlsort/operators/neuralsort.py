@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.networks import exact_order
-from arlsort.numerics import rowwise
+from arlsort.numerics import clusters, rowwise
 from arlsort.operators import base, sampling
 
 
@@ -53,26 +53,28 @@ class NeuralSort(sampling.PlackettLuce):
 
     def _rows(self, scores: jax.Array) -> rowwise.Rows:
         n = scores.shape[-1]
-        # A shift changes nothing but the rounding: the two terms cancel worst far from zero.
-        centred = scores - lax.stop_gradient(scores.mean(axis=-1, keepdims=True))
-        summit, order = exact_order.sort(centred)
-        saddle = rowwise.mean_distance(summit)
+        ascending, order = exact_order.sort(scores)
+        position = exact_order.inverse(order)
+        points = clusters.in_temperatures(
+            scores, ascending, position, jnp.asarray(self.temperature)
+        )
+        summit = exact_order.at(points, order)
+        saddle = n * rowwise.mean_distance(summit)
         # Row i has its peak at the i-th smallest score. Logits are measured from there: a sum of
-        # differences, which at the peak itself is zero however large the scores are. What rounding
-        # puts above the peak is level with it.
-        # Computed once: at scores of 1e30, a bit more or less would be 1e23.
-        centred, saddle = lax.optimization_barrier((centred, saddle))
-        apart = exact_order.at(saddle, exact_order.inverse(order))
-        summit, saddle = lax.stop_gradient((exact_order.at(centred, order), saddle))
-        position = lax.broadcasted_iota(scores.dtype, scores.shape, scores.ndim - 1)
-        # Divided by n on both sides, so that large scores do not overflow.
-        factor = (2 * position - (n - 1)) / n
+        # differences, which at the peak itself is zero. What rounding puts above the peak is level
+        # with it.
+        # Computed once: a bit more or less is much where scores are many temperatures apart.
+        points, saddle = lax.optimization_barrier((points, saddle))
+        apart = exact_order.at(saddle, position)
+        summit, saddle = lax.stop_gradient((exact_order.at(points, order), saddle))
+        row = lax.broadcasted_iota(scores.dtype, scores.shape, scores.ndim - 1)
+        factor = 2 * row - (n - 1)
 
-        def weigh(heads: tuple[jax.Array, ...], centred: jax.Array, apart: jax.Array) -> jax.Array:
+        def weigh(heads: tuple[jax.Array, ...], points: jax.Array, apart: jax.Array) -> jax.Array:
             factor, summit, saddle = (rowwise.spread(head, n) for head in heads)
-            across = factor * (centred[..., None, :] - summit)
+            across = factor * (points[..., None, :] - summit)
             below = across - (apart[..., None, :] - saddle)
             level = below - lax.stop_gradient(jnp.maximum(below, 0.0))
-            return rowwise.normalised_exp(level, self.temperature / n)
+            return rowwise.normalised_exp(level, 1.0)
 
-        return rowwise.Rows(weigh, (factor, summit, saddle), (centred, apart))
+        return rowwise.Rows(weigh, (factor, summit, saddle), (points, apart))

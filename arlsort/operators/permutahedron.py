@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.networks import exact_order
-from arlsort.numerics import isotonic
+from arlsort.numerics import clusters, isotonic
 from arlsort.operators import base
 
 REGULARIZATIONS = ("l2", "entropic")
@@ -118,14 +118,18 @@ class Permutahedron(base.Operator):
         if self.regularization == "l2":
             blocks = isotonic.blocks_l2(ascending / high - position * low)
             middle = _middle(blocks, scores.dtype)
-            ranks = middle + (ascending - isotonic.block_mean(ascending, blocks)) / temperature
+            # From the block's first score on: those of other blocks may be a thousand million off.
+            start = lax.stop_gradient(exact_order.at(ascending, blocks.start))
+            local = ascending - start
+            ranks = middle + (local - isotonic.block_mean(local, blocks)) / temperature
         else:
-            largest = jnp.abs(ascending).max(axis=-1, keepdims=True)
-            floor = jnp.maximum(temperature, largest * _COLDEST)
-            blocks = isotonic.blocks_entropic(ascending / floor, jnp.log1p(position))
-            top = lax.stop_gradient(exact_order.at(ascending, blocks.end))
+            # Scores that are so far apart are never pooled.
+            point, place = clusters.anchors(ascending, temperature)
+            points = (ascending - point) / temperature + place
+            blocks = isotonic.blocks_entropic(points, jnp.log1p(position))
+            top = lax.stop_gradient(exact_order.at(points, blocks.end))
             # Within a block the logits differ by log(n) at most, but for rounding.
-            logits = jnp.maximum((ascending - top) / temperature, -80.0)
+            logits = jnp.maximum(points - top, -80.0)
             weights = jnp.exp(logits)
             length = (blocks.end - blocks.start + 1).astype(scores.dtype)
             total = length * (1.0 + _middle(blocks, scores.dtype))

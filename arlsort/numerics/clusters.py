@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores in temperatures, when some are so far away that they have no weight for the others.
+
+Beside a padding of -1e9 or -inf, sums over all scores round the others away, although what is that
+far apart has no effect on them at all. Clusters, with gaps between them at which every weight
+is zero, may therefore be moved together: the weights stay what they are, to the last bit that the
+definition asks for, and no sum is larger than the scores that matter.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def reach(dtype: jnp.dtype) -> float:
+    """How many temperatures apart `exp(-distance)` is zero, subnormal numbers included."""
+    return 1.0 - math.log(float(jnp.finfo(dtype).smallest_subnormal))
+
+
+def anchors(ascending: jax.Array, temperature: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Gives each score a point of its cluster, and a place for that point.
+
+    Args:
+      ascending: Sorted scores `[..., n]`, finite.
+      temperature: A scalar > 0.
+
+    Returns:
+      The points, scores of the same cluster, and their places in temperatures, both `[..., n]` and
+      without a gradient. `(score - point) / temperature + place` ascends like the scores; within a
+      cluster differences are those of the scores, and from one cluster to the next it is `reach`.
+    """
+    return _anchors(ascending, temperature, lambda x: x)
+
+
+def in_temperatures(
+    scores: jax.Array, ascending: jax.Array, position: jax.Array, temperature: jax.Array
+) -> jax.Array:
+    """Scores `[..., n]` over the temperature, clusters moved together as `anchors` says.
+
+    Args:
+      scores: Finite, in any order.
+      ascending: The same, sorted.
+      position: Where each score is among those.
+      temperature: A scalar > 0.
+    """
+    point, place = _anchors(ascending, temperature, lambda x: _take(x, position))
+    return (scores - point) / temperature + place
+
+
+def _anchors(
+    ascending: jax.Array, temperature: jax.Array, arrange: Callable[[jax.Array], jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    ascending, temperature = lax.stop_gradient((ascending, jnp.asarray(temperature)))
+    n = ascending.shape[-1]
+    far = reach(ascending.dtype)
+    new = (ascending[..., 1:] - ascending[..., :-1]) > far * temperature
+
+    def one() -> tuple[jax.Array, jax.Array]:
+        middle = jnp.broadcast_to(ascending[..., n // 2, None], ascending.shape)
+        return middle, jnp.zeros_like(ascending)
+
+    def several() -> tuple[jax.Array, jax.Array]:
+        axis = ascending.ndim - 1
+        index = lax.broadcasted_iota(jnp.int32, ascending.shape, axis)
+        edge = jnp.zeros_like(new[..., :1])
+        first = lax.cummax(jnp.where(jnp.concatenate([edge, new], -1), index, 0), axis)
+        last = jnp.where(jnp.concatenate([new, edge], -1), index, n - 1)
+        last = lax.cummin(last, axis, reverse=True)
+        # In a list of one cluster the point is the one that it has in `one`.
+        point = _take(ascending, jnp.clip(n // 2, first, last))
+        local = (ascending - point) / temperature
+        step = jnp.where(new, local[..., :-1] - local[..., 1:] + far, 0.0)
+        place = jnp.cumsum(jnp.concatenate([jnp.zeros_like(step[..., :1]), step], -1), axis)
+        return arrange(point), arrange(place - place[..., n // 2, None])
+
+    return lax.cond(new.any(), several, one)
+
+
+def _take(x: jax.Array, index: jax.Array) -> jax.Array:
+    return jnp.take_along_axis(x, index, axis=-1, mode="promise_in_bounds")
