@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.typing import ArrayLike
 
 from arlsort import checks
@@ -52,7 +51,7 @@ def sort(
       [1. 2. 3.]
     """
     method, scores, axis = _prepare(x, operator, axis, descending)
-    return jnp.moveaxis(_flip(method.sort(scores), descending), -1, axis)
+    return jnp.moveaxis(method.sort(scores, descending=descending), -1, axis)
 
 
 def permutation(
@@ -88,7 +87,7 @@ def permutation(
        [1. 0.]]
     """
     method, scores, _ = _prepare(x, operator, axis, descending)
-    return _flip(method.permutation(scores), descending, -2)
+    return method.permutation(scores, descending=descending)
 
 
 def rank(
@@ -123,9 +122,7 @@ def rank(
       [2. 0. 1.]
     """
     method, scores, axis = _prepare(x, operator, axis, descending)
-    ranks = method.rank(scores)
-    ranks = scores.shape[-1] - 1 - ranks if descending else ranks
-    return jnp.moveaxis(ranks, -1, axis)
+    return jnp.moveaxis(method.rank(scores, descending=descending), -1, axis)
 
 
 def argsort(
@@ -157,11 +154,7 @@ def argsort(
       [1. 2. 0.]
     """
     method, scores, axis = _prepare(x, operator, axis, descending)
-    # In float32 at least: bfloat16 cannot count beyond 256.
-    dtype = jnp.promote_types(scores.dtype, jnp.float32)
-    indices = lax.broadcasted_iota(dtype, (*scores.shape, 1), scores.ndim - 1)
-    result = method.sort_by(scores, indices)[..., 0].astype(scores.dtype)
-    return jnp.moveaxis(_flip(result, descending), -1, axis)
+    return jnp.moveaxis(method.argsort(scores, descending=descending), -1, axis)
 
 
 def top_k(
@@ -197,9 +190,8 @@ def top_k(
     k = checks.check_integer("k", k)
     if not 0 <= k <= n:
         raise ValueError(checks.error_message("k", k, f"0 to {n}, the length of the axis"))
-    values, weights = method(scores)
-    largest = _flip(values, True)[..., :k]
-    return jnp.moveaxis(largest, -1, axis), _flip(weights, True, -2)[..., :k, :]
+    values, weights = method(scores, descending=True)
+    return jnp.moveaxis(values[..., :k], -1, axis), weights[..., :k, :]
 
 
 def quantile(
@@ -319,8 +311,7 @@ def sort_by(
         allowed = f"a shape that begins with that of keys, {scores.shape}"
         raise ValueError(checks.error_message("rows", f"shape {rows.shape}", allowed))
     flat = rows.reshape(*scores.shape, math.prod(rows.shape[scores.ndim :]))
-    result = method.sort_by(scores, flat)
-    return _flip(result, descending, -2).reshape(rows.shape)
+    return method.sort_by(scores, flat, descending=descending).reshape(rows.shape)
 
 
 def _prepare(
@@ -339,11 +330,6 @@ def _prepare(
         allowed = f"{-scores.ndim} to {scores.ndim - 1} for {argument} of shape {scores.shape}"
         raise ValueError(checks.error_message("axis", axis, allowed))
     return method, jnp.moveaxis(scores, axis, -1), axis % scores.ndim
-
-
-def _flip(x: jax.Array, descending: bool, axis: int = -1) -> jax.Array:
-    checks.check_flag("descending", descending)
-    return jnp.flip(x, axis=axis) if descending else x
 
 
 def _probabilities(q: Any) -> jax.Array:

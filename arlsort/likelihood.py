@@ -47,7 +47,8 @@ def cauchy_log_likelihood(
       temperature: Scale of the noise in the unit of x; > 0.
 
     Returns:
-      `[...]`, of the dtype of `x` (computed in float32 or wider); NaN for a list with a NaN.
+      `[...]`, of the dtype of `x` (computed in float32 or wider); NaN for a list with a NaN,
+      and if a traced temperature is not positive.
 
     Raises:
       TypeError: If an argument has the wrong type or dtype.
@@ -65,16 +66,17 @@ def cauchy_log_likelihood(
     x, order, noise_scales = checks.check_order(x, order, noise_scales)
     checks.check_positive("temperature", temperature)
     scores = finite.sanitise(x)
+    unknown = finite.has_nan(x) | ~finite.is_positive(temperature)
     if x.shape[-1] < 2:
         found = jnp.zeros(x.shape[:-1], scores.dtype)
     else:
         scores = scores - jnp.mean(scores, axis=-1, keepdims=True)
-        scores = jnp.clip(scores / jnp.asarray(temperature, scores.dtype), -_LARGEST, _LARGEST)
+        scores = jnp.clip(scores / finite.temperature(temperature, scores.dtype), -_LARGEST, _LARGEST)
         widths = (
             jnp.ones_like(scores) if noise_scales is None else noise_scales.astype(scores.dtype)
         )
         found = _log_probability(*(jnp.take_along_axis(v, order, -1) for v in (scores, widths)))
-    return jnp.where(finite.has_nan(x), jnp.nan, found).astype(x.dtype)
+    return jnp.where(unknown, jnp.nan, found).astype(x.dtype)
 
 
 def _log_probability(a: jax.Array, w: jax.Array) -> jax.Array:

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scores made finite: how far they are clipped, and what becomes of lists with NaN."""
+"""Numbers made finite: how far scores and temperatures are clipped, and what becomes of NaN."""
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 # Headroom below the largest float, for sums over a row and for cotangents in the backward pass.
 _HEADROOM_BITS = 16
@@ -21,10 +26,100 @@ def sanitise(x: jax.Array) -> jax.Array:
 def clip(x: jax.Array) -> jax.Array:
     """Puts scores into the dtype of the computation, clipped so that no sum overflows."""
     work = x.astype(work_dtype(x))
-    limit = float(jnp.finfo(work.dtype).max) / 2**_HEADROOM_BITS
+    limit = largest(work.dtype)
     return jnp.clip(work, -limit, limit)
+
+
+def largest(dtype: jnp.dtype) -> float:
+    """The bound M of scores, whose reciprocal is that of temperatures."""
+    return float(jnp.finfo(dtype).max) / 2**_HEADROOM_BITS
 
 
 def work_dtype(x: jax.Array) -> jnp.dtype:
     """The dtype of the computation: that of the scores, but at least float32."""
     return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def temperature(value: Any, dtype: jnp.dtype) -> jax.Array:
+    """Clips a temperature > 0 to [1 / M, M], M as of scores; makes 1 of any other.
+
+    The derivative by a temperature is zero below the one whose square vanishes in the dtype.
+    """
+    positive = is_positive(value)
+    value = jnp.asarray(value) if hasattr(value, "dtype") else jnp.asarray(value, dtype)
+    limit = largest(dtype)
+    wider = jnp.issubdtype(value.dtype, jnp.floating) and (
+        jnp.finfo(value.dtype).bits > jnp.finfo(dtype).bits
+    )
+    if not wider:
+        value = value.astype(dtype)
+    value = jnp.clip(value, 1 / limit, limit).astype(dtype)
+    coldest = 10 * float(jnp.finfo(dtype).tiny) ** 0.5
+    value = jnp.where(value < coldest, lax.stop_gradient(value), value)
+    return jnp.where(positive, value, jnp.ones((), dtype))
+
+
+def is_positive(value: Any, *, or_zero: bool = False) -> jax.Array:
+    """Tells whether a number is above zero, subnormal ones included, which XLA may take for 0."""
+    value = lax.stop_gradient(jnp.asarray(value))
+    positive = value > 0
+    if jnp.issubdtype(value.dtype, jnp.floating):
+        bits = jnp.dtype(f"int{8 * value.dtype.itemsize}")
+        positive = (lax.bitcast_convert_type(value, bits) > 0) & ~jnp.isnan(value)
+    return positive | (value == 0) if or_zero else positive
+
+
+@jax.custom_jvp
+def within(x: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+    """Keeps x in the range it has but for rounding, which is nothing to differentiate."""
+    return jnp.clip(x, low, high)
+
+
+@within.defjvp
+def _within_jvp(primals, tangents):  # type: ignore[no-untyped-def]
+    return within(*primals), tangents[0]
+
+
+def positions(x: jax.Array, n: int, dtype: jnp.dtype) -> jax.Array:
+    """Rounds soft positions in a list of n to a dtype, within [0, n - 1]."""
+    end = max(n - 1, 0)
+    with np.errstate(over="ignore"):
+        last = np.asarray(end).astype(dtype)
+    if float(last) > end:
+        # The nearest number is above: one bit less then, which also leads back from infinity.
+        bits = np.dtype(f"int{8 * last.dtype.itemsize}")
+        last = (last.view(bits) - 1).astype(bits).view(dtype)
+    low, high = jnp.zeros((), x.dtype), jnp.asarray(float(last), x.dtype)
+    return within(x, low, high).astype(dtype)
+
+
+def mix(apply: Callable[[jax.Array], jax.Array], rows: jax.Array) -> jax.Array:
+    """Mixes rows `[..., n, d]`, finite or not; what has no weight has no say.
+
+    Args:
+      apply: Multiplies rows `[..., n, any]` by weights.
+      rows: Of which infinite ones make infinite what they have weight in, and NaN makes NaN.
+    """
+    known = lax.stop_gradient(rows)
+    mixed = apply(jnp.where(jnp.isfinite(rows), rows, 0.0))
+
+    def beyond() -> jax.Array:
+        kinds = (known == jnp.inf, known == -jnp.inf, jnp.isnan(known))
+        weights = apply(jnp.concatenate([kind.astype(rows.dtype) for kind in kinds], axis=-1))
+        up, down, unknown = jnp.split(lax.stop_gradient(weights), 3, axis=-1)
+        infinite = jnp.where(up > 0, jnp.inf, 0.0) - jnp.where(down > 0, jnp.inf, 0.0)
+        return jnp.where(unknown > 0, jnp.nan, infinite)
+
+    infinite = lax.cond(_any(~jnp.isfinite(known)), beyond, lambda: jnp.zeros_like(mixed))
+    return jnp.where(infinite == 0, mixed, infinite)
+
+
+@jax.custom_batching.custom_vmap
+def _any(flags: jax.Array) -> jax.Array:
+    return flags.any()
+
+
+@_any.def_vmap
+def _any_of_batch(size: int, batched: list[bool], flags: jax.Array) -> tuple[jax.Array, bool]:
+    # One answer for the batch: a condition that depends on the list would compute both branches.
+    return _any(flags), False

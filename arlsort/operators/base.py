@@ -7,6 +7,7 @@ how scores become weights.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, TypeVar
@@ -18,6 +19,7 @@ from jax import lax
 
 from arlsort import checks
 from arlsort.numerics import finite, rowwise
+from arlsort.operators import hyperparameters
 from arlsort.soft_permutation import apply, from_order, to_ranks
 
 Class = TypeVar("Class", bound=type)
@@ -67,7 +69,10 @@ def register(cls: Class) -> Class:
     static = tuple(field.name for field in fields if field.metadata.get("static"))
 
     def flatten(operator: Operator) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        pairs = tuple((jax.tree_util.GetAttrKey(name), getattr(operator, name)) for name in leaves)
+        pairs = tuple(
+            (jax.tree_util.GetAttrKey(name), hyperparameters.representable(name, value))
+            for name, value in ((name, getattr(operator, name)) for name in leaves)
+        )
         return pairs, tuple(getattr(operator, name) for name in static)
 
     def unflatten(values: tuple[Any, ...], children: Iterable[Any]) -> Operator:
@@ -96,8 +101,12 @@ class Operator:
     * A NaN anywhere in a row makes that row's result NaN, and its gradient zero.
     * Scores are clipped to `[-M, M]` with `M = finfo(dtype).max / 2**16` of the dtype of the
       computation, so that no difference or sum overflows: an infinity counts as `±M`.
+    * A temperature may be any number > 0. It is clipped to `[1 / M, M]`, so what is beyond gives the
+      limit, cold or hot. One that is traced and not positive makes all results NaN.
+    * Ranks and soft indices are within [0, n - 1], rounded to the dtype of the result.
     * `hard=True` is the straight-through estimator: exact values and a one-hot permutation (ties
-      by index) forward, the gradient of the relaxation backward.
+      by index, as `jnp.argsort` and `lax.top_k`) forward, the gradient of the relaxation backward.
+    * With `descending=True` the largest is at position 0.
 
     Attributes:
       hard: Whether to return the exact sort with the gradient of the relaxation.
@@ -119,6 +128,10 @@ class Operator:
     """Magnitude of float32 scores up to which gradients are finite; values and weights always."""
     gradient_rtol: ClassVar[float] = 1e-5
     """How near gradients are to central differences in float64, as a fraction."""
+    allows_zero_temperature: ClassVar[bool] = False
+    """Whether a temperature of zero means the coldest there is."""
+    keeps_ties: ClassVar[bool] = False
+    """Whether equal scores do not share weight, also in the gradient: their indices decide."""
 
     def __post_init__(self) -> None:
         checks.check_flag("hard", self.hard)
@@ -138,11 +151,12 @@ class Operator:
         """Whether values without weights sum to the scores; asked only if there are no weights."""
         return True
 
-    def __call__(self, x: jax.Array) -> Relaxation:
+    def __call__(self, x: jax.Array, *, descending: bool = False) -> Relaxation:
         """Sorts scores softly and returns the weights with the values.
 
         Args:
           x: Scores `[..., n]`, floating.
+          descending: Whether position 0 is that of the largest.
 
         Returns:
           Values `[..., n]` and permutation `[..., n, n]`, with `values = permutation @ x`.
@@ -152,28 +166,31 @@ class Operator:
           ValueError: If `x` is a scalar or longer than the operator allows, or if the operator has
             no permutation.
         """
-        return _relax(self, self._check(x, weights=True))
+        return _relax(self, self._check(x, weights=True), descending=descending)
 
-    def permutation(self, x: jax.Array) -> jax.Array:
+    def permutation(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
         """Returns the soft permutation `[..., n, n]` of scores `[..., n]`; raises as a call."""
-        return _permutation(self, self._check(x, weights=True))
+        return _permutation(self, self._check(x, weights=True), descending=descending)
 
-    def sort(self, x: jax.Array) -> jax.Array:
+    def sort(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
         """Returns the soft values `[..., n]` of scores `[..., n]`, at the least cost.
 
         Raises:
           TypeError: If `x` is not a floating array.
           ValueError: If `x` is a scalar or longer than the operator allows.
         """
-        return _sort(self, self._check(x))
+        return _sort(self, self._check(x), descending=descending)
 
-    def sort_by(self, keys: jax.Array, rows: jax.Array) -> jax.Array:
+    def sort_by(
+        self, keys: jax.Array, rows: jax.Array, *, descending: bool = False
+    ) -> jax.Array:
         """Puts rows in the soft order of their keys, without forming the weights if avoidable.
 
         Args:
           keys: Scores `[..., n]`, floating.
-          rows: `[..., n, d]`, floating. NaN keys make all rows of that list NaN; NaN in a row
-            spreads to wherever the row has weight.
+          rows: `[..., n, d]`, floating. NaN keys make all rows of that list NaN; NaN and infinity
+            in a row spread to wherever the row has weight.
+          descending: Whether the row with the largest key comes first.
 
         Returns:
           `permutation(keys) @ rows`, of the shape and dtype of `rows`.
@@ -187,9 +204,16 @@ class Operator:
         if rows.shape[:-1] != keys.shape:
             allowed = f"{(*keys.shape, 'd')} for keys of shape {keys.shape}"
             raise ValueError(checks.error_message("rows", f"shape {rows.shape}", allowed))
-        return _sort_by(self, keys, rows)
+        return _sort_by(self, keys, rows, descending=descending)
 
-    def rank(self, x: jax.Array) -> jax.Array:
+    def argsort(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
+        """Returns the soft index `[..., n]` of the input at every position; raises as a call."""
+        x = self._check(x, weights=True)
+        indices = lax.broadcasted_iota(finite.work_dtype(x), (*x.shape, 1), x.ndim - 1)
+        soft = _sort_by(self, x, indices, descending=descending, indices=True)[..., 0]
+        return finite.positions(soft, x.shape[-1], x.dtype)
+
+    def rank(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
         """Returns the soft ranks `[..., n]` of scores `[..., n]`, 0-based, at the least cost.
 
         Raises:
@@ -197,7 +221,8 @@ class Operator:
           ValueError: If `x` is a scalar or longer than the operator allows, or if the operator has
             neither weights nor ranks of its own.
         """
-        return _rank(self, self._check(x, weights=type(self)._rank is Operator._rank))
+        x = self._check(x, weights=type(self)._rank is Operator._rank)
+        return _rank(self, x, descending=descending)
 
     # What a subclass gives. Scores have n >= 2 and are finite float32 or float64.
 
@@ -254,95 +279,149 @@ def _is_number(field: dataclasses.Field) -> bool:
     return isinstance(field.default, float) and not field.metadata.get("static")
 
 
-@jax.jit
-def _relax(operator: Operator, x: jax.Array) -> Relaxation:
-    scores = finite.sanitise(x)
-    operator = _in_dtype(operator, scores.dtype)
+_jit = functools.partial(jax.jit, static_argnames=("descending",))
+
+
+@_jit
+def _relax(operator: Operator, x: jax.Array, descending: bool) -> Relaxation:
+    call = _Call.of(operator, x, descending)
     if x.shape[-1] < 2:
-        weights, converged = _weights(operator, scores), jnp.ones(x.shape[:-1], bool)
+        weights, converged = call.weights(), jnp.ones(x.shape[:-1], bool)
     else:
-        weights, converged = operator._solve(scores)
-    values = apply(weights, scores)
-    return Relaxation(
-        _finish_values(operator, x, values), _finish_weights(operator, x, weights), converged
+        weights, converged = call.operator._solve(call.scores)
+    values = apply(weights, call.scores)
+    return Relaxation(call.finish_values(values), call.finish_weights(weights), converged)
+
+
+@_jit
+def _permutation(operator: Operator, x: jax.Array, descending: bool) -> jax.Array:
+    call = _Call.of(operator, x, descending)
+    if operator.exact_forward or x.shape[-1] < 2:
+        return call.finish_weights(call.weights())
+    weights = call.operator._permutation_with_nan(call.scores, call.unknown).astype(x.dtype)
+    return call.turned(weights, -2)
+
+
+@_jit
+def _sort(operator: Operator, x: jax.Array, descending: bool) -> jax.Array:
+    call = _Call.of(operator, x, descending)
+    return call.finish_values(
+        call.scores if x.shape[-1] < 2 else call.operator._sort(call.scores)
     )
 
 
-@jax.jit
-def _permutation(operator: Operator, x: jax.Array) -> jax.Array:
-    scores = finite.sanitise(x)
-    operator = _in_dtype(operator, scores.dtype)
-    if operator.hard or x.shape[-1] < 2:
-        return _finish_weights(operator, x, _weights(operator, scores))
-    return operator._permutation_with_nan(scores, finite.has_nan(x)).astype(x.dtype)
-
-
-@jax.jit
-def _sort(operator: Operator, x: jax.Array) -> jax.Array:
-    scores = finite.sanitise(x)
-    operator = _in_dtype(operator, scores.dtype)
-    return _finish_values(operator, x, scores if x.shape[-1] < 2 else operator._sort(scores))
-
-
-@jax.jit
-def _rank(operator: Operator, x: jax.Array) -> jax.Array:
-    scores = finite.sanitise(x)
-    operator = _in_dtype(operator, scores.dtype)
-    ranks = jnp.zeros_like(scores) if x.shape[-1] < 2 else operator._rank(scores)
+@_jit
+def _rank(operator: Operator, x: jax.Array, descending: bool) -> jax.Array:
+    call = _Call.of(operator, x, descending)
+    n = x.shape[-1]
+    ranks = jnp.zeros_like(call.scores) if n < 2 else call.operator._rank(call.scores)
+    ranks = call.in_place(n - 1 - ranks if descending else ranks)
     exact = None
-    if operator.hard:
-        exact = jnp.argsort(jnp.argsort(x, axis=-1), axis=-1).astype(x.dtype)
-    return _finish(finite.has_nan(x)[..., None], ranks, exact, x.dtype)
+    if operator.exact_forward:
+        exact = jnp.argsort(call.order(), axis=-1).astype(ranks.dtype)
+    ranks = _straight_through(ranks, exact, ranks.dtype)
+    return jnp.where(call.unknown[..., None], jnp.nan, finite.positions(ranks, n, x.dtype))
 
 
-@jax.jit
-def _sort_by(operator: Operator, keys: jax.Array, rows: jax.Array) -> jax.Array:
-    dtype = jnp.promote_types(finite.work_dtype(keys), finite.work_dtype(rows))
-    scores, work = finite.sanitise(keys).astype(dtype), rows.astype(dtype)
-    operator = _in_dtype(operator, dtype)
-    relaxed = work if keys.shape[-1] < 2 else operator._apply(scores, work)
-    exact = None
-    if operator.hard:
-        exact = jnp.take_along_axis(rows, jnp.argsort(keys, axis=-1)[..., None], axis=-2)
-    return _finish(finite.has_nan(keys)[..., None, None], relaxed, exact, rows.dtype)
-
-
-def _weights(operator: Operator, scores: jax.Array) -> jax.Array:
-    n = scores.shape[-1]
-    return jnp.ones((*scores.shape, n), scores.dtype) if n < 2 else operator._permutation(scores)
-
-
-def _in_dtype(operator: Operator, dtype: jnp.dtype) -> Operator:
-    """Takes the float hyperparameters to the dtype of the computation; keys stay as they are."""
-
-    def cast(leaf: Any) -> Any:
-        known = getattr(leaf, "dtype", None)
-        number = known is None or jnp.issubdtype(known, np.number)
-        return jnp.asarray(leaf, dtype) if number and not jnp.ndim(leaf) else leaf
-
-    return jax.tree.map(cast, operator)
-
-
-def _finish_values(operator: Operator, x: jax.Array, values: jax.Array) -> jax.Array:
-    exact = jnp.sort(x, axis=-1) if operator.hard else None
-    return _finish(finite.has_nan(x)[..., None], values, exact, x.dtype)
-
-
-def _finish_weights(operator: Operator, x: jax.Array, weights: jax.Array) -> jax.Array:
-    exact = from_order(jnp.argsort(x, axis=-1), x.dtype) if operator.hard else None
-    return _finish(finite.has_nan(x)[..., None, None], weights, exact, x.dtype)
-
-
-def _finish(
-    has_nan: jax.Array, relaxed: jax.Array, exact: jax.Array | None, dtype: jnp.dtype
+@functools.partial(jax.jit, static_argnames=("descending", "indices"))
+def _sort_by(
+    operator: Operator,
+    keys: jax.Array,
+    rows: jax.Array,
+    descending: bool,
+    indices: bool = False,
 ) -> jax.Array:
-    """Applies straight-through and the caller's dtype, and puts NaN where the input had it."""
-    if exact is None:
-        result = relaxed.astype(dtype)
+    """Sorts rows; with `indices` they are known to be finite numbers, 0 to n - 1."""
+    dtype = jnp.promote_types(finite.work_dtype(keys), finite.work_dtype(rows))
+    call = _Call.of(operator, keys, descending, dtype)
+    work = call.in_place(rows, -2).astype(dtype)
+    if keys.shape[-1] < 2:
+        relaxed = work
+    elif indices:
+        relaxed = call.operator._apply(call.scores, work)
     else:
-        # The difference is exactly zero: every normal number comes out to the last bit.
-        # That of two infinities would be NaN.
-        surrogate = jnp.where(jnp.isfinite(relaxed), relaxed - lax.stop_gradient(relaxed), 0.0)
-        surrogate = surrogate.astype(dtype)
-        result = lax.stop_gradient(exact) + surrogate
-    return jnp.where(has_nan, jnp.nan, result)
+        relaxed = finite.mix(functools.partial(call.operator._apply, call.scores), work)
+    exact = None
+    if operator.exact_forward:
+        exact = jnp.take_along_axis(rows, call.order()[..., None], axis=-2)
+    result = _straight_through(call.turned(relaxed, -2), exact, rows.dtype)
+    return jnp.where(call.unknown[..., None, None], jnp.nan, result)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    """One call of an operator: what it computes with, and how its results are finished.
+
+    Attributes:
+      operator: The operator, in the dtype of the computation.
+      x: What was given.
+      scores: The same, finite; the other way round if `reversed`.
+      unknown: Which lists have no result, `[...]`: those with NaN, or all if a temperature is not
+        valid.
+      descending: Whether results are turned over.
+      reversed: Whether the list is, so that its ties are in their order when results are turned.
+    """
+
+    operator: Operator
+    x: jax.Array
+    scores: jax.Array
+    unknown: jax.Array
+    descending: bool
+    reversed: bool
+
+    @classmethod
+    def of(
+        cls, operator: Operator, x: jax.Array, descending: bool, dtype: jnp.dtype | None = None
+    ) -> "_Call":
+        scores = finite.sanitise(x)
+        scores = scores if dtype is None else scores.astype(dtype)
+        unknown = finite.has_nan(x) | ~hyperparameters.valid(operator)
+        reverse = descending and operator.keeps_ties
+        scores = jnp.flip(scores, axis=-1) if reverse else scores
+        operator = hyperparameters.in_dtype(operator, scores.dtype)
+        return cls(operator, x, scores, unknown, descending, reverse)
+
+    def weights(self) -> jax.Array:
+        n = self.scores.shape[-1]
+        if n < 2:
+            return jnp.ones((*self.scores.shape, n), self.scores.dtype)
+        return self.operator._permutation(self.scores)
+
+    def order(self) -> jax.Array:
+        """The exact order, as `jnp.argsort` gives it."""
+        return jnp.argsort(self.x, axis=-1, descending=self.descending)
+
+    def turned(self, result: jax.Array, axis: int) -> jax.Array:
+        """Turns positions over, along an axis, if the largest comes first."""
+        return jnp.flip(result, axis=axis) if self.descending else result
+
+    def in_place(self, result: jax.Array, axis: int = -1) -> jax.Array:
+        """Takes what is along the inputs from their order to the reversed one, or back."""
+        return jnp.flip(result, axis=axis) if self.reversed else result
+
+    def finish_values(self, values: jax.Array) -> jax.Array:
+        exact = None
+        if self.operator.hard:
+            exact = jnp.sort(self.x, axis=-1, descending=self.descending)
+        result = _straight_through(self.turned(values, -1), exact, self.x.dtype)
+        return jnp.where(self.unknown[..., None], jnp.nan, result)
+
+    def finish_weights(self, weights: jax.Array) -> jax.Array:
+        exact = None
+        if self.operator.exact_forward:
+            exact = from_order(self.order(), self.x.dtype)
+        weights = self.turned(self.in_place(weights), -2)
+        result = _straight_through(weights, exact, self.x.dtype)
+        return jnp.where(self.unknown[..., None, None], jnp.nan, result)
+
+
+def _straight_through(
+    relaxed: jax.Array, exact: jax.Array | None, dtype: jnp.dtype
+) -> jax.Array:
+    """Takes a result to the caller's dtype; the exact one, if given, with the relaxed gradient."""
+    if exact is None:
+        return relaxed.astype(dtype)
+    # The difference is exactly zero: every normal number comes out to the last bit.
+    # That of two infinities would be NaN.
+    surrogate = jnp.where(jnp.isfinite(relaxed), relaxed - lax.stop_gradient(relaxed), 0.0)
+    return lax.stop_gradient(exact) + surrogate.astype(dtype)

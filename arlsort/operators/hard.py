@@ -36,6 +36,7 @@ class Hard(base.Operator):
     hard: bool = dataclasses.field(default=True, kw_only=True, metadata=base.STATIC)
 
     doubly_stochastic: ClassVar[bool] = True
+    keeps_ties: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.numerics import finite
-from arlsort.operators import base
+from arlsort.operators import base, hyperparameters
 from arlsort.reasoner import checkpoint as checkpoints
 from arlsort.reasoner import inference, network, run_readout, scale
 from arlsort.reasoner.config import ALGORITHMS, NOISES
@@ -108,6 +108,7 @@ class LearnedSort(base.Operator):
 
     equivariant = False
     hard_limit = 0.0
+    allows_zero_temperature = True
     gradient_limit = 1e30  # cotangents of that size times the network's slopes, near 1e8
     gradient_rtol = 1e-4
 
@@ -355,17 +356,20 @@ class LearnedSort(base.Operator):
 def _log_likelihood(
     operator: LearnedSort, x: jax.Array, order: jax.Array, noise_scales: jax.Array | None
 ) -> jax.Array:
+    unknown = finite.has_nan(x) | ~hyperparameters.valid(operator)
+    operator = hyperparameters.in_dtype(operator, finite.work_dtype(x))
     found = operator._log_likelihood(finite.sanitise(x), order, noise_scales)
-    return jnp.where(finite.has_nan(x), jnp.nan, found).astype(x.dtype)
+    return jnp.where(unknown, jnp.nan, found).astype(x.dtype)
 
 
 @jax.jit
 def _log_trace(operator: LearnedSort, x: jax.Array) -> LogTrace:
-    has_nan = finite.has_nan(x)
+    unknown = finite.has_nan(x) | ~hyperparameters.valid(operator)
+    operator = hyperparameters.in_dtype(operator, finite.work_dtype(x))
     lowest = float(jnp.finfo(x.dtype).min)  # CLRS's -1e6 on the diagonal overflows float16
 
     def finish(part: jax.Array) -> jax.Array:
-        absent = jnp.expand_dims(has_nan, range(has_nan.ndim, part.ndim))
+        absent = jnp.expand_dims(unknown, range(unknown.ndim, part.ndim))
         return jnp.where(absent, jnp.nan, jnp.maximum(part, lowest)).astype(x.dtype)
 
     return jax.tree.map(finish, operator._trace(finite.sanitise(x)))

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.networks import exact_order
-from arlsort.numerics import clusters, isotonic
+from arlsort.numerics import clusters, finite, isotonic
 from arlsort.operators import base
 
 REGULARIZATIONS = ("l2", "entropic")
@@ -106,7 +106,7 @@ class Permutahedron(base.Operator):
             logits = (position - blocks.end.astype(scores.dtype)) / temperature
             shares = jnp.log(isotonic.block_sum(jnp.exp(logits), blocks))
             values = logits - shares + isotonic.block_logsumexp(ascending, blocks)
-        return _clip(
+        return finite.within(
             values, exact_order.at(ascending, blocks.start), exact_order.at(ascending, blocks.end)
         )
 
@@ -135,7 +135,7 @@ class Permutahedron(base.Operator):
             total = length * (1.0 + _middle(blocks, scores.dtype))
             ranks = weights / isotonic.block_sum(weights, blocks) * total - 1.0
         start, end = (a.astype(scores.dtype) for a in blocks)
-        return exact_order.at(_clip(ranks, start, end), exact_order.inverse(order))
+        return exact_order.at(finite.within(ranks, start, end), exact_order.inverse(order))
 
 
 _COLDEST = 2.0**-96
@@ -149,14 +149,3 @@ def _positions(scores: jax.Array) -> jax.Array:
 def _middle(blocks: isotonic.Blocks, dtype: jnp.dtype) -> jax.Array:
     """The mean of the positions in each block, exactly."""
     return (blocks.start + blocks.end).astype(dtype) / 2
-
-
-@jax.custom_jvp
-def _clip(x: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-    """Keeps x in the range it has but for rounding, which is nothing to differentiate."""
-    return jnp.clip(x, low, high)
-
-
-@_clip.defjvp
-def _clip_jvp(primals, tangents):  # type: ignore[no-untyped-def]
-    return _clip(*primals), tangents[0]

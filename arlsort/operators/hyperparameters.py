@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator's float hyperparameters are when it computes: cast, clipped, told if invalid."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from arlsort.numerics import finite
+
+TEMPERATURE = "temperature"
+"""The field whose numbers are clipped and must be positive, in whichever operator it is."""
+
+
+def in_dtype(operator: Any, dtype: jnp.dtype) -> Any:
+    """Takes the hyperparameters of an operator to the dtype of the computation; keys stay.
+
+    Temperatures are clipped, `finite.temperature`. One that is not positive becomes 1, so that
+    what is computed is finite: `valid` says that it is to be replaced by NaN.
+    """
+
+    def cast(path: tuple[Any, ...], leaf: Any) -> Any:
+        known = getattr(leaf, "dtype", None)
+        number = known is None or jnp.issubdtype(known, np.number)
+        if not number or jnp.ndim(leaf):
+            return leaf
+        if getattr(path[-1], "name", None) == TEMPERATURE:
+            return finite.temperature(leaf, dtype)
+        return jnp.asarray(leaf, dtype)
+
+    return jax.tree_util.tree_map_with_path(cast, operator)
+
+
+def valid(operator: Any) -> jax.Array:
+    """Tells whether all temperatures, also of operators inside, are allowed; a scalar."""
+    found = jnp.ones((), bool)
+    for field in dataclasses.fields(operator):
+        value = getattr(operator, field.name)
+        if field.name == TEMPERATURE:
+            found &= finite.is_positive(value, or_zero=type(operator).allows_zero_temperature)
+        elif dataclasses.is_dataclass(value):
+            found &= valid(value)
+    return found
+
+
+def representable(name: str, value: Any) -> Any:
+    """Brings a temperature known to Python into the range of the dtype that it becomes in JAX.
+
+    A Python float of 1e-60 is positive; in float32 it would be zero.
+    """
+    if name != TEMPERATURE or not isinstance(value, (int, float, np.floating)):
+        return value
+    info = np.finfo(np.float64 if jax.config.jax_enable_x64 else np.float32)
+    low, high = float(info.tiny), float(info.max)
+    if low <= value <= high or not 0 < value < math.inf:
+        return value
+    return low if value < 1 else high
