@@ -20,7 +20,7 @@ from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.networks import engine
-from arlsort.networks.swaps import DISTRIBUTIONS, log_sum_exp
+from arlsort.networks.swaps import DISTRIBUTIONS, Swap, log_sum_exp
 from arlsort.networks.topology import NETWORKS
 from arlsort.numerics import finite
 
@@ -52,8 +52,8 @@ def comparison_sort(
       descending: Whether what comes last by `compare` is to come first.
 
     Returns:
-      Mixtures of items, of the shape and dtype of `items`. If any number of `items` is NaN, all of
-      the result is.
+      Mixtures of items, of the shape and dtype of `items`. If any number of `items` is NaN, or
+      a traced temperature is not positive, all of the result is NaN.
 
     Raises:
       TypeError: If an argument has the wrong type or dtype.
@@ -78,7 +78,7 @@ def comparison_sort(
     checks.check_positive("temperature", temperature)
     checks.check_flag("descending", descending)
     swap = _ItemSwap(functools.partial(_compared, compare, "compare"), distribution, temperature)
-    return _through(swap, network, items, descending)
+    return _through(swap, network, items, descending, finite.is_positive(temperature))
 
 
 def vector_sort(
@@ -171,7 +171,7 @@ def smooth_sort(
     if not callable(maximum):
         raise TypeError(checks.error_message("maximum", repr(maximum), "a function of two scores"))
     checks.check_choice("network", network, NETWORKS)
-    return _through(_MaximumSwap(maximum), network, x, False)
+    return _through(_MaximumSwap(maximum), network, x, False, True)
 
 
 def rank_among(x: jax.Array, values: jax.Array, width: ArrayLike = 0.1) -> jax.Array:
@@ -206,12 +206,14 @@ def rank_among(x: jax.Array, values: jax.Array, width: ArrayLike = 0.1) -> jax.A
         )
     checks.check_positive("width", width)
     scores, among = finite.clip(x), finite.clip(values)
+    scale = finite.temperature(width, scores.dtype)
     # Divided first: squares of scores could overflow.
-    apart = jnp.clip((scores[:, None] - among[None, :]) / width, -_FAR, _FAR)
+    apart = jnp.clip((scores[:, None] - among[None, :]) / scale, -_FAR, _FAR)
     weights = jax.nn.softmax(-0.5 * apart**2, axis=-1)
     positions = jnp.arange(x.shape[0], dtype=weights.dtype)
     ranks = jnp.matmul(weights, positions, precision=lax.Precision.HIGHEST)
-    return ranks.astype(x.dtype)
+    ranks = finite.positions(ranks, x.shape[0], x.dtype)
+    return jnp.where(finite.is_positive(width), ranks, jnp.nan)
 
 
 _PLAIN = tuple(name for name in DISTRIBUTIONS if name != "logistic_art")
@@ -228,11 +230,11 @@ class _ItemSwap:
 
     def scores(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> tuple[jax.Array, jax.Array]:
         column = sign.reshape(sign.shape[0])
-        late = self.compare(*_real(a, b, sign)) / jnp.asarray(self.temperature, a.dtype)
+        late = self.compare(*_real(a, b, sign)) / finite.temperature(self.temperature, a.dtype)
         v = -column * jnp.clip(late, -_FAR, _FAR)
-        keep = jnp.where(column == 0, 1.0, DISTRIBUTIONS[self.distribution](v))
-        keep = keep.reshape(sign.shape)
-        return keep * a + (1 - keep) * b, (1 - keep) * a + keep * b
+        one = jnp.ones((), a.dtype)
+        swap = Swap(self.distribution, error_free=False, temperature=one, art_lambda=one)
+        return swap.mix(v.reshape(sign.shape), sign, a, b)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,14 +286,18 @@ def _checked(name: str, result: Any, shape: tuple[int, ...], meaning: str) -> ja
 
 
 def _through(
-    swap: engine.Comparator, network: str, items: jax.Array, descending: bool
+    swap: engine.Comparator,
+    network: str,
+    items: jax.Array,
+    descending: bool,
+    valid: jax.Array | bool,
 ) -> jax.Array:
     n = items.shape[0]
     work = items if n > 1 else jnp.zeros((2, *items.shape[1:]), items.dtype)
-    has_nan = jnp.isnan(work).any()
-    work = finite.clip(jnp.where(has_nan, 0.0, work))
+    unknown = jnp.isnan(work).any() | jnp.logical_not(valid)
+    work = finite.clip(jnp.where(unknown, 0.0, work))
     (work,) = engine.run(swap, network, (work,))
     if n < 2:
         return items  # the functions have been asked all the same: what is wrong shows at once
     work = jnp.flip(work, axis=0) if descending else work
-    return jnp.where(has_nan, jnp.nan, work).astype(items.dtype)
+    return jnp.where(unknown, jnp.nan, work).astype(items.dtype)

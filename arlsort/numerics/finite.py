@@ -45,9 +45,10 @@ def temperature(value: Any, dtype: jnp.dtype) -> jax.Array:
 
     The derivative by a temperature is zero below the one whose square vanishes in the dtype.
     """
-    positive = is_positive(value)
-    value = jnp.asarray(value) if hasattr(value, "dtype") else jnp.asarray(value, dtype)
-    limit = largest(dtype)
+    positive, limit = is_positive(value), largest(dtype)
+    if isinstance(value, (int, float)):
+        value = jnp.asarray(min(max(value, 1 / limit), limit), dtype)
+    value = jnp.asarray(value)
     wider = jnp.issubdtype(value.dtype, jnp.floating) and (
         jnp.finfo(value.dtype).bits > jnp.finfo(dtype).bits
     )
@@ -61,6 +62,8 @@ def temperature(value: Any, dtype: jnp.dtype) -> jax.Array:
 
 def is_positive(value: Any, *, or_zero: bool = False) -> jax.Array:
     """Tells whether a number is above zero, subnormal ones included, which XLA may take for 0."""
+    if isinstance(value, (int, float)):
+        return jnp.asarray(value > 0 or (or_zero and value == 0))
     value = lax.stop_gradient(jnp.asarray(value))
     positive = value > 0
     if jnp.issubdtype(value.dtype, jnp.floating):
