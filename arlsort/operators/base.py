@@ -130,6 +130,8 @@ class Operator:
     """How near gradients are to central differences in float64, as a fraction."""
     allows_zero_temperature: ClassVar[bool] = False
     """Whether a temperature of zero means the coldest there is."""
+    scale_free: ClassVar[bool] = False
+    """Whether lists are first brought to a scale of their own: padding then shrinks the others."""
     keeps_ties: ClassVar[bool] = False
     """Whether equal scores do not share weight, also in the gradient: their indices decide."""
 

@@ -61,6 +61,7 @@ class GumbelSinkhorn(base.Operator):
     max_iterations: int = dataclasses.field(default=100, metadata=base.STATIC)
 
     doubly_stochastic: ClassVar[bool] = True
+    scale_free: ClassVar[bool] = True
     equivariant: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -109,6 +109,7 @@ class LearnedSort(base.Operator):
     equivariant = False
     hard_limit = 0.0
     allows_zero_temperature = True
+    scale_free = True  # without `normalize` too, beyond the sharpest spread
     gradient_limit = 1e30  # cotangents of that size times the network's slopes, near 1e8
     gradient_rtol = 1e-4
 

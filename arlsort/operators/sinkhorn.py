@@ -62,6 +62,7 @@ class Sinkhorn(base.Operator):
     max_iterations: int = dataclasses.field(default=100, metadata=base.STATIC)
 
     doubly_stochastic: ClassVar[bool] = True
+    scale_free: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is exact is what JAX gives: ties, directions, ranks in short dtypes, infinite rows."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import arlsort
+from tests.conformance.conftest import RANDOM_SPECS, SPECS, VALUE_SPECS, build, heat
+
+TIES = jnp.array([[5.0, 1.0, 5.0, 1.0, 5.0], [0.0, 2.0, -0.0, 2.0, 2.0], [3.0, 1.0, 2.0, 0.0, 4.0]])
+EXACT = dict.fromkeys(SPECS + VALUE_SPECS + RANDOM_SPECS)
+
+
+def _exact(spec):
+    operator = build(spec)
+    return operator if operator.exact_forward else dataclasses.replace(operator, hard=True)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("spec", EXACT)
+def test_ties_are_in_the_order_of_jax(spec, descending):
+    operator = _exact(spec)
+    order = jnp.argsort(TIES, axis=-1, descending=descending)
+    ranks = arlsort.rank(TIES, operator, descending=descending)
+    np.testing.assert_array_equal(ranks, jnp.argsort(order, axis=-1))
+    if operator.has_permutation:
+        weights = arlsort.permutation(TIES, operator, descending=descending)
+        np.testing.assert_array_equal(weights, jax.nn.one_hot(order, 5))
+
+
+@pytest.mark.parametrize("spec", ["hard", "bitonic:error_free=true", "softsort"])
+def test_every_function_has_the_ties_of_jax(spec):
+    operator = _exact(spec)
+    rows = jnp.stack([TIES, jnp.arange(15.0).reshape(3, 5)], axis=-1)
+    for descending in (False, True):
+        order = jnp.argsort(TIES, axis=-1, descending=descending)
+        soft = arlsort.argsort(TIES, operator, descending=descending)
+        np.testing.assert_array_equal(soft, order)
+        moved = arlsort.sort_by(TIES, rows, operator, descending=descending)
+        np.testing.assert_array_equal(moved, jnp.take_along_axis(rows, order[..., None], axis=1))
+        values = arlsort.sort(TIES, operator, descending=descending)
+        np.testing.assert_array_equal(values, jnp.sort(TIES, axis=-1, descending=descending))
+    values, weights = arlsort.top_k(TIES, 2, operator)
+    largest, index = jax.lax.top_k(TIES, 2)
+    np.testing.assert_array_equal(values, largest)
+    np.testing.assert_array_equal(weights, jax.nn.one_hot(index, 5))
+
+
+def test_the_gradient_of_an_exact_sort_goes_where_its_values_come_from():
+    x, rows = TIES[0], jnp.arange(10.0).reshape(5, 2)
+    by_rows = jax.grad(lambda r: arlsort.sort_by(x, r, "hard", descending=True)[0, 0])(rows)
+    np.testing.assert_array_equal(by_rows, jnp.zeros_like(rows).at[0, 0].set(1.0))
+    by_scores = jax.grad(lambda x: arlsort.top_k(x, 1, "hard")[0][0])(x)
+    np.testing.assert_array_equal(by_scores, [1.0, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("name", ["hard", "lapsum"])
+def test_ranks_and_indices_do_not_leave_the_list(name, dtype):
+    n = 1000
+    x = jnp.arange(n, dtype=jnp.float32) % 128 * 2
+    for descending in (False, True):
+        for way in (arlsort.rank, arlsort.argsort):
+            result = np.asarray(way(x.astype(dtype), name, descending=descending), np.float32)
+            assert result.min() >= 0
+            assert n - 1 - 8 < result.max() <= n - 1
+
+
+def test_ranks_beyond_float16_are_its_largest():
+    ranks = arlsort.rank(jnp.arange(70_000).astype(jnp.float16), "hard")
+    assert ranks.dtype == jnp.float16
+    assert float(ranks.max()) == float(jnp.finfo(jnp.float16).max)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_infinite_rows_go_where_they_have_weight(spec):
+    operator = build(spec)
+    inf = jnp.inf
+    x = jnp.array([[0.0, 40.0, 20.0, 60.0, 80.0]] * 3)
+    rows = jnp.array(
+        [[[inf, 1.0], [1, -inf], [2, 2], [3, 3], [4, 4]], [[1.0, 1]] * 5, [[inf, jnp.nan]] * 5]
+    )
+    if operator.scale_free or operator.exact_forward or "temperature" not in dir(operator):
+        cold = operator
+    else:
+        cold = heat(operator, 0.1)
+    weights = np.asarray(cold.permutation(x))
+    with np.errstate(invalid="ignore"):
+        parts = np.where(weights[..., None] > 0, weights[..., None] * np.asarray(rows)[:, None], 0)
+        expected = parts.sum(axis=2)
+    got = cold.sort_by(x, rows)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+    one = jax.vmap(cold.sort_by)(x, rows)
+    np.testing.assert_allclose(one, expected, rtol=1e-4, atol=1e-4)
