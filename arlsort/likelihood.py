@@ -71,7 +71,9 @@ def cauchy_log_likelihood(
         found = jnp.zeros(x.shape[:-1], scores.dtype)
     else:
         scores = scores - jnp.mean(scores, axis=-1, keepdims=True)
-        scores = jnp.clip(scores / finite.temperature(temperature, scores.dtype), -_LARGEST, _LARGEST)
+        scores = jnp.clip(
+            scores / finite.temperature(temperature, scores.dtype), -_LARGEST, _LARGEST
+        )
         widths = (
             jnp.ones_like(scores) if noise_scales is None else noise_scales.astype(scores.dtype)
         )

@@ -236,9 +236,7 @@ def _rows(
     return stay * first + leave * last, leave * first + stay * last
 
 
-def stay_or_leave(
-    v: jax.Array, sign: jax.Array, tail: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def stay_or_leave(v: jax.Array, sign: jax.Array, tail: jax.Array) -> tuple[jax.Array, jax.Array]:
     """F(v) and F(-v), the smaller one as it is."""
     # Divided, not multiplied: a quotient XLA computes once for each pair, and what follows from one
     # number is cheap to compute again for each number of its rows.

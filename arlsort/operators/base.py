@@ -101,8 +101,8 @@ class Operator:
     * A NaN anywhere in a row makes that row's result NaN, and its gradient zero.
     * Scores are clipped to `[-M, M]` with `M = finfo(dtype).max / 2**16` of the dtype of the
       computation, so that no difference or sum overflows: an infinity counts as `±M`.
-    * A temperature may be any number > 0. It is clipped to `[1 / M, M]`, so what is beyond gives the
-      limit, cold or hot. One that is traced and not positive makes all results NaN.
+    * A temperature may be any number > 0. It is clipped to `[1 / M, M]`, so what is beyond gives
+      the limit, cold or hot. One that is traced and not positive makes all results NaN.
     * Ranks and soft indices are within [0, n - 1], rounded to the dtype of the result.
     * `hard=True` is the straight-through estimator: exact values and a one-hot permutation (ties
       by index, as `jnp.argsort` and `lax.top_k`) forward, the gradient of the relaxation backward.
@@ -183,9 +183,7 @@ class Operator:
         """
         return _sort(self, self._check(x), descending=descending)
 
-    def sort_by(
-        self, keys: jax.Array, rows: jax.Array, *, descending: bool = False
-    ) -> jax.Array:
+    def sort_by(self, keys: jax.Array, rows: jax.Array, *, descending: bool = False) -> jax.Array:
         """Puts rows in the soft order of their keys, without forming the weights if avoidable.
 
         Args:
@@ -307,9 +305,7 @@ def _permutation(operator: Operator, x: jax.Array, descending: bool) -> jax.Arra
 @_jit
 def _sort(operator: Operator, x: jax.Array, descending: bool) -> jax.Array:
     call = _Call.of(operator, x, descending)
-    return call.finish_values(
-        call.scores if x.shape[-1] < 2 else call.operator._sort(call.scores)
-    )
+    return call.finish_values(call.scores if x.shape[-1] < 2 else call.operator._sort(call.scores))
 
 
 @_jit
@@ -417,9 +413,7 @@ class _Call:
         return jnp.where(self.unknown[..., None, None], jnp.nan, result)
 
 
-def _straight_through(
-    relaxed: jax.Array, exact: jax.Array | None, dtype: jnp.dtype
-) -> jax.Array:
+def _straight_through(relaxed: jax.Array, exact: jax.Array | None, dtype: jnp.dtype) -> jax.Array:
     """Takes a result to the caller's dtype; the exact one, if given, with the relaxed gradient."""
     if exact is None:
         return relaxed.astype(dtype)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import arlsort
+from tests import references
 from tests.conformance.conftest import RANDOM_SPECS, SPECS, VALUE_SPECS, build, heat, mixing
 
 TEMPERATURE = 0.05
@@ -99,7 +100,7 @@ def test_noise_does_not_know_how_far_the_padding_is(spec):
 @pytest.mark.parametrize("distribution", ["reciprocal", "optimal", "gaussian"])
 def test_every_swap_distribution_keeps_the_others(network, distribution):
     operator = arlsort.SortingNetwork(network, distribution, temperature=TEMPERATURE)
-    x, others, positions = _lists(np.inf)
+    x, _, positions = _lists(np.inf)
     got = operator.sort(jnp.asarray(x, jnp.float32))
     with jax.enable_x64(True):
         expected = np.asarray(operator.sort(jnp.asarray(_lists(FAR)[0])))
@@ -109,8 +110,6 @@ def test_every_swap_distribution_keeps_the_others(network, distribution):
 
 
 def test_cauchy_swaps_with_padding_are_the_oracle():
-    from tests import references
-
     x, others, positions = _lists(FAR)
     for name in ("odd_even", "bitonic", "odd_even_merge"):
         operator = dataclasses.replace(build(name), temperature=TEMPERATURE)
@@ -119,9 +118,7 @@ def test_cauchy_swaps_with_padding_are_the_oracle():
         for row, scores in enumerate(x):
             weights = references.ORACLES[name](scores, temperature=TEMPERATURE)
             expected = np.arange(N) @ weights
-            np.testing.assert_allclose(
-                ranks[row][others[row]], expected[others[row]], atol=1e-3
-            )
+            np.testing.assert_allclose(ranks[row][others[row]], expected[others[row]], atol=1e-3)
             own = positions[row]
             np.testing.assert_allclose(values[row][own], (weights @ scores)[own], atol=1e-3)
 

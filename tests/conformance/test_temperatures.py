@@ -47,9 +47,13 @@ def test_every_temperature_above_zero_is_finite_and_no_other(spec):
     invalid = [-1.0, -1e-40, jnp.nan] + ([] if operator.allows_zero_temperature else [0.0])
     leaves, tree = jax.tree.flatten(heat(operator, 0.5))
     for temperature in invalid:
-        traced = jax.tree.unflatten(
-            tree, [jnp.float32(temperature) if leaf == 0.5 else leaf for leaf in leaves]
-        ) if not operator.needs_key else _with(operator, temperature)
+        traced = (
+            jax.tree.unflatten(
+                tree, [jnp.float32(temperature) if leaf == 0.5 else leaf for leaf in leaves]
+            )
+            if not operator.needs_key
+            else _with(operator, temperature)
+        )
         ranks, by_temperature, by_scores = _ranks_and_gradients(traced, X)
         assert np.isnan(ranks).all(), temperature
         np.testing.assert_array_equal(by_scores, jnp.zeros_like(X))
@@ -80,7 +84,7 @@ def test_functions_with_a_temperature_follow_the_rule():
             temperature
         )
         assert np.isnan(found) != valid
-        found = jax.jit(
-            lambda t: arlsort.comparison_sort(X[0], lambda a, b: a - b, temperature=t)
-        )(temperature)
+        found = jax.jit(lambda t: arlsort.comparison_sort(X[0], lambda a, b: a - b, temperature=t))(
+            temperature
+        )
         assert np.isnan(found).all() != valid
