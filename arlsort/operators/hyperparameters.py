@@ -53,7 +53,7 @@ def representable(name: str, value: Any) -> Any:
     """
     if name != TEMPERATURE or not isinstance(value, (int, float, np.floating)):
         return value
-    info = np.finfo(np.float64 if jax.config.jax_enable_x64 else np.float32)
+    info = np.finfo(np.float64 if jax.config.read("jax_enable_x64") else np.float32)
     low, high = float(info.tiny), float(info.max)
     if low <= value <= high or not 0 < value < math.inf:
         return value
