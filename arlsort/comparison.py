@@ -22,7 +22,7 @@ from arlsort import checks
 from arlsort.networks import engine
 from arlsort.networks.swaps import DISTRIBUTIONS, log_sum_exp
 from arlsort.networks.topology import NETWORKS
-from arlsort.numerics import finite
+from arlsort.numerics import finite, meshes
 
 Compare = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -285,6 +285,14 @@ def _checked(name: str, result: Any, shape: tuple[int, ...], meaning: str) -> ja
 
 def _through(
     swap: engine.Comparator, network: str, items: jax.Array, descending: bool
+) -> jax.Array:
+    run = functools.partial(_run, swap, network, descending)
+    spec = (None, *jax.typeof(items).sharding.spec[1:])
+    return meshes.without_shardings(run, spec, items)(items)
+
+
+def _run(
+    swap: engine.Comparator, network: str, descending: bool, items: jax.Array
 ) -> jax.Array:
     n = items.shape[0]
     work = items if n > 1 else jnp.zeros((2, *items.shape[1:]), items.dtype)

@@ -16,6 +16,7 @@ from jax import lax
 
 from arlsort.networks import topology
 from arlsort.networks.swaps import Swap
+from arlsort.numerics import meshes
 
 
 class Comparator(Protocol):
@@ -51,6 +52,7 @@ def run(swap: Comparator, network: str, wires: Wires) -> Wires:
       Arrays of the same shapes.
     """
     n = wires[0].shape[0]
+    wires = meshes.vary_alike(*wires)
     if network == "odd_even":
         return _brick(swap, wires)
     plan = topology.schedule(network, n)

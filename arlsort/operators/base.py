@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 
 from arlsort import checks
-from arlsort.numerics import finite, rowwise
+from arlsort.numerics import finite, meshes, rowwise
 from arlsort.soft_permutation import apply, from_order, to_ranks
 
 Class = TypeVar("Class", bound=type)
@@ -254,7 +254,7 @@ def _is_number(field: dataclasses.Field) -> bool:
     return isinstance(field.default, float) and not field.metadata.get("static")
 
 
-@jax.jit
+@meshes.jit_over_lists
 def _relax(operator: Operator, x: jax.Array) -> Relaxation:
     scores = finite.sanitise(x)
     operator = _in_dtype(operator, scores.dtype)
@@ -268,7 +268,7 @@ def _relax(operator: Operator, x: jax.Array) -> Relaxation:
     )
 
 
-@jax.jit
+@meshes.jit_over_lists
 def _permutation(operator: Operator, x: jax.Array) -> jax.Array:
     scores = finite.sanitise(x)
     operator = _in_dtype(operator, scores.dtype)
@@ -277,14 +277,14 @@ def _permutation(operator: Operator, x: jax.Array) -> jax.Array:
     return operator._permutation_with_nan(scores, finite.has_nan(x)).astype(x.dtype)
 
 
-@jax.jit
+@meshes.jit_over_lists
 def _sort(operator: Operator, x: jax.Array) -> jax.Array:
     scores = finite.sanitise(x)
     operator = _in_dtype(operator, scores.dtype)
     return _finish_values(operator, x, scores if x.shape[-1] < 2 else operator._sort(scores))
 
 
-@jax.jit
+@meshes.jit_over_lists
 def _rank(operator: Operator, x: jax.Array) -> jax.Array:
     scores = finite.sanitise(x)
     operator = _in_dtype(operator, scores.dtype)
@@ -295,7 +295,7 @@ def _rank(operator: Operator, x: jax.Array) -> jax.Array:
     return _finish(finite.has_nan(x)[..., None], ranks, exact, x.dtype)
 
 
-@jax.jit
+@meshes.jit_over_lists
 def _sort_by(operator: Operator, keys: jax.Array, rows: jax.Array) -> jax.Array:
     dtype = jnp.promote_types(finite.work_dtype(keys), finite.work_dtype(rows))
     scores, work = finite.sanitise(keys).astype(dtype), rows.astype(dtype)

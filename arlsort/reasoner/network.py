@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from arlsort.checks import error_message
+from arlsort.numerics import meshes
 from arlsort.reasoner.config import ReasonerConfig
 from arlsort.reasoner.decoders import Decoders, Step, gumbel_noise, log_sinkhorn
 from arlsort.reasoner.encoders import Encoders
@@ -169,7 +170,8 @@ class Reasoner(hk.Module):
             start = {name: hint[0] for name, hint in forced.items()}
         hints = initial_hints(config.algorithm, keys, noise) if start is None else start
         hints = {name: hint.astype(dtype) for name, hint in hints.items()}
-        first = _State(hints, jnp.zeros((b, n, config.hidden_size), dtype))
+        hidden = jnp.zeros((b, n, config.hidden_size), dtype)
+        first, _ = meshes.vary_alike(_State(hints, hidden), keys)
         if hk.running_init():
             advance(first)  # a loop is no place to make parameters in
         ragged = lengths is not None
