@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import export, lax
 
 from arlsort.networks import topology
 from arlsort.networks.swaps import Swap
@@ -131,7 +131,8 @@ def _brick(swap: Comparator, wires: Wires) -> Wires:
     halves = tuple(split(w) for w in wires)
     pairs = n // 2
     kept = sum(math.prod(w.shape) for w in halves) * n
-    inner = max(1, math.isqrt(pairs)) if kept > _KEPT else 1
+    many = export.is_symbolic_dim(kept) or kept > _KEPT
+    inner = max(1, math.isqrt(pairs)) if many else 1
 
     def segment(halves: Wires, _: None) -> tuple[Wires, None]:
         return lax.scan(pair, halves, None, length=inner)

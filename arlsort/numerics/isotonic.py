@@ -221,7 +221,7 @@ def _solve(
             return merge(level, _Pairs(m, left, left + m, position))
 
         level = lax.fori_loop(first, min(first + _STAGE, levels), ascend, level)
-    rows = (level.v.size >> levels, 1 << levels)
+    rows = (level.v.size // (1 << levels), 1 << levels)
     offset = lax.broadcasted_iota(jnp.int32, rows, 0) << levels
     start, end = (
         (a.reshape(rows) - offset)[:, :n].reshape(shape) for a in (level.start, level.end)
