@@ -60,7 +60,7 @@ def check_order(
             allowed = f"each of 0 to {n - 1} once in every list"
             raise ValueError(error_message("order", known[wrong][0].tolist(), allowed))
     if noise_scales is not None and (known := _values(noise_scales)) is not None:
-        dtype = jnp.promote_types(x.dtype, jnp.float32)
+        dtype = np.float64 if x.dtype == np.float64 else np.float32
         scales, smallest = known.astype(dtype), float(jnp.finfo(dtype).tiny)
         wrong = ~((scales >= smallest) & (scales < np.inf))
         if wrong.any():

@@ -17,7 +17,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from arlsort import checks
-from arlsort.numerics import meshes
+from arlsort.numerics import finite, meshes
 from arlsort.operators import base, registry
 
 
@@ -159,7 +159,7 @@ def argsort(
     """
     method, scores, axis = _prepare(x, operator, axis, descending)
     # In float32 at least: bfloat16 cannot count beyond 256.
-    dtype = jnp.promote_types(scores.dtype, jnp.float32)
+    dtype = finite.work_dtype(scores)
     indices = lax.broadcasted_iota(dtype, (*scores.shape, 1), scores.ndim - 1)
     result = method.sort_by(scores, indices)[..., 0].astype(scores.dtype)
     return jnp.moveaxis(_flip(result, descending), -1, axis)
@@ -368,4 +368,4 @@ def _probabilities(q: Any) -> jax.Array:
         concrete = None  # all or part of it is traced
     if concrete is not None and not np.all((concrete >= 0) & (concrete <= 1)):
         raise ValueError(checks.error_message("q", concrete, "numbers in [0, 1]"))
-    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
+    return array.astype(finite.work_dtype(array))

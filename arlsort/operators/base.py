@@ -297,7 +297,7 @@ def _rank(operator: Operator, x: jax.Array) -> jax.Array:
 
 @meshes.jit_over_lists
 def _sort_by(operator: Operator, keys: jax.Array, rows: jax.Array) -> jax.Array:
-    dtype = jnp.promote_types(finite.work_dtype(keys), finite.work_dtype(rows))
+    dtype = finite.work_dtype(keys, rows)
     scores, work = finite.sanitise(keys).astype(dtype), rows.astype(dtype)
     operator = _in_dtype(operator, dtype)
     relaxed = work if keys.shape[-1] < 2 else operator._apply(scores, work)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from arlsort.checks import error_message
-from arlsort.numerics import meshes
+from arlsort.numerics import finite, meshes
 from arlsort.reasoner.config import ReasonerConfig
 from arlsort.reasoner.decoders import Decoders, Step, gumbel_noise, log_sinkhorn
 from arlsort.reasoner.encoders import Encoders
@@ -114,7 +114,7 @@ class Reasoner(hk.Module):
         config = self._config
         chex.assert_rank(keys, 2)
         chex.assert_equal_shape([keys, pos] if noise_scales is None else [keys, pos, noise_scales])
-        dtype = jnp.promote_types(keys.dtype, jnp.float32)
+        dtype = finite.work_dtype(keys)
         pair_dtype = dtype if pair_dtype is None else jnp.dtype(pair_dtype)
         if config.processor == "clrs" and pair_dtype != dtype:
             raise ValueError(
