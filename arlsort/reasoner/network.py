@@ -133,7 +133,7 @@ class Reasoner(hk.Module):
                 error_message("noise_scales", "an array", "None: the network has no such input")
             )
         compared = comparisons(keys, noise) if config.comparisons else None
-        encoders, decoders = self._construct_encoders_decoders()
+        encoders, decoders = self._construct_encoders_decoders(dtype)
         process = make_processor(config, encoders, pair_dtype)
 
         def run(state: _State) -> Step:
@@ -194,11 +194,15 @@ class Reasoner(hk.Module):
         pred = log_sinkhorn(pred, config.sinkhorn_steps, config.sinkhorn_temperature)
         return Prediction(logits, pred, pred_mask)
 
-    def _construct_encoders_decoders(self) -> tuple[Encoders, Decoders]:
+    def _construct_encoders_decoders(self, dtype: DTypeLike) -> tuple[Encoders, Decoders]:
         # Haiku puts the method's name into the parameters' names, so this name is CLRS's.
         size, spec = self._config.hidden_size, self._config.spec
         encoders = Encoders(
-            size, spec, noise_scales=self._config.noise_scales, comparisons=self._config.comparisons
+            size,
+            spec,
+            noise_scales=self._config.noise_scales,
+            comparisons=self._config.comparisons,
+            dtype=dtype,
         )
         return encoders, Decoders(size, spec, encoders)
 

@@ -79,7 +79,8 @@ def read_insertions(log_hints: Mapping[str, Array]) -> Array:
         stays = jnp.concatenate([later, jnp.zeros_like(slot[..., :1])], axis=-1)
         moves = jnp.cumsum(slot, axis=-1)
         moved = jnp.roll(moves[..., None] * weights, 1, axis=-2)  # the last place is empty yet
-        return stays[..., None] * weights + moved + slot[..., None] * own[..., None, :], None
+        new = jnp.where(own[..., None, :], slot[..., None], 0.0)
+        return stays[..., None] * weights + moved + new, None
 
     start = jnp.zeros((*displaced.shape[:-2], n, n), displaced.dtype).at[..., 0, 0].set(1.0)
     start, _ = meshes.vary_alike(start, displaced)
