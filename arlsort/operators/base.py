@@ -96,6 +96,9 @@ class Operator:
     * A NaN anywhere in a row makes that row's result NaN, and its gradient zero.
     * Scores are clipped to `[-M, M]` with `M = finfo(dtype).max / 2**16` of the dtype of the
       computation, so that no difference or sum overflows: an infinity counts as `±M`.
+    * Two operators are equal if they are of one class and all fields are: numbers by value, arrays
+      and keys by dtype, shape and every bit (an array is not equal to a number), what is traced if
+      it is the same tracer. Equal ones have equal hashes; what is traced has none.
     * `hard=True` is the straight-through estimator: exact values and a one-hot permutation (ties
       by index) forward, the gradient of the relaxation backward.
 
@@ -120,8 +123,33 @@ class Operator:
     gradient_rtol: ClassVar[float] = 1e-5
     """How near gradients are to central differences in float64, as a fraction."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # Named in every class, or `dataclass` would put its own there, which compares arrays by
+        # `==` and hashes them.
+        cls.__eq__ = Operator.__eq__  # type: ignore[method-assign]
+        cls.__hash__ = Operator.__hash__  # type: ignore[method-assign]
+
     def __post_init__(self) -> None:
         checks.check_flag("hard", self.hard)
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(
+            _same(getattr(self, field.name), getattr(other, field.name))
+            for field in dataclasses.fields(self)
+        )
+
+    def __hash__(self) -> int:
+        parts: list[Any] = [type(self)]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, jax.core.Tracer):
+                received = f"a traced {field.name}"
+                raise TypeError(checks.error_message("hash", received, "concrete values"))
+            parts.append(_identity(value))
+        return hash(tuple(parts))
 
     @property
     def needs_key(self) -> bool:
@@ -248,6 +276,28 @@ class Operator:
                 raise ValueError(checks.error_message(field.name, f"shape {shape}", allowed))
         if self.needs_key:
             checks.check_key(type(self).__name__, getattr(self, "key", None))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if isinstance(one, jax.core.Tracer) or isinstance(other, jax.core.Tracer):
+        return False
+    return bool(_identity(one) == _identity(other))
+
+
+def _identity(value: Any) -> Any:
+    """What two equal hyperparameters have in common, and can be hashed."""
+    if not isinstance(value, (jax.Array, np.ndarray, np.generic)):
+        return value
+    kind = str(value.dtype)
+    if isinstance(value, jax.Array):
+        if value.is_deleted() or not value.is_fully_addressable:
+            return id(value)
+        if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+            with jax.ensure_compile_time_eval():  # also while something else is traced
+                value = jax.random.key_data(value)
+    return kind, np.shape(value), np.asarray(value).tobytes()
 
 
 def _is_number(field: dataclasses.Field) -> bool:
