@@ -61,7 +61,8 @@ def check_order(
             raise ValueError(error_message("order", known[wrong][0].tolist(), allowed))
     if noise_scales is not None and (known := _values(noise_scales)) is not None:
         dtype = np.float64 if x.dtype == np.float64 else np.float32
-        scales, smallest = known.astype(dtype), float(jnp.finfo(dtype).tiny)
+        scales: Any = known.astype(dtype)
+        smallest = float(jnp.finfo(dtype).tiny)
         wrong = ~((scales >= smallest) & (scales < np.inf))
         if wrong.any():
             allowed = f"finite numbers of at least {smallest:.3g}"
