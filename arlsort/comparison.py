@@ -291,9 +291,7 @@ def _through(
     return meshes.without_shardings(run, spec, items)(items)
 
 
-def _run(
-    swap: engine.Comparator, network: str, descending: bool, items: jax.Array
-) -> jax.Array:
+def _run(swap: engine.Comparator, network: str, descending: bool, items: jax.Array) -> jax.Array:
     n = items.shape[0]
     work = items if n > 1 else jnp.zeros((2, *items.shape[1:]), items.dtype)
     has_nan = jnp.isnan(work).any()

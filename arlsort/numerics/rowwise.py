@@ -152,7 +152,8 @@ def _in_blocks(
 def _block_shape(lists: int, m: int, n: int) -> tuple[int, int]:
     """Tells how many lists, and how many rows of each, make one block: divisors of both."""
     size = _BLOCK.get(jax.default_backend(), _LARGE_BLOCK)
-    if export.is_symbolic_dim(lists):  # not known how many: what fits one list must do for all
+    unknown = export.is_symbolic_dim(lists)
+    if unknown:  # what suits one list must do for all
         return (lists, m) if m * n <= size else (1, _divisor(m, size // n))
     if lists * m * n <= 2 * size:
         return lists, m
