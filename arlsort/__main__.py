@@ -19,8 +19,10 @@ from typing import Any, NoReturn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.errors import JaxRuntimeError
 
 import arlsort
+from arlsort import checks
 from arlsort.operators import parse, registry
 from arlsort.operators.base import Operator
 from arlsort.reasoner import checkpoint, evaluation, training
@@ -93,13 +95,23 @@ def parser() -> Parser:
     return top
 
 
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"--{name}: received {value}, allowed: an integer >= {least}")
+# Far beyond what a machine could do; beyond that, numbers do not fit where they go.
+_MOST = {"hidden-size": 2**14, "lengths": 2**12}
+_MOST_OTHERS = 2**31 - 1
+_LARGEST_SEED = 2**32 - 1
+
+
+def _within(name: str, value: int, least: int, most: int | None = None) -> None:
+    most = _MOST.get(name, _MOST_OTHERS) if most is None else most
+    if not least <= value <= most:
+        allowed = f"an integer from {least} to {most}"
+        raise ValueError(checks.error_message(f"--{name}", value, allowed))
 
 
 def _operator(spec: str, temperature: float | None, seed: int | None) -> Operator:
     operator = parse(spec)
+    if seed is not None:
+        _within("seed", seed, 0, _LARGEST_SEED)
     stated: dict[str, Any] = {
         "temperature": temperature,
         "key": None if seed is None else jax.random.key(seed),
@@ -148,7 +160,10 @@ def operators(arguments: argparse.Namespace) -> None:
 def train(arguments: argparse.Namespace) -> None:
     """Trains, measures, saves; Ctrl-C ends training early, and saves what has been learned."""
     for name in ("steps", "batch_size", "hidden_size", "lists"):
-        _at_least(name.replace("_", "-"), getattr(arguments, name), 1)
+        _within(name.replace("_", "-"), getattr(arguments, name), 1)
+    for length in arguments.lengths:
+        _within("lengths", length, 2)
+    _within("seed", arguments.seed, 0, _LARGEST_SEED)
     if not 0 < arguments.learning_rate < np.inf:
         received = f"--learning-rate: received {arguments.learning_rate}"
         raise ValueError(f"{received}, allowed: a finite number > 0")
@@ -209,7 +224,7 @@ class _Enough(Exception):
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Prints exact order and micro-F1 on fresh lists, by length."""
-    _at_least("lists", arguments.lists, 1)
+    _within("lists", arguments.lists, 1)
     if arguments.checkpoint is not None:
         if arguments.algorithm or arguments.noise:
             raise ValueError("--checkpoint: says the sort and the noise; leave those out")
@@ -217,7 +232,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     else:
         found = checkpoint.shipped(arguments.algorithm or "insertion_sort", arguments.noise)
     lengths = arguments.lengths or sorted(set(found.training.lengths))
-    _at_least("lengths", min(lengths), 2)
+    for length in lengths:
+        _within("lengths", length, 2)
     key = jax.random.key(0)
     scores: dict[str, dict[str, float]] = {"exact_order": {}, "micro_f1": {}}
     spread = found.sharpest_spread
@@ -245,7 +261,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # of `operators | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, MemoryError, JaxRuntimeError) as error:
         print(f"{top.prog} {arguments.name}: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -37,11 +37,12 @@ def check_scores(argument: str, x: Any) -> jax.Array:
 def check_order(
     x: jax.Array, order: jax.Array, noise_scales: jax.Array | None
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    """Checks scores, an order of them and the scales of their noise.
+    """Checks scores, an order of them and the scales of their noise; values where they are known.
 
     Raises:
       TypeError: If one has the wrong type or dtype.
-      ValueError: If one is of another shape than `x`.
+      ValueError: If one is of another shape than `x`, an order is not one of 0 to n - 1, or a noise
+        scale is not positive and finite.
     """
     x = check_scores("x", x)
     order = jnp.asarray(order)
@@ -52,7 +53,28 @@ def check_order(
     for name, other in (("order", order), ("noise_scales", noise_scales)):
         if other is not None and other.shape != x.shape:
             raise ValueError(error_message(name, f"shape {other.shape}", f"that of x, {x.shape}"))
+    n = x.shape[-1]
+    if (known := _values(order)) is not None:
+        wrong = (np.sort(known, axis=-1) != np.arange(n)).any(axis=-1)
+        if wrong.any():
+            allowed = f"each of 0 to {n - 1} once in every list"
+            raise ValueError(error_message("order", known[wrong][0].tolist(), allowed))
+    if noise_scales is not None and (known := _values(noise_scales)) is not None:
+        dtype = np.float64 if x.dtype == np.float64 else np.float32
+        scales: Any = known.astype(dtype)
+        smallest = float(jnp.finfo(dtype).tiny)
+        wrong = ~((scales >= smallest) & (scales < np.inf))
+        if wrong.any():
+            allowed = f"finite numbers of at least {smallest:.3g}"
+            raise ValueError(error_message("noise_scales", known[wrong][0], allowed))
     return x, order, noise_scales
+
+
+def _values(array: jax.Array) -> np.ndarray | None:
+    """What an array holds, or None if that is not known here."""
+    if isinstance(array, jax.core.Tracer) or not array.is_fully_addressable:
+        return None
+    return np.asarray(array)
 
 
 def check_number(

@@ -22,7 +22,7 @@ from arlsort import checks
 from arlsort.networks import engine
 from arlsort.networks.swaps import DISTRIBUTIONS, Swap, log_sum_exp
 from arlsort.networks.topology import NETWORKS
-from arlsort.numerics import finite
+from arlsort.numerics import finite, meshes
 
 Compare = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -291,6 +291,18 @@ def _through(
     items: jax.Array,
     descending: bool,
     valid: jax.Array | bool,
+) -> jax.Array:
+    run = functools.partial(_run, swap, network, descending, valid)
+    spec = (None, *jax.typeof(items).sharding.spec[1:])
+    return meshes.without_shardings(run, spec, items)(items)
+
+
+def _run(
+    swap: engine.Comparator,
+    network: str,
+    descending: bool,
+    valid: jax.Array | bool,
+    items: jax.Array,
 ) -> jax.Array:
     n = items.shape[0]
     work = items if n > 1 else jnp.zeros((2, *items.shape[1:]), items.dtype)

@@ -16,6 +16,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from arlsort import checks
+from arlsort.numerics import finite, meshes
 from arlsort.operators import base, registry
 
 
@@ -230,19 +231,24 @@ def quantile(
     if n == 0:
         raise ValueError(checks.error_message("x", f"an empty axis {axis}", "at least one score"))
     probabilities = _probabilities(q)
-    position = jnp.clip(probabilities, 0.0, 1.0) * (n - 1)
+    result = _quantiles(probabilities, method.sort(scores))
+    return jnp.moveaxis(result, -1, 0) if probabilities.ndim else result
+
+
+@meshes.jit_over_lists
+def _quantiles(probabilities: jax.Array, values: jax.Array) -> jax.Array:
+    """Interpolates between sorted values `[..., n]`: `[..., *probabilities.shape]`."""
+    position = jnp.clip(probabilities, 0.0, 1.0) * (values.shape[-1] - 1)
     low = jnp.floor(position)
-    fraction = (position - low).astype(scores.dtype)
-    values = method.sort(scores)
-    below = jnp.take(values, low.astype(jnp.int32), axis=-1)  # [..., *q.shape]
+    below = jnp.take(values, low.astype(jnp.int32), axis=-1)
     above = jnp.take(values, jnp.ceil(position).astype(jnp.int32), axis=-1)
+    fraction = (position - low).astype(values.dtype)
     fraction = jnp.broadcast_to(
-        jnp.expand_dims(fraction, tuple(range(scores.ndim - 1))), below.shape
+        jnp.expand_dims(fraction, tuple(range(values.ndim - 1))), below.shape
     )
     # An exact position must not touch its neighbour, which may be infinite.
     step = jnp.where(fraction > 0, above, 0.0) * fraction
-    result = jnp.where(fraction > 0, below * (1 - fraction) + step, below)
-    return jnp.moveaxis(result, -1, 0) if probabilities.ndim else result
+    return jnp.where(fraction > 0, below * (1 - fraction) + step, below)
 
 
 def median(
@@ -348,4 +354,4 @@ def _probabilities(q: Any) -> jax.Array:
         concrete = None  # all or part of it is traced
     if concrete is not None and not np.all((concrete >= 0) & (concrete <= 1)):
         raise ValueError(checks.error_message("q", concrete, "numbers in [0, 1]"))
-    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
+    return array.astype(finite.work_dtype(array))

@@ -11,7 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from arlsort import checks
-from arlsort.numerics import finite
+from arlsort.numerics import finite, meshes, orders
 
 # Where the integration looks, from each score in units of its noise: at quantiles, and further out
 # evenly in the logarithm.
@@ -47,12 +47,14 @@ def cauchy_log_likelihood(
       temperature: Scale of the noise in the unit of x; > 0.
 
     Returns:
-      `[...]`, of the dtype of `x` (computed in float32 or wider); NaN for a list with a NaN,
-      and if a traced temperature is not positive.
+      `[...]`, of the dtype of `x` (computed in float32 or wider); NaN for a list with a NaN, for
+      one whose order or noise scales are traced and not allowed, and if a traced temperature is
+      not positive.
 
     Raises:
       TypeError: If an argument has the wrong type or dtype.
-      ValueError: If shapes differ, or `temperature` is not allowed.
+      ValueError: If shapes differ, an order is none, a noise scale is not positive and finite, or
+        `temperature` is not allowed.
 
     Example:
       >>> import jax.numpy as jnp
@@ -65,8 +67,18 @@ def cauchy_log_likelihood(
     """
     x, order, noise_scales = checks.check_order(x, order, noise_scales)
     checks.check_positive("temperature", temperature)
+    return _of_order(temperature, x, order, noise_scales)
+
+
+@meshes.jit_over_lists
+def _of_order(
+    temperature: ArrayLike, x: jax.Array, order: jax.Array, noise_scales: jax.Array | None
+) -> jax.Array:
     scores = finite.sanitise(x)
-    unknown = finite.has_nan(x) | ~finite.is_positive(temperature)
+    if noise_scales is not None:
+        noise_scales = noise_scales.astype(scores.dtype)
+    order, noise_scales, wrong = orders.sanitise(order, noise_scales)
+    widths = jnp.ones_like(scores) if noise_scales is None else noise_scales
     if x.shape[-1] < 2:
         found = jnp.zeros(x.shape[:-1], scores.dtype)
     else:
@@ -74,10 +86,8 @@ def cauchy_log_likelihood(
         scores = jnp.clip(
             scores / finite.temperature(temperature, scores.dtype), -_LARGEST, _LARGEST
         )
-        widths = (
-            jnp.ones_like(scores) if noise_scales is None else noise_scales.astype(scores.dtype)
-        )
         found = _log_probability(*(jnp.take_along_axis(v, order, -1) for v in (scores, widths)))
+    unknown = wrong | finite.has_nan(x) | ~finite.is_positive(temperature)
     return jnp.where(unknown, jnp.nan, found).astype(x.dtype)
 
 

@@ -12,6 +12,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from arlsort.checks import error_message
+from arlsort.numerics import finite
 
 
 def apply(permutation: jax.Array, x: jax.Array) -> jax.Array:
@@ -93,7 +94,7 @@ def to_ranks(permutation: jax.Array) -> jax.Array:
     """
     n = permutation.shape[-1]
     dtype = permutation.dtype
-    work = permutation.astype(jnp.promote_types(dtype, jnp.float32))
+    work = permutation.astype(finite.work_dtype(permutation))
     positions = lax.broadcasted_iota(work.dtype, work.shape, work.ndim - 2)
     weight = work.sum(axis=-2)  # [..., n]
     # Not `weight > eps`: a NaN weight must reach the result, not the fallback.

@@ -88,6 +88,31 @@ def test_what_is_not_allowed_is_refused(likelihood):
 
 
 @pytest.mark.parametrize("likelihood", [exact, LEARNED.log_likelihood])
+@pytest.mark.parametrize("order", [[1, 3, 2], [0, 0, 0], [-1, 0, 1]])
+def test_what_is_no_order_is_refused_or_gives_nan(likelihood, order):
+    x, orders = jnp.array([[0.3, 0.1, 0.2]] * 2), jnp.array([[2, 0, 1], order])
+    with pytest.raises(ValueError, match=r"order: received \[.*\], allowed: each of 0 to 2 once"):
+        likelihood(x, orders)
+    found, slope = jax.jit(jax.value_and_grad(lambda x, o: likelihood(x, o)[0]))(x, orders)
+    assert jnp.isfinite(found) and jnp.isfinite(slope).all()
+    both = jax.jit(likelihood)(x, orders)
+    assert jnp.isfinite(both[0]) and jnp.isnan(both[1])
+
+
+@pytest.mark.parametrize("likelihood", [exact, LEARNED.log_likelihood])
+@pytest.mark.parametrize("scale", [0.0, -1.0, jnp.nan, jnp.inf])
+def test_what_is_no_scale_is_refused_or_gives_nan(likelihood, scale):
+    x, order = jnp.array([[0.3, 0.1, 0.2]] * 2), jnp.array([[2, 0, 1]] * 2)
+    scales = jnp.ones_like(x).at[1, 2].set(scale)
+    with pytest.raises(ValueError, match="noise_scales: received .*, allowed: finite numbers of"):
+        likelihood(x, order, scales)
+    both = jax.jit(likelihood)(x, order, scales)
+    assert jnp.isfinite(both[0]) and jnp.isnan(both[1])
+    slopes = jax.jit(jax.grad(lambda x, w: jnp.nansum(likelihood(x, order, w)), argnums=(0, 1)))
+    assert all(jnp.isfinite(slope).all() for slope in slopes(x, scales))
+
+
+@pytest.mark.parametrize("likelihood", [exact, LEARNED.log_likelihood])
 def test_shapes_dtypes_and_nan(likelihood):
     x, order, noise_scales = drawn(6, 4, 5.0)
     flat = likelihood(x, order, noise_scales)

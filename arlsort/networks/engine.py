@@ -12,10 +12,11 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import export, lax
 
 from arlsort.networks import topology
 from arlsort.networks.swaps import Swap
+from arlsort.numerics import meshes
 
 
 class Comparator(Protocol):
@@ -51,6 +52,7 @@ def run(swap: Comparator, network: str, wires: Wires) -> Wires:
       Arrays of the same shapes.
     """
     n = wires[0].shape[0]
+    wires = meshes.vary_alike(*wires)
     if network == "odd_even":
         return _brick(swap, wires)
     plan = topology.schedule(network, n)
@@ -130,7 +132,8 @@ def _brick(swap: Comparator, wires: Wires) -> Wires:
     halves = tuple(split(w) for w in wires)
     pairs = n // 2
     kept = sum(math.prod(w.shape) for w in halves) * n
-    inner = max(1, math.isqrt(pairs)) if kept > _KEPT else 1
+    many = export.is_symbolic_dim(kept) or kept > _KEPT
+    inner = max(1, math.isqrt(pairs)) if many else 1
 
     def segment(halves: Wires, _: None) -> tuple[Wires, None]:
         return lax.scan(pair, halves, None, length=inner)

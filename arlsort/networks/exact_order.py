@@ -11,7 +11,7 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import export, lax
 
 from arlsort.networks import engine
 
@@ -39,7 +39,8 @@ def argsort(x: jax.Array) -> jax.Array:
     lists, n = math.prod(x.shape[:-1]), x.shape[-1]
     if n < _SHORT:
         return inverse(_positions(x))
-    if jax.default_backend() != "cpu" or lists < _LISTS or n > _LONGEST:
+    unknown = export.is_symbolic_dim(lists)
+    if unknown or jax.default_backend() != "cpu" or lists < _LISTS or n > _LONGEST:
         return jnp.argsort(x, axis=-1)
     scores = x.reshape(lists, n).T
     index = lax.broadcasted_iota(x.dtype, scores.shape, 0)

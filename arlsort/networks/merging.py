@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import export, lax
 
 from arlsort.networks import engine, topology
 from arlsort.networks.swaps import Swap
@@ -39,13 +39,13 @@ def permutation(swap: Swap, network: str, scores: jax.Array) -> jax.Array:
       Weights `[lists, n, n]`.
     """
     lists, n = scores.shape
-    if not lists:
+    if lists == 0:
         return jnp.zeros((0, n, n), scores.dtype)
     plan = topology.schedule(network, n)
     size = min(plan.wires, _SMALL)
 
     def through_layers(scores: jax.Array) -> jax.Array:
-        unit = jnp.broadcast_to(jnp.eye(n, dtype=scores.dtype)[..., None], (n, n, len(scores)))
+        unit = jnp.broadcast_to(jnp.eye(n, dtype=scores.dtype)[..., None], (n, n, scores.shape[0]))
         return jnp.moveaxis(engine.run(swap, network, (scores.T, unit))[1], -1, 0)
 
     if plan.wires == size:
@@ -114,7 +114,7 @@ def _in_parts(
 ) -> jax.Array:
     """Maps over groups of lists, if one of all of them would not stay in the cache."""
     together = max(1, _TOGETHER // (n * n))
-    if together >= lists:
+    if export.is_symbolic_dim(lists) or together >= lists:
         return function(arguments)
     whole = lists // together * together
 

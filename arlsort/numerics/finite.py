@@ -35,9 +35,11 @@ def largest(dtype: jnp.dtype) -> float:
     return float(jnp.finfo(dtype).max) / 2**_HEADROOM_BITS
 
 
-def work_dtype(x: jax.Array) -> jnp.dtype:
-    """The dtype of the computation: that of the scores, but at least float32."""
-    return jnp.promote_types(x.dtype, jnp.float32)
+def work_dtype(*arrays: jax.Array) -> jnp.dtype:
+    """The dtype of the computation: the widest among those of the arrays and float32."""
+    # Not `promote_types`, which refuses to mix dtypes under strict promotion.
+    wide = any(array.dtype == jnp.float64 for array in arrays)
+    return jnp.dtype(jnp.float64 if wide else jnp.float32)
 
 
 def temperature(value: Any, dtype: jnp.dtype) -> jax.Array:

@@ -24,6 +24,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from arlsort.numerics import meshes
+
 
 class Blocks(NamedTuple):
     """A partition of positions 0 to n - 1 into runs.
@@ -95,7 +97,7 @@ def blocks_entropic(s: jax.Array, w: jax.Array) -> Blocks:
 
 def _unless_ascending(v: jax.Array, solve: Callable[[], Blocks]) -> Blocks:
     """Solves for the blocks of v, unless all lists ascend as they are: then each is alone."""
-    index = lax.broadcasted_iota(jnp.int32, v.shape, v.ndim - 1)
+    index, _ = meshes.vary_alike(lax.broadcasted_iota(jnp.int32, v.shape, v.ndim - 1), v)
     ascending = (v[..., :-1] < v[..., 1:]).all()
     return lax.cond(ascending, lambda: Blocks(index, index), solve)
 
@@ -175,12 +177,14 @@ class _Level(NamedTuple):
     @classmethod
     def of_l2(cls, y: jax.Array) -> "_Level":
         v = y.reshape(y.size)
-        zero, index = jnp.zeros_like(v), lax.iota(jnp.int32, y.size)
+        zero = jnp.zeros_like(v)
+        index, _ = meshes.vary_alike(lax.iota(jnp.int32, y.size), v)
         return cls(v, zero, zero, index, index, v)
 
     @classmethod
     def of_entropic(cls, v: jax.Array, w: jax.Array) -> "_Level":
-        level, one = cls.of_l2(v), jnp.ones(v.size, v.dtype)
+        level = cls.of_l2(v)
+        one = jnp.ones_like(level.v)
         return level._replace(w=w.reshape(w.size), weight_above=one, weight_below=one)
 
 
@@ -209,6 +213,7 @@ def _solve(
     for first in range(0, levels, _STAGE):
         slot = 2 << first
         position = lax.iota(jnp.int32, level.v.size).reshape(level.v.size // slot, slot)
+        position, _ = meshes.vary_alike(position, level.v)
 
         def ascend(k: jax.Array, level: _Level, position: jax.Array = position) -> _Level:
             m = jnp.left_shift(jnp.int32(1), k)
@@ -216,7 +221,7 @@ def _solve(
             return merge(level, _Pairs(m, left, left + m, position))
 
         level = lax.fori_loop(first, min(first + _STAGE, levels), ascend, level)
-    rows = (level.v.size >> levels, 1 << levels)
+    rows = (level.v.size // (1 << levels), 1 << levels)
     offset = lax.broadcasted_iota(jnp.int32, rows, 0) << levels
     start, end = (
         (a.reshape(rows) - offset)[:, :n].reshape(shape) for a in (level.start, level.end)

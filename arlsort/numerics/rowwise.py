@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import export, lax
 from jax.typing import ArrayLike
 
 # Elements of a block, by backend. A megabyte is in the cache of one core or two; an accelerator
@@ -131,7 +131,7 @@ def _in_blocks(
     # Within a block, XLA may keep what it has; the backward pass is a loop of its own.
     function = jax.checkpoint(function, prevent_cse=False)
     count, height = _block_shape(lists, m, n)
-    if count * height == lists * m:
+    if (count, height) == (lists, m):
         return function(heads, *columns)
     heads = tuple(head.reshape(lists, m) for head in heads)
     columns = tuple(c.reshape(lists, *c.shape[len(batch) :]) for c in columns)
@@ -152,6 +152,9 @@ def _in_blocks(
 def _block_shape(lists: int, m: int, n: int) -> tuple[int, int]:
     """Tells how many lists, and how many rows of each, make one block: divisors of both."""
     size = _BLOCK.get(jax.default_backend(), _LARGE_BLOCK)
+    unknown = export.is_symbolic_dim(lists)
+    if unknown:  # what suits one list must do for all
+        return (lists, m) if m * n <= size else (1, _divisor(m, size // n))
     if lists * m * n <= 2 * size:
         return lists, m
     if m * n > size:

@@ -116,7 +116,8 @@ def _balance_jvp(
     excess = (split.rest * (moved - mean[:, None])).sum(axis=0) - _gathered(
         split, split.largest * mean
     )
-    precision = jnp.asarray(_ROUNDINGS * float(jnp.finfo(weights.dtype).eps), weights.dtype)
+    # A number, not an array: `shard_map` cannot lower a solve that has a constant of its own.
+    precision = _ROUNDINGS * float(jnp.finfo(weights.dtype).eps)
     dv = lax.custom_linear_solve(
         functools.partial(_laplacian, split),
         -excess,
@@ -183,7 +184,7 @@ def _laplacian(split: _Split, v: jax.Array) -> jax.Array:
     return split.columns * v - across - _gathered(split, split.largest * deviation)
 
 
-def _solve(split: _Split, b: jax.Array, precision: jax.Array) -> jax.Array:
+def _solve(split: _Split, b: jax.Array, precision: ArrayLike) -> jax.Array:
     """Solves the Laplacian system for a right side that sums to zero."""
     rest = split.rest
     diagonal = (rest * (1 - rest)).sum(axis=0) + _gathered(split, split.largest * split.slack)
@@ -203,7 +204,7 @@ def _conjugate_gradients(
     matvec: Callable[[jax.Array], jax.Array],
     b: jax.Array,
     diagonal: jax.Array,
-    precision: jax.Array,
+    precision: ArrayLike,
 ) -> jax.Array:
     """Solves a symmetric semidefinite system, preconditioned by its diagonal.
 

@@ -7,9 +7,8 @@ how scores become weights.
 """
 
 import dataclasses
-import functools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, ClassVar, TypeVar
 
 import jax
@@ -19,8 +18,9 @@ from jax import lax
 
 from arlsort import checks
 from arlsort.numerics import finite, rowwise
-from arlsort.operators import hyperparameters
-from arlsort.soft_permutation import apply, from_order, to_ranks
+from arlsort.operators import calls, hyperparameters
+from arlsort.operators.calls import Relaxation
+from arlsort.soft_permutation import apply, to_ranks
 
 Class = TypeVar("Class", bound=type)
 
@@ -29,27 +29,6 @@ STATIC = {"static": True}
 
 REGISTERED: list[type["Operator"]] = []
 """The classes of operators, in the order of their definition; for wording errors."""
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Relaxation:
-    """The result of an operator; `values, permutation = operator(x)` unpacks the first two.
-
-    Attributes:
-      values: The softly sorted scores, ascending, `[..., n]`.
-      permutation: `[..., n, n]`; the weight of input `j` at ascending position `i`.
-      converged: Booleans `[...]`: whether the weights are those that the method defines, within its
-        tolerance. Always true where there is a closed form; an iteration that met its limit first
-        says False.
-    """
-
-    values: jax.Array
-    permutation: jax.Array
-    converged: jax.Array
-
-    def __iter__(self) -> Iterator[jax.Array]:
-        return iter((self.values, self.permutation))
 
 
 def softmax(logits: jax.Array, temperature: jax.typing.ArrayLike) -> jax.Array:
@@ -104,6 +83,9 @@ class Operator:
     * A temperature may be any number > 0. It is clipped to `[1 / M, M]`, so what is beyond gives
       the limit, cold or hot. One that is traced and not positive makes all results NaN.
     * Ranks and soft indices are within [0, n - 1], rounded to the dtype of the result.
+    * Two operators are equal if they are of one class and all fields are: numbers by value, arrays
+      and keys by dtype, shape and every bit (an array is not equal to a number), what is traced if
+      it is the same tracer. Equal ones have equal hashes; what is traced has none.
     * `hard=True` is the straight-through estimator: exact values and a one-hot permutation (ties
       by index, as `jnp.argsort` and `lax.top_k`) forward, the gradient of the relaxation backward.
     * With `descending=True` the largest is at position 0.
@@ -135,8 +117,33 @@ class Operator:
     keeps_ties: ClassVar[bool] = False
     """Whether equal scores do not share weight, also in the gradient: their indices decide."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # Named in every class, or `dataclass` would put its own there, which compares arrays by
+        # `==` and hashes them.
+        cls.__eq__ = Operator.__eq__  # type: ignore[method-assign]
+        cls.__hash__ = Operator.__hash__  # type: ignore[method-assign]
+
     def __post_init__(self) -> None:
         checks.check_flag("hard", self.hard)
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(
+            hyperparameters.same(getattr(self, field.name), getattr(other, field.name))
+            for field in dataclasses.fields(self)
+        )
+
+    def __hash__(self) -> int:
+        parts: list[Any] = [type(self)]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, jax.core.Tracer):
+                received = f"a traced {field.name}"
+                raise TypeError(checks.error_message("hash", received, "concrete values"))
+            parts.append(hyperparameters.identity(value))
+        return hash(tuple(parts))
 
     @property
     def needs_key(self) -> bool:
@@ -168,11 +175,11 @@ class Operator:
           ValueError: If `x` is a scalar or longer than the operator allows, or if the operator has
             no permutation.
         """
-        return _relax(self, self._check(x, weights=True), descending=descending)
+        return calls.relax(self, self._check(x, weights=True), descending=descending)
 
     def permutation(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
         """Returns the soft permutation `[..., n, n]` of scores `[..., n]`; raises as a call."""
-        return _permutation(self, self._check(x, weights=True), descending=descending)
+        return calls.permutation(self, self._check(x, weights=True), descending=descending)
 
     def sort(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
         """Returns the soft values `[..., n]` of scores `[..., n]`, at the least cost.
@@ -181,7 +188,7 @@ class Operator:
           TypeError: If `x` is not a floating array.
           ValueError: If `x` is a scalar or longer than the operator allows.
         """
-        return _sort(self, self._check(x), descending=descending)
+        return calls.sort(self, self._check(x), descending=descending)
 
     def sort_by(self, keys: jax.Array, rows: jax.Array, *, descending: bool = False) -> jax.Array:
         """Puts rows in the soft order of their keys, without forming the weights if avoidable.
@@ -204,13 +211,13 @@ class Operator:
         if rows.shape[:-1] != keys.shape:
             allowed = f"{(*keys.shape, 'd')} for keys of shape {keys.shape}"
             raise ValueError(checks.error_message("rows", f"shape {rows.shape}", allowed))
-        return _sort_by(self, keys, rows, descending=descending)
+        return calls.sort_by(self, keys, rows, descending=descending)
 
     def argsort(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
         """Returns the soft index `[..., n]` of the input at every position; raises as a call."""
         x = self._check(x, weights=True)
         indices = lax.broadcasted_iota(finite.work_dtype(x), (*x.shape, 1), x.ndim - 1)
-        soft = _sort_by(self, x, indices, descending=descending, indices=True)[..., 0]
+        soft = calls.sort_by(self, x, indices, descending=descending, indices=True)[..., 0]
         return finite.positions(soft, x.shape[-1], x.dtype)
 
     def rank(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
@@ -222,7 +229,7 @@ class Operator:
             neither weights nor ranks of its own.
         """
         x = self._check(x, weights=type(self)._rank is Operator._rank)
-        return _rank(self, x, descending=descending)
+        return calls.rank(self, x, descending=descending)
 
     # What a subclass gives. Scores have n >= 2 and are finite float32 or float64.
 
@@ -277,147 +284,3 @@ class Operator:
 
 def _is_number(field: dataclasses.Field) -> bool:
     return isinstance(field.default, float) and not field.metadata.get("static")
-
-
-_jit = functools.partial(jax.jit, static_argnames=("descending",))
-
-
-@_jit
-def _relax(operator: Operator, x: jax.Array, descending: bool) -> Relaxation:
-    call = _Call.of(operator, x, descending)
-    if x.shape[-1] < 2:
-        weights, converged = call.weights(), jnp.ones(x.shape[:-1], bool)
-    else:
-        weights, converged = call.operator._solve(call.scores)
-    values = apply(weights, call.scores)
-    return Relaxation(call.finish_values(values), call.finish_weights(weights), converged)
-
-
-@_jit
-def _permutation(operator: Operator, x: jax.Array, descending: bool) -> jax.Array:
-    call = _Call.of(operator, x, descending)
-    if operator.exact_forward or x.shape[-1] < 2:
-        return call.finish_weights(call.weights())
-    weights = call.operator._permutation_with_nan(call.scores, call.unknown).astype(x.dtype)
-    return call.turned(weights, -2)
-
-
-@_jit
-def _sort(operator: Operator, x: jax.Array, descending: bool) -> jax.Array:
-    call = _Call.of(operator, x, descending)
-    return call.finish_values(call.scores if x.shape[-1] < 2 else call.operator._sort(call.scores))
-
-
-@_jit
-def _rank(operator: Operator, x: jax.Array, descending: bool) -> jax.Array:
-    call = _Call.of(operator, x, descending)
-    n = x.shape[-1]
-    ranks = jnp.zeros_like(call.scores) if n < 2 else call.operator._rank(call.scores)
-    ranks = call.in_place(n - 1 - ranks if descending else ranks)
-    exact = None
-    if operator.exact_forward:
-        exact = jnp.argsort(call.order(), axis=-1).astype(ranks.dtype)
-    ranks = _straight_through(ranks, exact, ranks.dtype)
-    return jnp.where(call.unknown[..., None], jnp.nan, finite.positions(ranks, n, x.dtype))
-
-
-@functools.partial(jax.jit, static_argnames=("descending", "indices"))
-def _sort_by(
-    operator: Operator,
-    keys: jax.Array,
-    rows: jax.Array,
-    descending: bool,
-    indices: bool = False,
-) -> jax.Array:
-    """Sorts rows; with `indices` they are known to be finite numbers, 0 to n - 1."""
-    dtype = jnp.promote_types(finite.work_dtype(keys), finite.work_dtype(rows))
-    call = _Call.of(operator, keys, descending, dtype)
-    work = call.in_place(rows, -2).astype(dtype)
-    if keys.shape[-1] < 2:
-        relaxed = work
-    elif indices:
-        relaxed = call.operator._apply(call.scores, work)
-    else:
-        relaxed = finite.mix(functools.partial(call.operator._apply, call.scores), work)
-    exact = None
-    if operator.exact_forward:
-        exact = jnp.take_along_axis(rows, call.order()[..., None], axis=-2)
-    result = _straight_through(call.turned(relaxed, -2), exact, rows.dtype)
-    return jnp.where(call.unknown[..., None, None], jnp.nan, result)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Call:
-    """One call of an operator: what it computes with, and how its results are finished.
-
-    Attributes:
-      operator: The operator, in the dtype of the computation.
-      x: What was given.
-      scores: The same, finite; the other way round if `reversed`.
-      unknown: Which lists have no result, `[...]`: those with NaN, or all if a temperature is not
-        valid.
-      descending: Whether results are turned over.
-      reversed: Whether the list is, so that its ties are in their order when results are turned.
-    """
-
-    operator: Operator
-    x: jax.Array
-    scores: jax.Array
-    unknown: jax.Array
-    descending: bool
-    reversed: bool
-
-    @classmethod
-    def of(
-        cls, operator: Operator, x: jax.Array, descending: bool, dtype: jnp.dtype | None = None
-    ) -> "_Call":
-        scores = finite.sanitise(x)
-        scores = scores if dtype is None else scores.astype(dtype)
-        unknown = finite.has_nan(x) | ~hyperparameters.valid(operator)
-        reverse = descending and operator.keeps_ties
-        scores = jnp.flip(scores, axis=-1) if reverse else scores
-        operator = hyperparameters.in_dtype(operator, scores.dtype)
-        return cls(operator, x, scores, unknown, descending, reverse)
-
-    def weights(self) -> jax.Array:
-        n = self.scores.shape[-1]
-        if n < 2:
-            return jnp.ones((*self.scores.shape, n), self.scores.dtype)
-        return self.operator._permutation(self.scores)
-
-    def order(self) -> jax.Array:
-        """The exact order, as `jnp.argsort` gives it."""
-        return jnp.argsort(self.x, axis=-1, descending=self.descending)
-
-    def turned(self, result: jax.Array, axis: int) -> jax.Array:
-        """Turns positions over, along an axis, if the largest comes first."""
-        return jnp.flip(result, axis=axis) if self.descending else result
-
-    def in_place(self, result: jax.Array, axis: int = -1) -> jax.Array:
-        """Takes what is along the inputs from their order to the reversed one, or back."""
-        return jnp.flip(result, axis=axis) if self.reversed else result
-
-    def finish_values(self, values: jax.Array) -> jax.Array:
-        exact = None
-        if self.operator.hard:
-            exact = jnp.sort(self.x, axis=-1, descending=self.descending)
-        result = _straight_through(self.turned(values, -1), exact, self.x.dtype)
-        return jnp.where(self.unknown[..., None], jnp.nan, result)
-
-    def finish_weights(self, weights: jax.Array) -> jax.Array:
-        exact = None
-        if self.operator.exact_forward:
-            exact = from_order(self.order(), self.x.dtype)
-        weights = self.turned(self.in_place(weights), -2)
-        result = _straight_through(weights, exact, self.x.dtype)
-        return jnp.where(self.unknown[..., None, None], jnp.nan, result)
-
-
-def _straight_through(relaxed: jax.Array, exact: jax.Array | None, dtype: jnp.dtype) -> jax.Array:
-    """Takes a result to the caller's dtype; the exact one, if given, with the relaxed gradient."""
-    if exact is None:
-        return relaxed.astype(dtype)
-    # The difference is exactly zero: every normal number comes out to the last bit.
-    # That of two infinities would be NaN.
-    surrogate = jnp.where(jnp.isfinite(relaxed), relaxed - lax.stop_gradient(relaxed), 0.0)
-    return lax.stop_gradient(exact) + surrogate.astype(dtype)

@@ -58,3 +58,26 @@ def representable(name: str, value: Any) -> Any:
     if low <= value <= high or not 0 < value < math.inf:
         return value
     return low if value < 1 else high
+
+
+def same(one: Any, other: Any) -> bool:
+    """Tells whether two values of a field are equal: arrays by every bit, never raising."""
+    if one is other:
+        return True
+    if isinstance(one, jax.core.Tracer) or isinstance(other, jax.core.Tracer):
+        return False
+    return bool(identity(one) == identity(other))
+
+
+def identity(value: Any) -> Any:
+    """What two equal hyperparameters have in common, and can be hashed."""
+    if not isinstance(value, (jax.Array, np.ndarray, np.generic)):
+        return value
+    kind = str(value.dtype)
+    if isinstance(value, jax.Array):
+        if value.is_deleted() or not value.is_fully_addressable:
+            return id(value)
+        if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+            with jax.ensure_compile_time_eval():  # also while something else is traced
+                value = jax.random.key_data(value)
+    return kind, np.shape(value), np.asarray(value).tobytes()

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from arlsort import checks
-from arlsort.numerics import finite
+from arlsort.numerics import finite, meshes, orders
 from arlsort.operators import base, hyperparameters
 from arlsort.reasoner import checkpoint as checkpoints
 from arlsort.reasoner import inference, network, run_readout, scale
@@ -213,12 +213,14 @@ class LearnedSort(base.Operator):
             for 1. A network that is trained with it can say of a score that it is not sure of it.
 
         Returns:
-          `[...]`, of the dtype of `x`; NaN for a list with a NaN.
+          `[...]`, of the dtype of `x`; NaN for a list with a NaN, and for one whose order or noise
+          scales are traced and not allowed.
 
         Raises:
           TypeError: If an argument has the wrong type or dtype.
-          ValueError: If shapes differ, a list is too long, or there is no such network: the shipped
-            one is of insertion sort and Cauchy noise.
+          ValueError: If shapes differ, an order is none, a noise scale is not positive and finite,
+            a list is too long, or there is no such network: the shipped one is of insertion sort
+            and Cauchy noise.
 
         Example:
           >>> import jax.numpy as jnp
@@ -242,7 +244,7 @@ class LearnedSort(base.Operator):
             return jnp.zeros(scores.shape[:-1], scores.dtype)
         middle = None
         if noise_scales is not None:
-            logs = jnp.log(noise_scales.astype(scores.dtype))
+            logs = jnp.log(noise_scales)
             middle = jnp.mean(logs, axis=-1, keepdims=True)
             noise_scales = jnp.exp(logs - middle).reshape(-1, n)
         keys = self._keys(scores, model, middle).reshape(-1, n)
@@ -353,17 +355,21 @@ class LearnedSort(base.Operator):
             )
 
 
-@jax.jit
+@meshes.jit_over_lists
 def _log_likelihood(
     operator: LearnedSort, x: jax.Array, order: jax.Array, noise_scales: jax.Array | None
 ) -> jax.Array:
-    unknown = finite.has_nan(x) | ~hyperparameters.valid(operator)
-    operator = hyperparameters.in_dtype(operator, finite.work_dtype(x))
-    found = operator._log_likelihood(finite.sanitise(x), order, noise_scales)
+    scores = finite.sanitise(x)
+    if noise_scales is not None:
+        noise_scales = noise_scales.astype(scores.dtype)
+    order, noise_scales, wrong = orders.sanitise(order, noise_scales)
+    unknown = wrong | finite.has_nan(x) | ~hyperparameters.valid(operator)
+    operator = hyperparameters.in_dtype(operator, scores.dtype)
+    found = operator._log_likelihood(scores, order, noise_scales)
     return jnp.where(unknown, jnp.nan, found).astype(x.dtype)
 
 
-@jax.jit
+@meshes.jit_over_lists
 def _log_trace(operator: LearnedSort, x: jax.Array) -> LogTrace:
     unknown = finite.has_nan(x) | ~hyperparameters.valid(operator)
     operator = hyperparameters.in_dtype(operator, finite.work_dtype(x))

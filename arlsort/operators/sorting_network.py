@@ -13,6 +13,7 @@ from arlsort import checks
 from arlsort.networks import engine, merging
 from arlsort.networks.swaps import DISTRIBUTIONS, Swap
 from arlsort.networks.topology import NETWORKS
+from arlsort.numerics import meshes
 from arlsort.operators import base
 
 
@@ -123,7 +124,7 @@ class SortingNetwork(base.Operator):
             return super()._rank(scores)  # the way back of its rows is that of soft swaps
         # P^T times the positions: the rows' way through the layers, transposed.
         positions = jnp.arange(scores.shape[-1], dtype=scores.dtype)[:, None]
-        positions = jnp.broadcast_to(positions, (*scores.shape, 1))
+        positions, _ = meshes.vary_alike(jnp.broadcast_to(positions, (*scores.shape, 1)), scores)
         _, pull = jax.vjp(lambda rows: self._apply(scores, rows), positions)
         return pull(positions)[0][..., 0]
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from arlsort import checks
+from arlsort.numerics import finite
 
 
 def pyplot() -> Any:
@@ -23,7 +24,7 @@ def pyplot() -> Any:
 def one_list(x: ArrayLike) -> jax.Array:
     """One list of scores; raises ValueError."""
     scores = jnp.asarray(x)
-    scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+    scores = scores.astype(finite.work_dtype(scores))
     if scores.ndim != 1 or not len(scores):
         raise ValueError(
             checks.error_message("x", f"shape {scores.shape}", "one list of scores, [n]")

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import os
 import pathlib
 import tempfile
@@ -16,11 +17,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import haiku as hk
+import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
 
 from arlsort.checks import error_message, one_of
+from arlsort.reasoner import network
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig, algorithm_spec, from_dict
 
 WEIGHTS = pathlib.Path(__file__).parent / "weights"
@@ -154,19 +157,83 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
         )
     try:
         tensors = safetensors.numpy.load(data)
-        config = from_dict(ReasonerConfig, _renamed(card["reasoner"]))
-        training = from_dict(TrainingConfig, _renamed(card["training"]))
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+    except safetensors.SafetensorError as error:
         raise CheckpointError(f"checkpoint {path}: not a reasoner's ({error})") from error
+    config, training = _configurations(path.with_suffix(".json"), card)
     params: dict[str, dict[str, Any]] = {}
     for name, value in tensors.items():
         module, _, leaf = name.rpartition(_SEPARATOR)
         params.setdefault(module, {})[leaf] = value
+    _check_shapes(path, {name: value.shape for name, value in tensors.items()}, config)
     return Checkpoint(params, config, training, card)
 
 
+def _configurations(
+    card: pathlib.Path, content: Mapping[str, Any]
+) -> tuple[ReasonerConfig, TrainingConfig]:
+    found = []
+    for name, cls in (("reasoner", ReasonerConfig), ("training", TrainingConfig)):
+        if not isinstance(content.get(name), dict):
+            raise _wrong(card, name, repr(content.get(name)), f"the fields of {cls.__name__}")
+        try:
+            found.append(from_dict(cls, _renamed(content[name])))
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"checkpoint card {card}: {name}: {error}") from error
+    return found[0], found[1]
+
+
+def _check_card(card: pathlib.Path, content: Any) -> None:
+    """Raises CheckpointError, naming the field, if a card says what cannot be."""
+    if not isinstance(content, dict):
+        raise _wrong(card, "the card", type(content).__name__, "a JSON object")
+    number, allowed = content.get("format"), range(1, FORMAT + 1)
+    if type(number) is not int or number not in allowed:
+        raise _wrong(card, "format", repr(number), one_of(allowed))
+    _, training = _configurations(card, content)
+    longest = max(training.lengths)
+    length = content.get("validated_length")
+    if type(length) is not int or not 1 <= length <= longest:
+        meaning = f"an int from 1 to {longest}, the longest list trained on"
+        raise _wrong(card, "validated_length", repr(length), meaning)
+    spread: Any = content.get("sharpest_spread")
+    if type(spread) not in (int, float) or not 0 < spread < math.inf:
+        raise _wrong(card, "sharpest_spread", repr(spread), "a finite number > 0")
+
+
+def _wrong(card: pathlib.Path, field: str, received: str, allowed: str) -> CheckpointError:
+    return CheckpointError(error_message(f"checkpoint card {card}: {field}", received, allowed))
+
+
+def _check_shapes(
+    path: pathlib.Path, found: Mapping[str, tuple[int, ...]], config: ReasonerConfig
+) -> None:
+    """Raises CheckpointError, naming the parameter, if weights are not those of the network."""
+    expected = _shapes(dataclasses.replace(config, processor="factored"))
+    for name in sorted({*found, *expected}):
+        if found.get(name) != expected.get(name):
+            received, allowed = (
+                f"shape {shapes[name]}" if name in shapes else "none"
+                for shapes in (found, expected)
+            )
+            where = f"checkpoint {path}: parameter {name}"
+            raise CheckpointError(error_message(where, received, f"{allowed}, as its card says"))
+
+
+@functools.cache
+def _shapes(config: ReasonerConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of a network's parameters, by their names in a file."""
+    keys = jax.ShapeDtypeStruct((1, 2), np.float32)
+    key = jax.eval_shape(jax.random.key, 0)
+    params = jax.eval_shape(network.transform(config).init, key, keys, keys)
+    return {
+        f"{module}{_SEPARATOR}{name}": leaf.shape
+        for module, leaves in params.items()
+        for name, leaf in leaves.items()
+    }
+
+
 def load_card(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads the JSON card of a checkpoint; raises CheckpointError if there is none."""
+    """Reads the JSON card of a checkpoint; raises CheckpointError if it is missing or wrong."""
     card = _weights_path(path).with_suffix(".json")
     try:
         content = json.loads(card.read_text())
@@ -176,8 +243,7 @@ def load_card(path: str | os.PathLike[str]) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise CheckpointError(f"checkpoint card {card}: damaged ({error})") from error
-    if not isinstance(content, dict) or not isinstance(content.get("validated_length"), int):
-        raise CheckpointError(f"checkpoint card {card}: no card of a reasoner")
+    _check_card(card, content)
     return content
 
 

@@ -155,7 +155,7 @@ class ReasonerConfig:
                 )
             )
         for field in ("hidden_size", "nb_triplet_fts", "sinkhorn_steps"):
-            if getattr(self, field) < 1:
+            if type(getattr(self, field)) is not int or getattr(self, field) < 1:
                 raise ValueError(error_message(field, getattr(self, field), "an int >= 1"))
         if self.sinkhorn_temperature <= 0:
             raise ValueError(
@@ -242,7 +242,7 @@ class TrainingConfig:
             )
         if self.noise not in NOISES:
             raise ValueError(error_message("noise", repr(self.noise), one_of(NOISES)))
-        if not self.lengths or min(self.lengths) < 2:
+        if not self.lengths or any(type(n) is not int or n < 2 for n in self.lengths):
             raise ValueError(error_message("lengths", self.lengths, "one or more ints >= 2"))
         if not 0 < self.min_spread <= self.max_spread:
             raise ValueError(
@@ -266,7 +266,7 @@ class TrainingConfig:
                 raise ValueError(error_message(field, getattr(self, field), "a finite number >= 0"))
         if not 0 <= self.ema_decay < 1:
             raise ValueError(error_message("ema_decay", self.ema_decay, "a number in [0, 1)"))
-        if self.learning_rate <= 0 or self.grad_clip <= 0:
+        if not (self.learning_rate > 0 and self.grad_clip > 0):
             raise ValueError(
                 error_message(
                     "learning_rate, grad_clip",

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from arlsort.reasoner.config import AlgorithmSpec
 
@@ -95,15 +96,21 @@ class Encoders:
     """
 
     def __init__(
-        self, hidden_size: int, spec: AlgorithmSpec, *, noise_scales: bool, comparisons: bool
+        self,
+        hidden_size: int,
+        spec: AlgorithmSpec,
+        *,
+        noise_scales: bool,
+        comparisons: bool,
+        dtype: DTypeLike = jnp.float32,
     ):
         def basis(sizes: Mapping[str, int]) -> Basis:
             linears = [
                 Affine(hidden_size, name=f"algo_0_{name}_enc_linear").weights(size)
                 for name, size in sizes.items()
             ]
-            vectors = [jnp.zeros((0, hidden_size), jnp.float32), *(w for w, _ in linears)]
-            biases = [jnp.zeros(hidden_size, jnp.float32), *(b for _, b in linears)]
+            vectors = [jnp.zeros((0, hidden_size), dtype), *(w for w, _ in linears)]
+            biases = [jnp.zeros(hidden_size, dtype), *(b for _, b in linears)]
             return Basis(jnp.concatenate(vectors), functools.reduce(jnp.add, biases))
 
         self._spec = spec

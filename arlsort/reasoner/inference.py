@@ -28,7 +28,7 @@ def predict(
       pick: what of the hints is kept, as :class:`network.Reasoner` takes it.
     """
     return network.transform(config).apply(
-        params, None, scores, _even_positions(scores), noise=noise, pick=pick
+        _as_wide(params, scores), None, scores, _even_positions(scores), noise=noise, pick=pick
     )
 
 
@@ -61,7 +61,7 @@ def log_likelihood(
         for name, choice in run.items()
     }
     said = network.transform(config).apply(
-        params,
+        _as_wide(params, scores),
         None,
         scores,
         _even_positions(scores),
@@ -73,6 +73,10 @@ def log_likelihood(
     log_weights = jax.nn.log_softmax(said.hints["pred_h"][inserted - 1, :, inserted], axis=-1)
     chosen = jnp.moveaxis(run["pred_h"][:, inserted, inserted], 1, 0)
     return jnp.take_along_axis(log_weights, chosen[..., None], axis=-1)[..., 0].sum(axis=0)
+
+
+def _as_wide(params: hk.Params, scores: Array) -> hk.Params:
+    return jax.tree.map(lambda leaf: leaf.astype(scores.dtype), params)
 
 
 def _even_positions(scores: Array) -> Array:

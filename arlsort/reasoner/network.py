@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from arlsort.checks import error_message
+from arlsort.numerics import finite, meshes
 from arlsort.reasoner.config import ReasonerConfig
 from arlsort.reasoner.decoders import Decoders, Step, gumbel_noise, log_sinkhorn
 from arlsort.reasoner.encoders import Encoders
@@ -113,7 +114,7 @@ class Reasoner(hk.Module):
         config = self._config
         chex.assert_rank(keys, 2)
         chex.assert_equal_shape([keys, pos] if noise_scales is None else [keys, pos, noise_scales])
-        dtype = jnp.promote_types(keys.dtype, jnp.float32)
+        dtype = finite.work_dtype(keys)
         pair_dtype = dtype if pair_dtype is None else jnp.dtype(pair_dtype)
         if config.processor == "clrs" and pair_dtype != dtype:
             raise ValueError(
@@ -132,7 +133,7 @@ class Reasoner(hk.Module):
                 error_message("noise_scales", "an array", "None: the network has no such input")
             )
         compared = comparisons(keys, noise) if config.comparisons else None
-        encoders, decoders = self._construct_encoders_decoders()
+        encoders, decoders = self._construct_encoders_decoders(dtype)
         process = make_processor(config, encoders, pair_dtype)
 
         def run(state: _State) -> Step:
@@ -169,7 +170,8 @@ class Reasoner(hk.Module):
             start = {name: hint[0] for name, hint in forced.items()}
         hints = initial_hints(config.algorithm, keys, noise) if start is None else start
         hints = {name: hint.astype(dtype) for name, hint in hints.items()}
-        first = _State(hints, jnp.zeros((b, n, config.hidden_size), dtype))
+        hidden = jnp.zeros((b, n, config.hidden_size), dtype)
+        first, _ = meshes.vary_alike(_State(hints, hidden), keys)
         if hk.running_init():
             advance(first)  # a loop is no place to make parameters in
         ragged = lengths is not None
@@ -192,11 +194,15 @@ class Reasoner(hk.Module):
         pred = log_sinkhorn(pred, config.sinkhorn_steps, config.sinkhorn_temperature)
         return Prediction(logits, pred, pred_mask)
 
-    def _construct_encoders_decoders(self) -> tuple[Encoders, Decoders]:
+    def _construct_encoders_decoders(self, dtype: DTypeLike) -> tuple[Encoders, Decoders]:
         # Haiku puts the method's name into the parameters' names, so this name is CLRS's.
         size, spec = self._config.hidden_size, self._config.spec
         encoders = Encoders(
-            size, spec, noise_scales=self._config.noise_scales, comparisons=self._config.comparisons
+            size,
+            spec,
+            noise_scales=self._config.noise_scales,
+            comparisons=self._config.comparisons,
+            dtype=dtype,
         )
         return encoders, Decoders(size, spec, encoders)
 

@@ -109,15 +109,15 @@ def _first_largest_sum(ij: Array, ik: Array) -> tuple[Array, Array]:
     In a loop, because XLA's reduction to a value and its index uses no vector instructions on a
     CPU.
     """
-    b, n, _, size = ij.shape
 
     def larger(best: tuple[Array, Array], row: tuple[Array, Array, Array]) -> tuple[tuple, None]:
         i, one, other = row
         x = one[:, :, None] + other[:, None]
         return (jnp.maximum(best[0], x), jnp.where(x > best[0], i, best[1])), None
 
-    start = (jnp.full((b, n, n, size), -jnp.inf, ij.dtype), jnp.zeros((b, n, n, size), jnp.int32))
-    rows = (jnp.arange(n, dtype=jnp.int32), jnp.moveaxis(ij, 1, 0), jnp.moveaxis(ik, 1, 0))
+    start = (jnp.full_like(ij, -jnp.inf), jnp.zeros_like(ij, jnp.int32))
+    indices = jnp.arange(ij.shape[1], dtype=jnp.int32)
+    rows = (indices, jnp.moveaxis(ij, 1, 0), jnp.moveaxis(ik, 1, 0))
     return jax.lax.scan(larger, start, rows)[0]
 
 
@@ -165,7 +165,7 @@ def _pick_sum(index: Array, ij: Array, ik: Array) -> Array:
         jnp.moveaxis(ij, 1, 0),
         jnp.moveaxis(ik, 1, 0),
     )
-    return jax.lax.scan(add, jnp.zeros(index.shape, ij.dtype), rows)[0]
+    return jax.lax.scan(add, jnp.zeros_like(index, ij.dtype), rows)[0]
 
 
 class _MLP(hk.Module):

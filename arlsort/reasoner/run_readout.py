@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from arlsort.numerics import meshes
 from arlsort.reasoner.config import POINTER, algorithm_spec
 from arlsort.reasoner.readout import balance
 
@@ -78,9 +79,11 @@ def read_insertions(log_hints: Mapping[str, Array]) -> Array:
         stays = jnp.concatenate([later, jnp.zeros_like(slot[..., :1])], axis=-1)
         moves = jnp.cumsum(slot, axis=-1)
         moved = jnp.roll(moves[..., None] * weights, 1, axis=-2)  # the last place is empty yet
-        return stays[..., None] * weights + moved + slot[..., None] * own[..., None, :], None
+        new = jnp.where(own[..., None, :], slot[..., None], 0.0)
+        return stays[..., None] * weights + moved + new, None
 
     start = jnp.zeros((*displaced.shape[:-2], n, n), displaced.dtype).at[..., 0, 0].set(1.0)
+    start, _ = meshes.vary_alike(start, displaced)
     steps = (elements, jnp.moveaxis(behind, -2, 0), jnp.moveaxis(displaced, -2, 0))
     return jax.lax.scan(insert, start, steps)[0]
 

@@ -69,6 +69,40 @@ def test_missing_or_broken_files_are_named(saved, tmp_path):
         checkpoint.load(path)
 
 
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        *(("format", value) for value in (99, 0, "2", True, None)),
+        *(("sharpest_spread", value) for value in (-1, 0, float("nan"), float("inf"), "1", None)),
+        *(("validated_length", value) for value in (0, -3, True, 10**9, 2.0, None)),
+        *(("training", value) for value in (None, [], {"lengths": [1]}, {"lengths": "ab"})),
+        *(("training", value) for value in ({"hints": 3}, {"unknown": 1})),
+        *(("reasoner", value) for value in (None, {"hidden_size": "8"}, {"hidden_size": 0})),
+        *(("reasoner", value) for value in ({"algorithm": "bogosort"}, {"levels": 1, "x": 2})),
+    ],
+)
+def test_a_card_that_cannot_be_is_refused(saved, field, value):
+    path, _ = saved
+    card = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps(card | {field: value}))
+    for read in (checkpoint.load, checkpoint.load_card):
+        with pytest.raises(checkpoint.CheckpointError, match=f"{field}: .*received"):
+            read(path)
+    del card[field]
+    path.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(checkpoint.CheckpointError, match=f"{field}: received None, allowed: "):
+        checkpoint.load(path)
+
+
+def test_weights_that_are_not_the_networks_are_refused(saved):
+    path, _ = saved
+    card = json.loads(path.with_suffix(".json").read_text())
+    card["reasoner"]["hidden_size"] = 16
+    path.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(checkpoint.CheckpointError, match=r"parameter .*received shape .*, allowed"):
+        checkpoint.load(path)
+
+
 NAMED = [
     (algorithm, noise, table is checkpoint.SHIPPED_LIKELIHOODS)
     for table in (checkpoint.SHIPPED, checkpoint.SHIPPED_LIKELIHOODS)

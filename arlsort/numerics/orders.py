@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Orders and noise scales that are traced, so that nobody could refuse them."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def sanitise(
+    order: jax.Array, noise_scales: jax.Array | None
+) -> tuple[jax.Array, jax.Array | None, jax.Array]:
+    """Replaces what is no order, and noise that is no scale, so that no NaN reaches any gradient.
+
+    Args:
+      order: Integers `[..., n]`.
+      noise_scales: `[..., n]`, in the dtype of the computation, or None.
+
+    Returns:
+      The order, the identity where it is none; the scales, 1 where one is not positive and finite;
+      and which lists `[...]` were such.
+    """
+    identity = lax.broadcasted_iota(order.dtype, order.shape, order.ndim - 1)
+    wrong = (jnp.sort(order, axis=-1) != identity).any(axis=-1)
+    order = jnp.where(wrong[..., None], identity, order)
+    if noise_scales is not None:
+        smallest = jnp.finfo(noise_scales.dtype).tiny
+        allowed = (noise_scales >= smallest) & (noise_scales < jnp.inf)  # a NaN is neither
+        noise_scales = jnp.where(allowed, noise_scales, jnp.ones_like(noise_scales))
+        wrong |= ~allowed.all(axis=-1)
+    return order, noise_scales, wrong

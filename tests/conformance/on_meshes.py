@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `test_platforms.py` runs in one process with eight devices: prints what went wrong.
+
+All functions are lowered, which is where types of arrays on meshes are checked; ranks with their
+gradient are compiled and compared with one device.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+import arlsort
+from tests.conformance.conftest import RANDOM_SPECS, SPECS, VALUE_SPECS, build
+
+BATCH = PartitionSpec("data")
+
+
+def functions(operator):
+    found = {"sort": arlsort.sort, "rank": arlsort.rank}
+    if operator.has_permutation:
+        found["permutation"], found["argsort"] = arlsort.permutation, arlsort.argsort
+        found["top_k"] = lambda x, o: arlsort.top_k(x, 2, o)
+        found["sort_by"] = lambda x, o: arlsort.sort_by(x, jnp.stack([x, 2 * x], axis=-1), o)
+
+    def everything(x):
+        return {name: function(x, operator) for name, function in found.items()}
+
+    def total(x):
+        return sum((leaf**2).sum() for leaf in jax.tree.leaves(everything(x)))
+
+    def ranks(x):
+        ranks, pull = jax.vjp(lambda x: arlsort.rank(x, operator), x)
+        return ranks, pull(jnp.cos(x))[0]
+
+    return {"all": everything, "gradients": jax.grad(total)}, ranks
+
+
+def likelihoods():
+    operator = arlsort.LearnedSort(noise="cauchy", normalize=False)
+    for likelihood in (operator.log_likelihood, arlsort.cauchy_log_likelihood):
+
+        def run(x, likelihood=likelihood):
+            order = jnp.roll(jnp.argsort(jax.lax.stop_gradient(x), axis=-1), 1, axis=-1)
+            found, pull = jax.vjp(lambda x: likelihood(x, order, 1 + x**2), x)
+            return found, pull(jnp.ones_like(found))[0]
+
+        yield likelihood.__name__, {}, run, False
+
+
+def operators():
+    for spec in [*SPECS, *VALUE_SPECS, *RANDOM_SPECS]:
+        yield (spec, *functions(build(spec)), build(spec).needs_key)
+
+
+def main():
+    assert jax.device_count() == 8
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+    x = jnp.asarray(np.random.default_rng(3).normal(size=(16, 5)), jnp.float32)
+    split = jax.device_put(x, NamedSharding(mesh, BATCH))
+
+    def mapped(function):
+        return jax.shard_map(function, mesh=mesh, in_specs=BATCH, out_specs=BATCH)
+
+    for name, lowered, ranks, random in [*operators(), *likelihoods()]:
+        for how, change in (("shard_map", mapped), ("explicit", lambda function: function)):
+            try:
+                with jax.set_mesh(mesh):
+                    for function in lowered.values():
+                        jax.jit(change(function)).lower(split)
+                    got = jax.jit(change(ranks))(split)
+                assert all(part.sharding.spec[0] == "data" for part in got)
+                if not (random and how == "shard_map"):  # where each device draws the same noise
+                    for a, b in zip(got, jax.jit(ranks)(x), strict=True):
+                        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+            except Exception as error:
+                print(f"{name}, {how}: {type(error).__name__}: {str(error)[:300]}")
+
+
+if __name__ == "__main__":
+    main()
