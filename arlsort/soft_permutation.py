@@ -6,6 +6,8 @@ of input `j` at ascending position `i`. Rows are output positions and sum to one
 matrices whose columns sum to one as well (doubly stochastic), some do not.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -19,7 +21,7 @@ def apply(permutation: jax.Array, x: jax.Array) -> jax.Array:
     """Applies a soft permutation to scalars or to rows.
 
     The result is `sum_j P[..., i, j] x[..., j]`, computed at the full precision of the dtype on
-    every backend.
+    every backend. What is infinite or NaN has no say where its weight is zero.
 
     Args:
       permutation: Weights of shape `[..., n, n]`.
@@ -38,10 +40,8 @@ def apply(permutation: jax.Array, x: jax.Array) -> jax.Array:
       [3. 5.]
     """
     if x.ndim == permutation.ndim:
-        equation = "...ij,...jd->...id"
-    elif x.ndim == permutation.ndim - 1:
-        equation = "...ij,...j->...i"
-    else:
+        return finite.mix(functools.partial(multiply, permutation), x)
+    if x.ndim != permutation.ndim - 1:
         raise ValueError(
             error_message(
                 "x",
@@ -50,7 +50,17 @@ def apply(permutation: jax.Array, x: jax.Array) -> jax.Array:
                 f"of rank {permutation.ndim}",
             )
         )
-    return jnp.einsum(equation, permutation, x, precision=lax.Precision.HIGHEST)
+    return finite.mix(functools.partial(multiply, permutation), x[..., None])[..., 0]
+
+
+def multiply(permutation: jax.Array, rows: jax.Array) -> jax.Array:
+    """As `apply`, to rows `[..., n, d]` that are known to be finite."""
+    return jnp.einsum("...ij,...jd->...id", permutation, rows, precision=lax.Precision.HIGHEST)
+
+
+def multiply_scores(permutation: jax.Array, x: jax.Array) -> jax.Array:
+    """As `apply`, to scalars `[..., n]` that are known to be finite."""
+    return jnp.einsum("...ij,...j->...i", permutation, x, precision=lax.Precision.HIGHEST)
 
 
 def from_order(order: jax.Array, dtype: DTypeLike = jnp.float32) -> jax.Array:

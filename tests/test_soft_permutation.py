@@ -28,6 +28,18 @@ def test_apply_gathers_scalars_and_rows():
         apply(weights, x[0])
 
 
+def test_what_is_infinite_has_no_say_where_it_has_no_weight():
+    weights = jnp.array([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.0, 0.5, 0.5]])
+    np.testing.assert_array_equal(
+        apply(weights, jnp.array([1.0, jnp.inf, 2.0])), [1, np.inf, np.inf]
+    )
+    rows = jnp.array([[1.0, jnp.nan], [jnp.inf, 2.0], [-jnp.inf, 4.0]])
+    expected = [[1, np.nan], [np.nan, 3], [np.nan, 3]]
+    np.testing.assert_array_equal(apply(weights, rows), expected)
+    gradient = jax.grad(lambda x: apply(weights, x)[0])(jnp.array([1.0, jnp.inf, 2.0]))
+    np.testing.assert_array_equal(gradient, [1, 0, 0])
+
+
 def test_ranks_of_an_exact_permutation_are_its_inverse():
     np.testing.assert_array_equal(to_ranks(from_order(ORDER)), np.argsort(ORDER, axis=-1))
 

@@ -20,7 +20,7 @@ from arlsort import checks
 from arlsort.numerics import finite, rowwise
 from arlsort.operators import calls, hyperparameters
 from arlsort.operators.calls import Relaxation
-from arlsort.soft_permutation import apply, to_ranks
+from arlsort.soft_permutation import multiply, multiply_scores, to_ranks
 
 Class = TypeVar("Class", bound=type)
 
@@ -247,11 +247,15 @@ class Operator:
 
     def _apply(self, scores: jax.Array, rows: jax.Array) -> jax.Array:
         """Applies the weights of `scores` to rows `[..., n, d]`; override if P can be avoided."""
-        return apply(self._permutation(scores), rows)
+        return multiply(self._permutation(scores), rows)
 
     def _sort(self, scores: jax.Array) -> jax.Array:
         """Gives soft values `[..., n]`; override if P can be avoided."""
-        return apply(self._permutation(scores), scores)
+        return multiply_scores(self._permutation(scores), scores)
+
+    def _values(self, scores: jax.Array, weights: jax.Array) -> jax.Array:
+        """Gives soft values beside their weights; override if their product loses digits."""
+        return multiply_scores(weights, scores)
 
     def _rank(self, scores: jax.Array) -> jax.Array:
         """Gives soft ranks `[..., n]`; override if P can be avoided."""

@@ -16,7 +16,7 @@ from jax import lax
 
 from arlsort.numerics import finite, meshes
 from arlsort.operators import hyperparameters
-from arlsort.soft_permutation import apply, from_order
+from arlsort.soft_permutation import from_order
 
 
 @jax.tree_util.register_dataclass
@@ -48,9 +48,10 @@ def relax(operator: Any, x: jax.Array, descending: bool) -> Relaxation:
     call = Call.of(operator, x, descending)
     if x.shape[-1] < 2:
         weights, converged = call.weights(), jnp.ones(x.shape[:-1], bool)
+        values = call.scores
     else:
         weights, converged = call.operator._solve(call.scores)
-    values = apply(weights, call.scores)
+        values = call.operator._values(call.scores, weights)
     return Relaxation(call.finish_values(values), call.finish_weights(weights), converged)
 
 

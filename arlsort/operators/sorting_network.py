@@ -119,6 +119,10 @@ class SortingNetwork(base.Operator):
         wires = (scores.reshape(-1, n).T,)
         return engine.run(self._swap(scores), self.network, wires)[0].T.reshape(scores.shape)
 
+    def _values(self, scores: jax.Array, weights: jax.Array) -> jax.Array:
+        # The product with scores of 1e33 would need weights of 1e-33 to the last digit.
+        return self._sort(scores)
+
     def _rank(self, scores: jax.Array) -> jax.Array:
         if self.error_free:
             return super()._rank(scores)  # the way back of its rows is that of soft swaps

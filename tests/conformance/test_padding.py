@@ -125,6 +125,16 @@ def test_cauchy_swaps_with_padding_are_the_oracle():
             np.testing.assert_allclose(values[row][own], (weights @ scores)[own], atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["odd_even", "bitonic", "odd_even_merge"])
+def test_values_beside_weights_are_as_exact_as_without(name):
+    operator = heat(build(name), TEMPERATURE)
+    x = jnp.asarray(np.concatenate([OTHERS, np.full(30, INF)]), jnp.float32)
+    expected = arlsort.sort(x, operator)[: len(OTHERS)]
+    np.testing.assert_allclose(operator(x).values[: len(OTHERS)], expected, atol=1e-5)
+    values, _ = arlsort.top_k(x, len(x), operator)
+    np.testing.assert_allclose(values[-len(OTHERS) :][::-1], expected, atol=1e-5)
+
+
 def test_the_report():
     x = jnp.array([0.3, -1e9, -1.2, 2.0, -1e9, 0.7])
     ranks = arlsort.rank(x, arlsort.NeuralSort(temperature=0.05))
