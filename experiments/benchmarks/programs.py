@@ -177,29 +177,24 @@ class Series:
     """One program over growing n: what was measured so far, to foresee what comes.
 
     Attributes:
-      points: n, seconds for a list and seconds to get ready, of each length measured.
+      points: n and seconds for a list, of each length measured.
       ended: Why it is not run any more.
     """
 
-    points: list[tuple[int, float, float]] = dataclasses.field(default_factory=list)
+    points: list[tuple[int, float]] = dataclasses.field(default_factory=list)
     ended: str = ""
 
     def expected(self, n: int, batch: int) -> float:
-        """Seconds of a run or of getting ready for lists of n, whichever is longer."""
+        """Seconds of a run for lists of n; to compile a longer program need not take longer."""
         if not self.points:
             return 0.0
-        last = self.points[-1]
-        before = self.points[-2] if len(self.points) > 1 else None
-
-        def grown(of: int, scale: int) -> float:
-            # To compile a longer program need not take longer: one length foretells nothing.
-            power, slowest = (GROWTH, SLOWEST_GROWTH) if of == 1 else (0.0, 0.0)
-            if before is not None:
-                power = math.log(last[of] / before[of]) / math.log(last[0] / before[0])
-            power = min(max(power, slowest), FASTEST_GROWTH)
-            return last[of] * scale * (n / last[0]) ** power
-
-        return max(grown(1, batch), grown(2, 1))
+        length, seconds = self.points[-1]
+        power = GROWTH
+        if len(self.points) > 1:
+            shorter, before = self.points[-2]
+            power = math.log(seconds / before) / math.log(length / shorter)
+        power = min(max(power, SLOWEST_GROWTH), FASTEST_GROWTH)
+        return seconds * batch * (n / length) ** power
 
 
 @dataclasses.dataclass(frozen=True)
@@ -338,7 +333,7 @@ def _compare(
     for name, program in ready.items():
         median = statistics.median(seconds[name])
         # The fastest run says most about the next n: it has the least of what else goes on.
-        series[name].points.append((n, min(seconds[name]) / batch, program.ready_seconds))
+        series[name].points.append((n, min(seconds[name]) / batch))
         found[name] = {
             "seconds": median,
             "fastest": min(seconds[name]),
