@@ -3,6 +3,7 @@
 
 import json
 import math
+import time
 
 import jax.numpy as jnp
 import numpy as np
@@ -115,9 +116,17 @@ def test_how_often_a_program_runs_depends_on_its_first_run():
     assert [limits.runs(first) for first in (0.01, 0.5, 1.5, 3.0)] == [15, 4, 1, 0]
 
 
-def test_one_length_says_nothing_of_how_compilation_grows():
-    series = programs.Series([(16, 1e-3, 4.5)])  # gumbel_sinkhorn; it compiles as fast at n = 128
-    assert series.expected(128, 1) == 4.5
+def test_a_program_that_compiles_slowly_is_measured_at_every_length():
+    def slow():
+        time.sleep(0.3)
+        return jnp.sort
+
+    peer = peers.Peer("numpy", "slow", "jax", values=lambda n, t: slow())
+    limits = programs.Limits(1, 1.0, give_up_seconds=2.0, max_bytes=math.inf)
+    sizes = [(16, 1), (128, 1)]
+    for record in programs.measure(alone("hard", peer), "values", "forward", sizes, limits):
+        assert record["peers"]["numpy slow"]["ready_seconds"] >= 0.3
+        assert "seconds" in record["peers"]["numpy slow"]
 
 
 def test_time_is_expected_to_grow_as_it_did():
