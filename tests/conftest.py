@@ -8,10 +8,13 @@ compile as users do: `JAX_DISABLE_MOST_OPTIMIZATIONS=0 python -m pytest`. To for
 `JAX_COMPILATION_CACHE_DIR`.
 """
 
+import ctypes
+import gc
 import hashlib
 import os
 import pathlib
 import platform
+import sys
 from importlib.metadata import version
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -125,7 +128,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     groups = {item: _group(item) for item in items}
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
+    _leave_variants_to_ci(items)
     items.sort(key=lambda item: ranks.get(groups[item], len(ranks)))
+
+
+def _leave_variants_to_ci(items: list[pytest.Item]) -> None:
+    """Marks as slow the conformance of a variant where the same test runs for its row's defaults."""
+
+    def parts(item: pytest.Item) -> list[str]:
+        found = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        return [part for part in found if isinstance(part, str)]
+
+    def test(item: pytest.Item) -> tuple[pathlib.Path, str]:
+        return item.path, getattr(item, "originalname", item.name)
+
+    own = [item for item in items if item.path.parent.name == "conformance"]
+    defaults = {(*test(item), part) for item in own for part in parts(item)}
+    for item in own:
+        for part in parts(item):
+            name, colon, _ = part.partition(":")
+            if colon and name in registry.REGISTRY and (*test(item), name) in defaults:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -136,3 +159,13 @@ def _forget_sources_of_programs():
         clear = getattr(getattr(module, name, None), "cache_clear", None)
         if clear is not None:  # not a part of JAX's interface
             clear()
+    _return_memory()
+
+
+def _return_memory() -> None:
+    """Gives back to the system what compilation has freed, where the C library keeps it."""
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+        if trim is not None:
+            trim(0)

@@ -19,6 +19,7 @@ from tests.conformance.conftest import RANDOM_SPECS, SPECS, VALUE_SPECS, build
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = [*SPECS, *VALUE_SPECS, *RANDOM_SPECS]
+DTYPES = ["float32", *(pytest.param(d, marks=pytest.mark.slow) for d in ("bfloat16", "float64"))]
 FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
@@ -52,6 +53,7 @@ def test_all_operators_run_under_shard_map_and_on_explicit_meshes():
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ALL)
 def test_the_batch_may_be_symbolic_when_exported(spec):
     operator = build(spec)
@@ -74,7 +76,7 @@ def test_long_lists_are_exported_with_any_batch_and_give_the_same(spec):
         np.testing.assert_allclose(exported.call(x), operator.rank(x), rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("spec", ALL)
 def test_dtypes_may_be_strict(spec, dtype):
     with jax.enable_x64(dtype == "float64"), jax.numpy_dtype_promotion("strict"):
@@ -85,7 +87,7 @@ def test_dtypes_may_be_strict(spec, dtype):
         assert jax.eval_shape(lambda x: _gradient(operator, x), x).dtype == dtype
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_dtypes_of_likelihoods_may_be_strict(dtype):
     operator = arlsort.LearnedSort(noise="cauchy", normalize=False)
     with jax.enable_x64(dtype == "float64"), jax.numpy_dtype_promotion("strict"):

@@ -58,6 +58,7 @@ class _StopAfter(Stop):
         pass
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_checkpoint_that_sorts_and_resumes_to_the_same_numbers(
     tmp_path, capsys, monkeypatch
 ):

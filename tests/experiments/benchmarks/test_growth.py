@@ -50,6 +50,7 @@ def test_a_figure_is_drawn(tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_what_the_learned_sort_takes_is_a_number_for_each_length():
     found = growth.sorting([3, 4], repeats=1)
     assert set(found) == {"forward", "backward"}

@@ -43,6 +43,7 @@ def test_shuffle_of_tfds_is_undone():
     np.testing.assert_array_equal(split.labels, rows % 10)
 
 
+@pytest.mark.slow
 def test_mnist_has_the_published_rows():
     folder = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
     if not (folder / "mnist").exists():

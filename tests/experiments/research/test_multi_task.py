@@ -31,6 +31,7 @@ def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
     assert message in refusal(lambda: run(*arguments), capsys)
 
 
+@pytest.mark.slow
 def test_the_processor_is_shared_and_nothing_else():
     reasoners = {name: ReasonerConfig(name, hidden_size=4) for name in multi_task.SORTS[:2]}
     first, second = multi_task.train_shared(reasoners, SCHEDULE).values()

@@ -55,6 +55,7 @@ def test_every_kind_is_trained_once(tmp_path, capsys, monkeypatch):
     assert "has other settings" in refusal(lambda: run(*one, "--steps=2"), capsys)
 
 
+@pytest.mark.slow
 def test_parts_of_the_test_are_the_whole():
     config = ReasonerConfig("insertion_sort", hidden_size=8, comparisons=True)
     params = training.init(config, TrainingConfig(seed=3)).params
