@@ -133,7 +133,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _leave_variants_to_ci(items: list[pytest.Item]) -> None:
-    """Marks as slow the conformance of a variant where the same test runs for its row's defaults."""
+    """Marks as slow the conformance of a variant whose row runs the same test by default."""
 
     def parts(item: pytest.Item) -> list[str]:
         found = item.callspec.params.values() if hasattr(item, "callspec") else ()
