@@ -43,11 +43,11 @@ def work_dtype(*arrays: jax.Array) -> jnp.dtype:
 
 
 def temperature(value: Any, dtype: jnp.dtype) -> jax.Array:
-    """Clips a temperature > 0 to [1 / M, M], M as of scores; makes 1 of any other.
+    """Clips a temperature >= 0 to [1 / M, M], M as of scores; makes 1 of any other.
 
     The derivative by a temperature is zero below the one whose square vanishes in the dtype.
     """
-    positive, limit = is_positive(value), largest(dtype)
+    allowed, limit = is_positive(value, or_zero=True), largest(dtype)
     if isinstance(value, (int, float)):
         value = jnp.asarray(min(max(value, 1 / limit), limit), dtype)
     value = jnp.asarray(value)
@@ -59,7 +59,7 @@ def temperature(value: Any, dtype: jnp.dtype) -> jax.Array:
     value = jnp.clip(value, 1 / limit, limit).astype(dtype)
     coldest = 10 * float(jnp.finfo(dtype).tiny) ** 0.5
     value = jnp.where(value < coldest, lax.stop_gradient(value), value)
-    return jnp.where(positive, value, jnp.ones((), dtype))
+    return jnp.where(allowed, value, jnp.ones((), dtype))
 
 
 def is_positive(value: Any, *, or_zero: bool = False) -> jax.Array:

@@ -18,7 +18,7 @@ TEMPERATURE = "temperature"
 def in_dtype(operator: Any, dtype: jnp.dtype) -> Any:
     """Takes the hyperparameters of an operator to the dtype of the computation; keys stay.
 
-    Temperatures are clipped, `finite.temperature`. One that is not positive becomes 1, so that
+    Temperatures are clipped, `finite.temperature`. One that is negative becomes 1, so that
     what is computed is finite: `valid` says that it is to be replaced by NaN.
     """
 
