@@ -107,6 +107,25 @@ LONGEST = (
 )
 
 
+# Each of these compiles a program of its own for each row of the registry: the fast tests have two
+# rows, the slow ones all others.
+FEW_ROWS = {
+    "test_dtypes_may_be_strict": ("softsort", "odd_even"),
+    "test_every_temperature_above_zero_is_finite_and_no_other": ("softsort", "odd_even"),
+    "test_infinite_rows_go_where_they_have_weight": ("softsort", "odd_even"),
+    "test_operators_are_equal_if_their_fields_are_and_then_have_one_hash": (
+        "softsort",
+        "perturbed",
+    ),
+    "test_straight_through_is_exact_forward_and_soft_backward": ("softsort", "bitonic"),
+    "test_the_others_are_what_they_are_in_double_precision": ("neuralsort", "odd_even"),
+    "test_ties_are_in_the_order_of_jax": ("hard", "bitonic"),
+}
+
+# A process that holds more than this after a module forgets its programs, which are kept on disk.
+MOST_MEGABYTES = 1400
+
+
 def _group(item: pytest.Item) -> str:
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     for parameter in parameters:
@@ -128,12 +147,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     groups = {item: _group(item) for item in items}
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
-    _leave_variants_to_ci(items)
+    _leave_rows_to_ci(items)
     items.sort(key=lambda item: ranks.get(groups[item], len(ranks)))
 
 
-def _leave_variants_to_ci(items: list[pytest.Item]) -> None:
-    """Marks as slow the conformance of a variant whose row runs the same test by default."""
+def _leave_rows_to_ci(items: list[pytest.Item]) -> None:
+    """Marks as slow the conformance of variants whose row runs the same test, and `FEW_ROWS`."""
 
     def parts(item: pytest.Item) -> list[str]:
         found = item.callspec.params.values() if hasattr(item, "callspec") else ()
@@ -145,9 +164,13 @@ def _leave_variants_to_ci(items: list[pytest.Item]) -> None:
     own = [item for item in items if item.path.parent.name == "conformance"]
     defaults = {(*test(item), part) for item in own for part in parts(item)}
     for item in own:
+        few = FEW_ROWS.get(test(item)[1])
         for part in parts(item):
             name, colon, _ = part.partition(":")
-            if colon and name in registry.REGISTRY and (*test(item), name) in defaults:
+            if name not in registry.REGISTRY:
+                continue
+            variant = bool(colon) and (*test(item), name) in defaults
+            if variant or (few is not None and name not in few):
                 item.add_marker(pytest.mark.slow)
 
 
@@ -160,6 +183,16 @@ def _forget_sources_of_programs():
         if clear is not None:  # not a part of JAX's interface
             clear()
     _return_memory()
+    if _megabytes() > MOST_MEGABYTES:
+        jax.clear_caches()
+        _return_memory()
+
+
+def _megabytes() -> float:
+    """What this process holds; 0 where the system does not say."""
+    status = pathlib.Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
 
 
 def _return_memory() -> None:

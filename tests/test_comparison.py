@@ -138,6 +138,7 @@ def test_what_is_wrong_names_itself():
         arlsort.rank_among(X, X[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6])
 def test_a_function_that_has_no_slope_at_ties_is_not_asked_for_it(network, n):

@@ -49,6 +49,7 @@ def test_values_run_from_the_order_to_the_mean():
     np.testing.assert_allclose(hot, np.mean(X), atol=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["odd_even", "bitonic", "odd_even_merge"])
 @pytest.mark.parametrize("error_free", [False, True])
 def test_a_network_ends_with_the_values_of_the_operator(name, error_free):

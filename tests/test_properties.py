@@ -41,6 +41,7 @@ def test_weights_are_stochastic_and_values_within_the_range(name, x):
     assert (values <= x.max() + slack).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @hypothesis.given(x=scores)
 def test_straight_through_is_the_exact_sort(name, x):

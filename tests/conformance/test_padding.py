@@ -98,6 +98,7 @@ def test_noise_does_not_know_how_far_the_padding_is(spec):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["odd_even", "bitonic", "odd_even_merge"])
 @pytest.mark.parametrize("distribution", ["reciprocal", "optimal", "gaussian"])
 def test_every_swap_distribution_keeps_the_others(network, distribution):
@@ -125,6 +126,7 @@ def test_cauchy_swaps_with_padding_are_the_oracle():
             np.testing.assert_allclose(values[row][own], (weights @ scores)[own], atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["odd_even", "bitonic", "odd_even_merge"])
 def test_values_beside_weights_are_as_exact_as_without(name):
     operator = heat(build(name), TEMPERATURE)

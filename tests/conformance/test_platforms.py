@@ -65,6 +65,7 @@ def test_the_batch_may_be_symbolic_when_exported(spec):
         export.export(jax.jit(lambda x: _gradient(operator, x)))(scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ["softsort", "odd_even", "bitonic", "permutahedron", "lapsum"])
 def test_long_lists_are_exported_with_any_batch_and_give_the_same(spec):
     operator, n = build(spec), 40

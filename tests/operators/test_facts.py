@@ -64,6 +64,7 @@ def test_facts_are_complete(name):
     assert facts.temperature and facts.choose_when
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [k for k, facts in STATED.items() if facts.monotone is not None])
 def test_monotone_means_that_no_derivative_of_the_values_is_negative(name):
     operator = build(name)

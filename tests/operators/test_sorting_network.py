@@ -150,6 +150,7 @@ def test_segments_of_layers_are_the_layers(monkeypatch):
     chex.assert_trees_all_close((segmented, segmented_back(1.0)), (value, back(1.0)), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("distribution", ["cauchy", "logistic_art"])
 def test_the_rule_for_pairs_is_the_derivative_of_the_formula(network, distribution):

@@ -41,6 +41,7 @@ def _distance(one, other):
     return max(float(jnp.abs(a - b).max()) for a, b in pairs) / scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

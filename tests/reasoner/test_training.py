@@ -108,6 +108,7 @@ def test_an_error_of_the_sampler_reaches_who_asks_for_the_batch():
         next(clrs_bridge.batches("bogosort", TrainingConfig(hints="clrs")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields, message",
     [
