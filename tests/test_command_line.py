@@ -135,6 +135,7 @@ def test_nothing_of_the_users_is_overwritten(tmp_path, capsys):
     assert checkpoint.load_card(card.with_suffix(".safetensors"))["steps"] == 3
 
 
+@pytest.mark.slow
 def test_training_that_diverges_writes_nothing(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         run("train", f"--out={tmp_path / 'mine.safetensors'}", *TINY, "--learning-rate=1e30")
@@ -142,6 +143,7 @@ def test_training_that_diverges_writes_nothing(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_keeps_what_it_has_learned(tmp_path, monkeypatch, capsys):
     out, whole = tmp_path / "mine.safetensors", training.train
 

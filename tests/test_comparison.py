@@ -79,6 +79,7 @@ def test_comparison_sort_prints_the_same():
     np.testing.assert_allclose(values, printed, atol=6e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_comparing_scores_is_the_network_of_scores(network):
     x = jnp.array([0.3, -1.2, 0.8, 0.1, 2.0])

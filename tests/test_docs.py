@@ -23,6 +23,7 @@ def programs(page):
     return re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page, program", [(page, program) for page in PAGES for program in programs(page)]
 )

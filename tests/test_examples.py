@@ -29,6 +29,7 @@ def test_a_flax_module_learns_ranks():
     assert after < 0.2 < 1 < before
 
 
+@pytest.mark.slow
 def test_an_equinox_module_learns_a_centre():
     before, after = run("equinox_module", steps=150)
     assert after < 0.1 * before

@@ -39,6 +39,7 @@ def test_generated_tables_are_marked_once(path):
     assert text.count(":begin -->") == len(generate.SECTIONS[path])
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn(tmp_path):
     generate.draw_methods(tmp_path)
     drawn = {path.name for path in tmp_path.iterdir()}

@@ -99,6 +99,7 @@ def test_what_is_no_order_is_refused_or_gives_nan(likelihood, order):
     assert jnp.isfinite(both[0]) and jnp.isnan(both[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("likelihood", [exact, LEARNED.log_likelihood])
 @pytest.mark.parametrize("scale", [0.0, -1.0, jnp.nan, jnp.inf])
 def test_what_is_no_scale_is_refused_or_gives_nan(likelihood, scale):
@@ -112,6 +113,7 @@ def test_what_is_no_scale_is_refused_or_gives_nan(likelihood, scale):
     assert all(jnp.isfinite(slope).all() for slope in slopes(x, scales))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("likelihood", [exact, LEARNED.log_likelihood])
 def test_shapes_dtypes_and_nan(likelihood):
     x, order, noise_scales = drawn(6, 4, 5.0)
@@ -138,6 +140,7 @@ def test_gradients_are_finite_at_ties_and_far_out(likelihood):
         assert all(jnp.isfinite(slope).all() for slope in slopes), x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "n, spread, share", [(5, 10.0, 0.05), (9, 10.0, 0.05), (9, 300.0, 0.1), (15, 30.0, 0.1)]
 )

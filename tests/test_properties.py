@@ -23,6 +23,7 @@ scores = hypothesis.extra.numpy.arrays(np.float32, (N,), elements=any_float)
 ATOL = 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_WEIGHTS)
 @hypothesis.given(x=scores)
 def test_weights_are_stochastic_and_values_within_the_range(name, x):

@@ -74,6 +74,7 @@ def test_ties_have_finite_weights_and_gradients(operator):
     chex.assert_tree_all_finite(gradients(operator, x))
 
 
+@pytest.mark.slow
 def test_ties_do_not_know_how_many_lists_there_are(operator):
     # Lists are ordered in other ways where there are many, or under `vmap`; see `networks/order`.
     try:

@@ -67,6 +67,7 @@ def test_all_files_are_written_and_the_table_printed(tmp_path, capsys):
         assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_interrupted_comparison_resumes_to_the_same_report(tmp_path, monkeypatch, capsys):
     run("--seeds=1", f"--out_dir={tmp_path / 'straight'}")
     train, count = training.train, [0]
@@ -102,6 +103,7 @@ def test_default_folder_is_new_and_the_newest_is_resumed(tmp_path, monkeypatch, 
     assert sort_numbers.choose_out_dir(None, True) == first
 
 
+@pytest.mark.slow
 def test_missing_data_set_is_one_line_without_traceback(tmp_path):
     done = subprocess.run(
         [sys.executable, "experiments/sort_numbers.py", "--dataset=mnist", "--operators=odd_even"],

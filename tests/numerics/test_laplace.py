@@ -33,6 +33,7 @@ def test_decaying_sums_are_those_of_a_loop_and_so_are_their_gradients(reverse):
     np.testing.assert_allclose(got, _sums(keep[turn], source[turn])[turn], rtol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.01, 1.0, 30.0, 1e4])
 def test_the_sum_is_k_at_threshold_k(spread):
     points = np.sort(np.random.default_rng(1).normal(size=9) * spread)

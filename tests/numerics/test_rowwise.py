@@ -26,6 +26,7 @@ def _gradients(cls):
     return jax.grad(loss, argnums=(0, 1))(0.3, X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [SoftSort, NeuralSort])
 @pytest.mark.parametrize("size", [48, 300])  # some rows of a list; some lists
 def test_blocks_change_nothing(cls, size, monkeypatch):

@@ -57,6 +57,7 @@ def _run(function, operator, x, rows, mix):
     return result, back(mix)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [1e-3, 3.0])
 def test_long_tied_rows_without_weights_are_those_with_weights_in_float64(temperature):
     n = 150

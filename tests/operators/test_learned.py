@@ -183,6 +183,7 @@ def test_your_own_checkpoint(tmp_path):
         LearnedSort(checkpoint=str(tmp_path / "none.safetensors")).sort(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 1e-30, 0.1, 1.0])
 @pytest.mark.parametrize("scale", [1e-30, 1e-20, 1.0, 1e20, 1e30])
 def test_raw_scores_of_every_scale_have_finite_gradients(scale, temperature):

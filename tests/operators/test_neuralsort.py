@@ -16,6 +16,7 @@ def test_a_distant_origin_costs_no_accuracy():
     np.testing.assert_allclose(near, shifted, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [7, 300])
 def test_gradients_are_those_of_the_formula(n):
     # At n = 300 float32 cannot tell the largest logits of some rows apart.

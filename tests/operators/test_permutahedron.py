@@ -15,6 +15,7 @@ from tests import references
 REFERENCE = json.loads((pathlib.Path(__file__).parent / "fast_soft_sort.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regularization", REGULARIZATIONS)
 @pytest.mark.parametrize("n", [2, 5, 13])
 def test_values_and_ranks_are_those_of_the_reference_implementation(n, regularization):
@@ -46,6 +47,7 @@ def test_the_entropic_kind_is_the_oracle(temperature):
         np.testing.assert_allclose(have, wanted, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regularization", REGULARIZATIONS)
 def test_values_stay_between_the_scores_and_ranks_between_positions(regularization):
     x = np.random.default_rng(3).normal(size=(4, 40)).astype(np.float32) * 100

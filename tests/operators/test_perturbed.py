@@ -50,6 +50,7 @@ def test_gaussian_pairs_have_a_closed_form():
     assert _second_is_larger("gaussian", 0.6, 0.5) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", DISTRIBUTIONS)
 def test_weights_and_their_derivatives_are_those_of_the_expectation(noise):
     difference, temperature, step = 0.6, 0.5, 1e-4

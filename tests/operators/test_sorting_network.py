@@ -97,6 +97,7 @@ def test_bad_hyperparameters_are_named(arguments, message):
         SortingNetwork(**arguments)
 
 
+@pytest.mark.slow
 # A long list goes through layers, then by one product for each stage, then by two. Here it need not
 # be long for that; wires are absent.
 @pytest.mark.parametrize(("network", "n"), [("bitonic", 27), ("odd_even_merge", 13)])
@@ -170,6 +171,7 @@ def test_the_rule_for_pairs_is_the_derivative_of_the_formula(network, distributi
         np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_error_free_swaps_are_exact_forward(network):
     x = jnp.asarray(np.random.default_rng(4).normal(size=(2, 7)), jnp.float32)
@@ -199,6 +201,7 @@ PUBLISHED = json.loads(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", PUBLISHED["cases"], ids=lambda c: f"{c['network']}_{c['distribution']}"
 )

@@ -50,6 +50,7 @@ def test_scores_do_not_depend_on_the_parts(monkeypatch):
     assert 0 <= whole["exact_order"] < whole["micro_f1"] < 1
 
 
+@pytest.mark.slow
 def test_a_good_reasoner_is_told_from_one_that_cannot_sort():
     good = checkpoint.shipped("insertion_sort")
     settings = TrainingConfig(lengths=(3, 2, 5))

@@ -17,6 +17,7 @@ SAMPLES = 200_000
 FIVE_SIGMA = 5 * 0.5 / SAMPLES**0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
 def test_mean_trace_is_the_mean_of_the_traces(algorithm):
     copies = jax.random.normal(jax.random.key(0), (5, 4))

@@ -75,6 +75,7 @@ def test_parts_and_remat_keep_the_noise_and_the_last_step_of_every_list():
     np.testing.assert_allclose(parts[1]["loss"], whole[1]["loss"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_bfloat16_errs_by_percents_at_most(gradients):
     exact, short = gradients(), gradients(pair_dtype="bfloat16")
     np.testing.assert_allclose(short[1]["loss"], exact[1]["loss"], rtol=1e-2)

@@ -74,6 +74,7 @@ def test_two_readings_that_contradict_each_other_give_finite_weights_and_gradien
     np.testing.assert_allclose(run_readout.both(first, second).sum(-1), np.ones(3), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_float32_gradients_of_sharp_steps_are_those_of_float64():
     order = np.array([2, 0, 1, 4, 3])
 

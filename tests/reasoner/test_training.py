@@ -84,6 +84,7 @@ def test_the_base_install_trains_a_reasoner_from_scratch():
     assert "with the base install alone" in done.stdout
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_state_and_is_watched():
     settings = dataclasses.replace(TRAINING, steps=5)
     losses = []
@@ -108,7 +109,6 @@ def test_an_error_of_the_sampler_reaches_who_asks_for_the_batch():
         next(clrs_bridge.batches("bogosort", TrainingConfig(hints="clrs")))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields, message",
     [
@@ -127,6 +127,7 @@ def test_comparisons_are_refused_where_there_is_no_place_for_them(fields, messag
         ReasonerConfig(**fields)
 
 
+@pytest.mark.slow
 def test_a_reasoner_with_comparisons_sees_them():
     config = ReasonerConfig(hidden_size=4, comparisons=True)
     params = training.init(config, TrainingConfig()).params

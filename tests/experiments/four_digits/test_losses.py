@@ -84,6 +84,7 @@ def test_auto_takes_what_taught_best():
         losses.choose("pointer", network)
 
 
+@pytest.mark.slow
 def test_auto_asks_what_an_own_checkpoint_can(tmp_path):
     found = []
     for algorithm, scaled in (
@@ -116,6 +117,7 @@ def test_sampling_operator_gets_a_fresh_key():
     assert first == again != other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ["odd_even", "odd_even:distribution=logistic", "neuralsort"])
 def test_gradient_is_finite_on_scores_of_any_spread(spec):
     operator = operators.parse(spec, supervision=True)
@@ -186,6 +188,7 @@ def test_pairwise_loss_sums_over_pairs():
     assert float(loss) == pytest.approx(total / 3, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["insertion_sort", "quicksort"])
 def test_trace_loss_is_that_of_a_loop(algorithm):
     operator = LearnedSort(algorithm, normalize=False)
@@ -250,6 +253,7 @@ def test_cauchy_pairs_loss_has_the_probability_of_each_pair():
     np.testing.assert_allclose(far, [1e-6, -1e-6], rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, operator",
     [
