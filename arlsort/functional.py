@@ -235,22 +235,6 @@ def quantile(
     return jnp.moveaxis(result, -1, 0) if probabilities.ndim else result
 
 
-@meshes.jit_over_lists
-def _quantiles(probabilities: jax.Array, values: jax.Array) -> jax.Array:
-    """Interpolates between sorted values `[..., n]`: `[..., *probabilities.shape]`."""
-    position = jnp.clip(probabilities, 0.0, 1.0) * (values.shape[-1] - 1)
-    low = jnp.floor(position)
-    below = jnp.take(values, low.astype(jnp.int32), axis=-1)
-    above = jnp.take(values, jnp.ceil(position).astype(jnp.int32), axis=-1)
-    fraction = (position - low).astype(values.dtype)
-    fraction = jnp.broadcast_to(
-        jnp.expand_dims(fraction, tuple(range(values.ndim - 1))), below.shape
-    )
-    # An exact position must not touch its neighbour, which may be infinite.
-    step = jnp.where(fraction > 0, above, 0.0) * fraction
-    return jnp.where(fraction > 0, below * (1 - fraction) + step, below)
-
-
 def median(
     x: jax.Array, operator: str | base.Operator = registry.DEFAULT, *, axis: int = -1
 ) -> jax.Array:
@@ -355,3 +339,19 @@ def _probabilities(q: Any) -> jax.Array:
     if concrete is not None and not np.all((concrete >= 0) & (concrete <= 1)):
         raise ValueError(checks.error_message("q", concrete, "numbers in [0, 1]"))
     return array.astype(finite.work_dtype(array))
+
+
+@meshes.jit_over_lists
+def _quantiles(probabilities: jax.Array, values: jax.Array) -> jax.Array:
+    """Interpolates between sorted values `[..., n]`: `[..., *probabilities.shape]`."""
+    position = jnp.clip(probabilities, 0.0, 1.0) * (values.shape[-1] - 1)
+    low = jnp.floor(position)
+    below = jnp.take(values, low.astype(jnp.int32), axis=-1)
+    above = jnp.take(values, jnp.ceil(position).astype(jnp.int32), axis=-1)
+    fraction = (position - low).astype(values.dtype)
+    fraction = jnp.broadcast_to(
+        jnp.expand_dims(fraction, tuple(range(values.ndim - 1))), below.shape
+    )
+    # An exact position must not touch its neighbour, which may be infinite.
+    step = jnp.where(fraction > 0, above, 0.0) * fraction
+    return jnp.where(fraction > 0, below * (1 - fraction) + step, below)

@@ -57,6 +57,14 @@ def test_operators_lists_all(capsys):
     assert all(f"{name} " in text for name in names()) and "temperature=0.1" in text
 
 
+@pytest.mark.parametrize("temperature", ["1e-60", "1e-45", "1e60"])
+def test_temperatures_beyond_float32_give_their_limit(temperature, capsys):
+    run("sort", "3", "1", "--operator", "softsort", "--temperature", temperature)
+    sorted_line = capsys.readouterr().out.splitlines()[0]
+    expected = [2.0, 2.0] if temperature == "1e60" else [1.0, 3.0]
+    np.testing.assert_allclose([float(v) for v in sorted_line.split()[1:]], expected)
+
+
 @pytest.mark.parametrize(
     "line, message",
     [
@@ -103,6 +111,7 @@ def test_help_is_everywhere(command, capsys):
     assert ended.value.code == 0 and "usage: python -m arlsort" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_is_trained_is_evaluated(tmp_path, capsys):
     out = tmp_path / "new" / "mine.safetensors"
     run("train", f"--out={out}", *TINY)

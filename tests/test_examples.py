@@ -20,6 +20,7 @@ def test_each_is_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
 
 
+@pytest.mark.slow
 def test_plain_jax_learns_an_order():
     assert run("plain_jax", steps=100) > 0.8
 

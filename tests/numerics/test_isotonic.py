@@ -20,6 +20,7 @@ def _pav(y):
     return np.concatenate([np.full(count, total / count) for total, count in blocks])
 
 
+@pytest.mark.slow
 def test_easy_and_hard_lists_are_solved_exactly():
     n = 100
     k, noise = np.arange(n), np.random.default_rng(0).normal(size=(6, n))
@@ -42,6 +43,7 @@ def test_easy_and_hard_lists_are_solved_exactly():
         np.testing.assert_allclose(v, _pav(y), rtol=1e-12, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_in_float32():
     n = 100_000
     generator = np.random.default_rng(1)
@@ -62,6 +64,7 @@ def _sizes(jaxpr):
                     yield from _sizes(inner)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["l2", "entropic"])
 def test_no_array_is_larger_than_a_few_lists(kind):
     n = 1000

@@ -63,6 +63,7 @@ def test_distances_are_their_means(n):
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [5, 60])
 def test_distances_of_equal_points_are_equal(n):
     points = jnp.sort(1e30 * jnp.tile(jnp.array([1.0, -0.3, 1.0, 0.7, -0.3]), n // 5))

@@ -2,6 +2,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.test_util import check_grads
 
 from arlsort.numerics import transport
@@ -46,6 +47,7 @@ def test_derivatives_of_what_has_hardly_any_weight_are_precise():
         np.testing.assert_allclose(slope, -np.exp(-gap), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_says_when_it_has_not_converged():
     logits = jnp.asarray(LOGITS, jnp.float32)
     weights, converged = transport.balance(logits, max_iterations=1)
@@ -58,6 +60,7 @@ def test_it_says_when_it_has_not_converged():
     assert (jnp.abs(loose.sum(axis=-2) - 1) <= 0.1).all()
 
 
+@pytest.mark.slow
 def test_what_the_backward_pass_keeps_does_not_grow_with_the_steps():
     def kept(iterations):
         _, pull = jax.vjp(lambda x: transport.balance(x, 0.0, iterations)[0], jnp.ones((5, 5)))

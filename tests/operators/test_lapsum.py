@@ -23,6 +23,7 @@ def _weights_and_gradients(operator, x, mix):
     return jax.grad(loss, argnums=(0, 1), has_aux=True)(operator, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REFERENCE["cases"], ids=lambda c: f"n{len(c['scores'])}")
 def test_weights_and_gradients_are_the_authors(case):
     with jax.enable_x64(True):
@@ -77,6 +78,7 @@ def test_long_tied_rows_without_weights_are_those_with_weights_in_float64(temper
         np.testing.assert_allclose(have, want, rtol=1e-3, atol=1e-3 * np.abs(want).max())
 
 
+@pytest.mark.slow
 def test_values_ranks_and_rows_never_form_weights():
     x, rows = jnp.linspace(0.0, 1.0, 64), jnp.ones((64, 2))
 
@@ -89,6 +91,7 @@ def test_values_ranks_and_rows_never_form_weights():
     assert "[64,64]" in str(weights)
 
 
+@pytest.mark.slow
 def test_the_offset_of_the_scores_does_not_matter():
     x = np.array([3.0, -1.0, 2.0, 2.0], np.float32)
     gradient = jax.grad(lambda x: LapSum().sort(x) @ jnp.arange(4.0))

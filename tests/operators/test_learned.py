@@ -45,6 +45,7 @@ def test_uniform_lists_are_sorted_exactly(algorithm, n):
     assert abs(share - recorded) < 0.02, "the card tells the truth"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 0.03])
 def test_scale_and_offset_change_nothing(temperature):
     x = jnp.asarray(_lists(5)[:20])
@@ -67,6 +68,7 @@ def test_raw_scores_keep_their_scale():
     np.testing.assert_allclose(colder.permutation(x), raw.permutation(10 * x), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_it_averages_over_noise():
     """At a medium temperature P is near the mean permutation of perturbed copies."""
     x = jnp.array([[-2.0, 1.5, 0.1, -0.4, 2.2]])
@@ -77,6 +79,7 @@ def test_it_averages_over_noise():
         assert np.abs(weights - mean).sum(-1).mean() / 2 < 0.35, algorithm
 
 
+@pytest.mark.slow
 def test_the_noise_is_the_one_asked_for():
     """Each checkpoint's pointers are nearer to the mean pointers under its own noise."""
     x = jnp.array([-12.0, 9.0, 2.0, -3.0, 16.0])
@@ -218,6 +221,7 @@ def test_bad_hyperparameters_are_named(field, value):
         LearnedSort(**{field: value})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_short_floats_are_sorted_where_long_ones_are_allowed(dtype):
     with jax.enable_x64(True):

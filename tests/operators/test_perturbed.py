@@ -143,6 +143,7 @@ def test_ranks_of_doubly_stochastic_weights_need_no_weights(operator):
     np.testing.assert_allclose(perturbed.rank(X), _ranks(weights), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_straight_through_operator_counts_as_the_exact_sort():
     inside, hard = SoftSort(temperature=5.0, hard=True), Perturbed(key=KEY, num_samples=9)
     perturbed = dataclasses.replace(hard, operator=inside)

@@ -30,6 +30,7 @@ def test_squashes_fill_the_unit_interval_about_zero():
         np.testing.assert_allclose(squash(X[0], "range"), (X[0] + 1.2) / 3.2 - 0.5, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradients_by_scores_and_temperature_are_those_of_finite_differences():
     value_mix, weight_mix = np.asarray(mixing(X.shape)), np.asarray(mixing((*X.shape, 5)))
 
@@ -87,6 +88,7 @@ def test_a_gumbel_draw_is_the_oracle_on_the_noise_that_was_drawn():
     assert result.converged.all()
 
 
+@pytest.mark.slow
 def test_a_gumbel_draw_has_the_gradient_of_finite_differences():
     mix = np.asarray(mixing((5, 5)))
     with jax.enable_x64(True):

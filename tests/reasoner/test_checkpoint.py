@@ -135,6 +135,7 @@ def test_a_checkpoint_that_is_not_shipped_is_refused():
         checkpoint.shipped_path("insertion_sort", "gaussian", likelihood=True)
 
 
+@pytest.mark.slow
 def test_shipped_weights_sort_without_tensorflow():
     program = (
         "import sys, jax.numpy as jnp, arlsort\n"

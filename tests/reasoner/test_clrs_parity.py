@@ -122,6 +122,7 @@ def test_training_loss_and_gradients_equal_clrs(case):
             )
 
 
+@pytest.mark.slow
 def test_official_processor_gives_the_same_numbers(case):
     config, model, feedback = case
     batch = clrs_bridge.to_batch(feedback)

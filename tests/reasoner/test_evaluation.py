@@ -36,6 +36,7 @@ def test_micro_f1_is_that_of_clrs(share_of_noise):
     assert (theirs == 1) == (share_of_noise < 0.5)
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_parts(monkeypatch):
     model = checkpoint.shipped("insertion_sort")
 

@@ -90,6 +90,7 @@ def test_parts_hold_whole_lists():
     assert config.lists_per_pass(3, 2) == 3
 
 
+@pytest.mark.slow
 def test_maximum_is_that_of_numpy_and_so_is_its_gradient():
     x = np.random.default_rng(0).normal(size=(2, 5, 3, 4))
     np.testing.assert_array_equal(
@@ -99,6 +100,7 @@ def test_maximum_is_that_of_numpy_and_so_is_its_gradient():
         check_grads(max_over_senders, (jnp.asarray(x),), order=2, modes=("fwd", "rev"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 5, 17])
 def test_maximum_of_sums_is_that_of_the_sums_and_so_are_its_gradients(n):
     ij, ik = np.random.default_rng(2).normal(size=(2, 2, n, n, 3)).astype(np.float32)

@@ -10,6 +10,7 @@ from arlsort.reasoner import readout
 from arlsort.reasoner.hints import output_pointers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", readout.READOUTS)
 @pytest.mark.parametrize("order", [[0, 1], [2, 0, 1], [3, 1, 4, 0, 2]])
 def test_hard_pointers_give_their_order(order, kind):
@@ -28,6 +29,7 @@ def test_rows_sum_to_one_and_two_ended_columns_too(kind):
         np.testing.assert_allclose(weights.sum(-2), np.ones((7, 6)), atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_power_decides_near_ties():
     x = jnp.array([0.0, 0.1, 8.0])
     orders = jnp.argsort(x[None] + jax.random.normal(jax.random.key(2), (2000, 3)), axis=-1)

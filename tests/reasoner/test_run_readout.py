@@ -23,6 +23,7 @@ def _mean_permutation(copies):
     return np.eye(n)[np.argsort(copies, axis=-1, stable=True)].mean(axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", READERS)
 @pytest.mark.parametrize("n", [2, 3, 6])
 def test_the_steps_of_one_run_give_its_order(algorithm, n):

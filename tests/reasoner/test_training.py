@@ -48,6 +48,7 @@ def test_a_step_depends_on_the_state_alone(step):
     chex.assert_trees_all_equal(dict(again.average), dict(whole.average))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [{"noise": "cauchy"}, {"copies": 2}, {"seed": 1}, {"max_spread": 5.0}, {"min_spread": 5.0}],

@@ -80,6 +80,7 @@ def last_state(run: Run, splits):
         checkpoints.close()
 
 
+@pytest.mark.slow
 def test_run_leaves_everything_behind(straight):
     result = straight.result
     assert result["curve"]["step"] == [4, 8, 11]
