@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
+MOST = 2**31 - 1
 
 
 def error_message(argument: str, received: Any, allowed: Any) -> str:
@@ -45,7 +46,10 @@ def check_order(
         scale is not positive and finite.
     """
     x = check_scores("x", x)
-    order = jnp.asarray(order)
+    try:
+        order = jnp.asarray(order)
+    except (TypeError, ValueError):
+        raise TypeError(error_message("order", type(order).__name__, "integers")) from None
     if not jnp.issubdtype(order.dtype, jnp.integer):
         raise TypeError(error_message("order", f"dtype {order.dtype}", "integers"))
     if noise_scales is not None:
@@ -95,7 +99,10 @@ def check_number(
     if np.ndim(value):
         received = f"shape {np.shape(value)}"
         raise ValueError(error_message(argument, received, "a scalar; use jax.vmap for several"))
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     inside = low < number <= high if above_low else low <= number <= high
     if not inside or math.isinf(number):
         raise ValueError(error_message(argument, repr(value), allowed))
@@ -107,11 +114,12 @@ def check_positive(argument: str, value: Any) -> None:
 
 
 def check_count(argument: str, value: Any) -> None:
-    """Checks that a static hyperparameter is an int of at least 1."""
+    """Checks that a static hyperparameter is an int of at least 1 that XLA can count to."""
     if type(value) is not int:
         raise TypeError(error_message(argument, repr(value), "an int >= 1"))
-    if value < 1:
-        raise ValueError(error_message(argument, value, "an int >= 1"))
+    if not 1 <= value <= MOST:
+        allowed = "an int >= 1" if value < 1 else f"an int <= {MOST}"
+        raise ValueError(error_message(argument, value, allowed))
 
 
 def check_integer(argument: str, value: Any) -> int:
@@ -146,5 +154,5 @@ def check_flag(argument: str, value: Any) -> None:
 
 def check_choice(argument: str, value: Any, allowed: tuple[Any, ...]) -> None:
     """Checks that a static hyperparameter is one of a few values of one type."""
-    if value not in allowed or type(value) is not type(allowed[0]):
+    if type(value) is not type(allowed[0]) or value not in allowed:
         raise ValueError(error_message(argument, repr(value), one_of(map(repr, allowed))))

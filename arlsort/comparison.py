@@ -78,7 +78,7 @@ def comparison_sort(
     checks.check_positive("temperature", temperature)
     checks.check_flag("descending", descending)
     swap = _ItemSwap(functools.partial(_compared, compare, "compare"), distribution, temperature)
-    return _through(swap, network, items, descending, finite.is_positive(temperature))
+    return _through(swap, network, items, descending)
 
 
 def vector_sort(
@@ -171,7 +171,7 @@ def smooth_sort(
     if not callable(maximum):
         raise TypeError(checks.error_message("maximum", repr(maximum), "a function of two scores"))
     checks.check_choice("network", network, NETWORKS)
-    return _through(_MaximumSwap(maximum), network, x, False, True)
+    return _through(_MaximumSwap(maximum), network, x, False)
 
 
 def rank_among(x: jax.Array, values: jax.Array, width: ArrayLike = 0.1) -> jax.Array:
@@ -286,15 +286,19 @@ def _checked(name: str, result: Any, shape: tuple[int, ...], meaning: str) -> ja
 
 
 def _through(
-    swap: engine.Comparator,
-    network: str,
-    items: jax.Array,
-    descending: bool,
-    valid: jax.Array | bool,
+    swap: engine.Comparator, network: str, items: jax.Array, descending: bool
 ) -> jax.Array:
-    run = functools.partial(_run, swap, network, descending, valid)
     spec = (None, *jax.typeof(items).sharding.spec[1:])
-    return meshes.without_shardings(run, spec, items)(items)
+    temperature = getattr(swap, "temperature", 1.0)
+
+    def run(items: jax.Array, temperature: ArrayLike) -> jax.Array:
+        # What is traced comes as an argument: on a mesh its type is another inside.
+        own = swap
+        if isinstance(swap, _ItemSwap):
+            own = dataclasses.replace(swap, temperature=temperature)
+        return _run(own, network, descending, finite.is_positive(temperature), items)
+
+    return meshes.without_shardings(run, spec, items)(items, temperature)
 
 
 def _run(

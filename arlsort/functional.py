@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The public functions: soft counterparts of `jnp.sort` and its relatives.
 
-This is the only code that knows of axes and of descending order. In all functions `operator` is an
+This is the only code that knows of axes. In all functions `operator` is an
 operator object, or the registered name of one, which then has its default hyperparameters. All of
 them work under `jit`, `grad`, `vmap` and `jacobian`, in every float dtype, which the result keeps.
 What happens to NaN, infinities and ties is said at `Operator`.
@@ -101,8 +101,9 @@ def rank(
     """Returns the soft rank of every score, in the score's own position.
 
     The rank is the expected 0-based position, `sum_i i P[i, j] / sum_i P[i, j]`; the division
-    matters only where columns of the permutation do not sum to one (`permutation.to_ranks`). An
-    operator without a permutation has ranks by its own definition.
+    matters only where columns of the permutation do not sum to one
+    (`arlsort.soft_permutation.to_ranks`). An operator without a permutation has ranks by its own
+    definition.
 
     Args:
       x: Scores of any shape with `axis`, floating.
@@ -354,4 +355,5 @@ def _quantiles(probabilities: jax.Array, values: jax.Array) -> jax.Array:
     )
     # An exact position must not touch its neighbour, which may be infinite.
     step = jnp.where(fraction > 0, above, 0.0) * fraction
-    return jnp.where(fraction > 0, below * (1 - fraction) + step, below)
+    found = jnp.where(fraction > 0, below * (1 - fraction) + step, below)
+    return jnp.where(jnp.isnan(fraction), jnp.nan, found)  # of a traced q

@@ -202,3 +202,8 @@ def test_nan_reaches_every_result_of_its_row():
 def test_bad_arguments_are_named_at_trace_time(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_traced_quantile_that_is_none_is_none():
+    found = jax.jit(lambda q: arlsort.quantile(X, q, "hard"))(jnp.nan)
+    assert np.isnan(found).all()

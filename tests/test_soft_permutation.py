@@ -40,6 +40,15 @@ def test_what_is_infinite_has_no_say_where_it_has_no_weight():
     np.testing.assert_array_equal(gradient, [1, 0, 0])
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_short_floats_keep_their_dtype(dtype):
+    x = jnp.array([1.0, 2.0, 3.0], dtype)
+    weights = from_order(jnp.array([1, 0, 2]), dtype)
+    got = apply(weights, x)
+    assert got.dtype == dtype
+    np.testing.assert_array_equal(got.astype(jnp.float32), [2, 1, 3])
+
+
 def test_ranks_of_an_exact_permutation_are_its_inverse():
     np.testing.assert_array_equal(to_ranks(from_order(ORDER)), np.argsort(ORDER, axis=-1))
 

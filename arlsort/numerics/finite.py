@@ -113,7 +113,7 @@ def mix(apply: Callable[[jax.Array], jax.Array], rows: jax.Array) -> jax.Array:
         weights = apply(jnp.concatenate([kind.astype(rows.dtype) for kind in kinds], axis=-1))
         up, down, unknown = jnp.split(lax.stop_gradient(weights), 3, axis=-1)
         infinite = jnp.where(up > 0, jnp.inf, 0.0) - jnp.where(down > 0, jnp.inf, 0.0)
-        return jnp.where(unknown > 0, jnp.nan, infinite)
+        return jnp.where(unknown > 0, jnp.nan, infinite).astype(mixed.dtype)
 
     infinite = lax.cond(_any(~jnp.isfinite(known)), beyond, lambda: jnp.zeros_like(mixed))
     return jnp.where(infinite == 0, mixed, infinite)

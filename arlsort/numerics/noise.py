@@ -38,7 +38,7 @@ def _below_of_logistic(difference: jax.Array) -> jax.Array:
     # With e = exp(-|d|): P = 1 - e (|d| - 1 + e) / (1 - e)^2 for d >= 0; 1/2 + d/6 near 0.
     d = jnp.abs(difference)
     near = d < 0.05
-    far = jnp.where(near, 1.0, d)
+    far = jnp.where(near, 1.0, jnp.minimum(d, 100.0))  # infinity times its exponential is NaN
     e = jnp.exp(-far)
     upper = 1 - e * (far - 1 + e) / (1 - e) ** 2
     upper = jnp.where(near, 0.5 + d / 6, upper)

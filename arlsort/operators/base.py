@@ -175,10 +175,12 @@ class Operator:
           ValueError: If `x` is a scalar or longer than the operator allows, or if the operator has
             no permutation.
         """
+        checks.check_flag("descending", descending)
         return calls.relax(self, self._check(x, weights=True), descending=descending)
 
     def permutation(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
         """Returns the soft permutation `[..., n, n]` of scores `[..., n]`; raises as a call."""
+        checks.check_flag("descending", descending)
         return calls.permutation(self, self._check(x, weights=True), descending=descending)
 
     def sort(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
@@ -188,6 +190,7 @@ class Operator:
           TypeError: If `x` is not a floating array.
           ValueError: If `x` is a scalar or longer than the operator allows.
         """
+        checks.check_flag("descending", descending)
         return calls.sort(self, self._check(x), descending=descending)
 
     def sort_by(self, keys: jax.Array, rows: jax.Array, *, descending: bool = False) -> jax.Array:
@@ -206,6 +209,7 @@ class Operator:
           TypeError: If an argument is not a floating array.
           ValueError: If shapes do not match, or the operator cannot sort rows.
         """
+        checks.check_flag("descending", descending)
         keys = self._check(keys, "keys", weights=True)
         rows = checks.check_scores("rows", rows)
         if rows.shape[:-1] != keys.shape:
@@ -215,6 +219,7 @@ class Operator:
 
     def argsort(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
         """Returns the soft index `[..., n]` of the input at every position; raises as a call."""
+        checks.check_flag("descending", descending)
         x = self._check(x, weights=True)
         indices = lax.broadcasted_iota(finite.work_dtype(x), (*x.shape, 1), x.ndim - 1)
         soft = calls.sort_by(self, x, indices, descending=descending, indices=True)[..., 0]
@@ -228,6 +233,7 @@ class Operator:
           ValueError: If `x` is a scalar or longer than the operator allows, or if the operator has
             neither weights nor ranks of its own.
         """
+        checks.check_flag("descending", descending)
         x = self._check(x, weights=type(self)._rank is Operator._rank)
         return calls.rank(self, x, descending=descending)
 

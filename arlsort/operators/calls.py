@@ -161,7 +161,7 @@ class Call:
 
     def finish_values(self, values: jax.Array) -> jax.Array:
         exact = None
-        if self.operator.hard:
+        if self.operator.exact_forward:
             exact = jnp.sort(self.x, axis=-1, descending=self.descending)
         result = _straight_through(self.turned(values, -1), exact, self.x.dtype)
         return jnp.where(self.unknown[..., None], jnp.nan, result)

@@ -49,9 +49,15 @@ def valid(operator: Any) -> jax.Array:
 def representable(name: str, value: Any) -> Any:
     """Brings a temperature known to Python into the range of the dtype that it becomes in JAX.
 
-    A Python float of 1e-60 is positive; in float32 it would be zero.
+    A Python float of 1e-60 is positive; in float32 it would be zero, and an int of 1e10 none.
     """
-    if name != TEMPERATURE or not isinstance(value, (int, float, np.floating)):
+    if name != TEMPERATURE or isinstance(value, (bool, jax.Array)):
+        return value
+    if isinstance(value, (int, np.integer)) or (
+        isinstance(value, (np.generic, np.ndarray)) and not np.ndim(value)
+    ):
+        value = float(value)
+    if not isinstance(value, float):
         return value
     info = np.finfo(np.float64 if jax.config.read("jax_enable_x64") else np.float32)
     low, high = float(info.tiny), float(info.max)

@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
 import os
 import pathlib
 import tempfile
@@ -37,6 +36,8 @@ SHIPPED: Final[Mapping[str, tuple[str, ...]]] = {
 SHIPPED_LIKELIHOODS: Final[Mapping[str, tuple[str, ...]]] = {"insertion_sort": ("cauchy",)}
 
 FORMAT: Final = 2
+LONGEST: Final = 100_000  # elements in a list; pairs of them are kept
+SPREADS: Final = (1e-6, 1e30)  # ranges of keys in units of the noise
 # Fields of the configurations whose names in cards of format 1 were others.
 _RENAMED: Final = {"levels": "noise_scales", "level_spread": "noise_scale_spread"}
 
@@ -165,6 +166,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
         module, _, leaf = name.rpartition(_SEPARATOR)
         params.setdefault(module, {})[leaf] = value
     _check_shapes(path, {name: value.shape for name, value in tensors.items()}, config)
+    _check_values(path, tensors)
     return Checkpoint(params, config, training, card)
 
 
@@ -191,13 +193,16 @@ def _check_card(card: pathlib.Path, content: Any) -> None:
         raise _wrong(card, "format", repr(number), one_of(allowed))
     _, training = _configurations(card, content)
     longest = max(training.lengths)
+    if longest > LONGEST:
+        raise _wrong(card, "training, lengths", str(longest)[:40], f"at most {LONGEST}")
     length = content.get("validated_length")
     if type(length) is not int or not 1 <= length <= longest:
         meaning = f"an int from 1 to {longest}, the longest list trained on"
         raise _wrong(card, "validated_length", repr(length), meaning)
     spread: Any = content.get("sharpest_spread")
-    if type(spread) not in (int, float) or not 0 < spread < math.inf:
-        raise _wrong(card, "sharpest_spread", repr(spread), "a finite number > 0")
+    if type(spread) not in (int, float) or not SPREADS[0] <= spread <= SPREADS[1]:
+        meaning = f"a number from {SPREADS[0]:g} to {SPREADS[1]:g}"
+        raise _wrong(card, "sharpest_spread", str(spread)[:40], meaning)
 
 
 def _wrong(card: pathlib.Path, field: str, received: str, allowed: str) -> CheckpointError:
@@ -217,6 +222,16 @@ def _check_shapes(
             )
             where = f"checkpoint {path}: parameter {name}"
             raise CheckpointError(error_message(where, received, f"{allowed}, as its card says"))
+
+
+def _check_values(path: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Raises CheckpointError, naming the parameter, if weights are no finite float32 numbers."""
+    for name, value in tensors.items():
+        where, allowed = f"checkpoint {path}: parameter {name}", "finite float32 numbers"
+        if value.dtype != np.float32:
+            raise CheckpointError(error_message(where, f"dtype {value.dtype}", allowed))
+        if not np.isfinite(value).all():
+            raise CheckpointError(error_message(where, "NaN or infinity", allowed))
 
 
 @functools.cache
@@ -241,7 +256,7 @@ def load_card(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise CheckpointError(
             f"checkpoint card {card}: cannot be read ({error.strerror})"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"checkpoint card {card}: damaged ({error})") from error
     _check_card(card, content)
     return content

@@ -53,6 +53,12 @@ def operators():
         yield (spec, *functions(build(spec)), build(spec).needs_key)
 
 
+def comparisons(x, temperature):
+    """Networks with a comparator of the user's, of one list for each device."""
+    by_size = arlsort.comparison_sort(x, lambda a, b: a - b, temperature=temperature)
+    return by_size + arlsort.vector_sort(x, lambda item: item, temperature=temperature)
+
+
 def main():
     assert jax.device_count() == 8
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
@@ -75,6 +81,15 @@ def main():
                         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
             except Exception as error:
                 print(f"{name}, {how}: {type(error).__name__}: {str(error)[:300]}")
+
+    try:
+        row = jnp.array([3.0, 1.0, 2.0])
+        with jax.set_mesh(mesh):
+            got = jax.jit(comparisons)(row, 0.1), comparisons(row, 0.1)
+        for part in got:
+            np.testing.assert_allclose(part, jax.jit(comparisons)(row, 0.1), rtol=1e-4)
+    except Exception as error:
+        print(f"comparisons, explicit: {type(error).__name__}: {str(error)[:300]}")
 
 
 if __name__ == "__main__":

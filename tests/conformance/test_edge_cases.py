@@ -76,7 +76,7 @@ def test_ties_have_finite_weights_and_gradients(operator):
 
 @pytest.mark.slow
 def test_ties_do_not_know_how_many_lists_there_are(operator):
-    # Lists are ordered in other ways where there are many, or under `vmap`; see `networks/order`.
+    # Lists are ordered in other ways where there are many, or under `vmap`: `networks/exact_order`.
     try:
         operator._validate_length(17)
     except ValueError:

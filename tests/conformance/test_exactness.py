@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 import arlsort
-from tests.conformance.conftest import RANDOM_SPECS, SPECS, VALUE_SPECS, build, heat
+from tests.conformance.conftest import (
+    RANDOM_SPECS,
+    SPECS,
+    VALUE_SPECS,
+    build,
+    has_temperature,
+    heat,
+)
 
 TIES = jnp.array([[5.0, 1.0, 5.0, 1.0, 5.0], [0.0, 2.0, -0.0, 2.0, 2.0], [3.0, 1.0, 2.0, 0.0, 4.0]])
 EXACT = dict.fromkeys(SPECS + VALUE_SPECS + RANDOM_SPECS)
@@ -96,3 +103,30 @@ def test_infinite_rows_go_where_they_have_weight(spec):
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
     one = jax.vmap(cold.sort_by)(x, rows)
     np.testing.assert_allclose(one, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("spec", ["softsort", "hard", "bitonic:error_free=true", "perturbed"])
+def test_float32_rows_are_sorted_where_float64_is_allowed(spec):
+    keys = jnp.array([2.0, 1.0, 3.0], jnp.float32)
+    with jax.enable_x64(True):
+        got = arlsort.sort_by(keys, keys[:, None], heat_if_any(spec))
+    assert got.dtype == jnp.float32
+    np.testing.assert_allclose(got[:, 0], [1, 2, 3], atol=1e-3)
+
+
+def heat_if_any(spec):
+    operator = build(spec)
+    return heat(operator, 1e-3) if has_temperature(operator) else operator
+
+
+def test_error_free_values_are_exact_at_infinities_too():
+    operator = arlsort.SortingNetwork("bitonic", error_free=True)
+    got = arlsort.sort(jnp.array([jnp.inf, 1.0, -jnp.inf]), operator)
+    np.testing.assert_array_equal(got, [-jnp.inf, 1.0, jnp.inf])
+
+
+def test_descending_is_a_flag_of_methods_as_well():
+    x = jnp.array([2.0, 1.0])
+    for method in ("sort", "rank", "permutation", "argsort", "__call__"):
+        with pytest.raises(TypeError, match="descending: received 'no', allowed: True or False"):
+            getattr(arlsort.SoftSort(), method)(x, descending="no")

@@ -70,7 +70,10 @@ def test_the_others_are_what_they_are_in_double_precision(spec):
         np.testing.assert_allclose(have, want, rtol=1e-3, atol=1e-3 * max(1, np.abs(want).max()))
 
 
-@pytest.mark.parametrize("spec", [s for s in SHARED if build(s).equivariant])
+# Of entropic ranks the definition asks for more: they depend on how many are below.
+@pytest.mark.parametrize(
+    "spec", [s for s in SHARED if build(s).equivariant and "entropic" not in s]
+)
 def test_ranks_of_the_others_are_those_without_padding(spec):
     operator = heat(build(spec), TEMPERATURE)
     x, others, _ = _lists(np.inf)

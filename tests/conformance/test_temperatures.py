@@ -88,3 +88,18 @@ def test_functions_with_a_temperature_follow_the_rule():
             temperature
         )
         assert np.isnan(found).all() != valid
+
+
+@pytest.mark.parametrize(
+    "temperature",
+    [np.array(1e-60), np.float64(1e-60), 10**10, np.int64(10**12), np.array(10**12), 10**30],
+)
+def test_numbers_of_every_kind_are_temperatures(temperature):
+    got = arlsort.SoftSort(temperature=temperature).sort(jnp.array([3.0, 1.0]))
+    expected = [1.0, 3.0] if temperature < 1 else [2.0, 2.0]
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_an_int_that_no_float_holds_is_refused():
+    with pytest.raises(ValueError, match=r"temperature: received 10*, allowed: a finite number"):
+        arlsort.SoftSort(temperature=10**400)

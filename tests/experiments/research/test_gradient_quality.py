@@ -82,7 +82,7 @@ def test_calibration_counts_how_often_weights_are_right():
 
 @pytest.mark.slow
 def test_all_is_written_and_measured_once(tmp_path, capsys):
-    out = tmp_path / "teaching.json"
+    out = tmp_path / "gradient_quality.json"
     run("--methods=softsort@rows,loss:pairwise", "--lengths=2", "--lists=8", f"--out={out}")
     report = json.loads(out.read_text())
     soft, pairwise = report["records"]
