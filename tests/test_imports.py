@@ -68,6 +68,11 @@ def test_imports_form_no_circle():
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, naming the circle
 
 
+def test_a_file_is_one_idea():
+    long = {_module(path): len(path.read_text().splitlines()) for path in FILES}
+    assert not {name: lines for name, lines in long.items() if lines > 400}
+
+
 def test_importing_and_sorting_loads_nothing_heavy():
     program = """
 import sys
