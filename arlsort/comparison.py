@@ -222,6 +222,11 @@ _PLAIN = tuple(name for name in DISTRIBUTIONS if name != "logistic_art")
 _FAR = 1e15
 
 
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["temperature"],
+    meta_fields=["compare", "distribution"],
+)
 @dataclasses.dataclass(frozen=True)
 class _ItemSwap:
     compare: Compare
@@ -237,9 +242,13 @@ class _ItemSwap:
         return swap.mix(v.reshape(sign.shape), sign, a, b)
 
 
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["temperature"], meta_fields=["maximum"]
+)
 @dataclasses.dataclass(frozen=True)
 class _MaximumSwap:
     maximum: Callable[[jax.Array, jax.Array], jax.Array]
+    temperature: Any = 1.0  # it has none
 
     def scores(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> tuple[jax.Array, jax.Array]:
         one, other = _real(a, b, sign)
@@ -289,28 +298,15 @@ def _through(
     swap: engine.Comparator, network: str, items: jax.Array, descending: bool
 ) -> jax.Array:
     spec = (None, *jax.typeof(items).sharding.spec[1:])
-    temperature = getattr(swap, "temperature", 1.0)
-
-    def run(items: jax.Array, temperature: ArrayLike) -> jax.Array:
-        # What is traced comes as an argument: on a mesh its type is another inside.
-        own = swap
-        if isinstance(swap, _ItemSwap):
-            own = dataclasses.replace(swap, temperature=temperature)
-        return _run(own, network, descending, finite.is_positive(temperature), items)
-
-    return meshes.without_shardings(run, spec, items)(items, temperature)
+    # The swap comes as a tree: on a mesh the type of a traced temperature is another inside.
+    run = functools.partial(_run, network, descending)
+    return meshes.without_shardings(run, spec, items)(swap, items)
 
 
-def _run(
-    swap: engine.Comparator,
-    network: str,
-    descending: bool,
-    valid: jax.Array | bool,
-    items: jax.Array,
-) -> jax.Array:
+def _run(network: str, descending: bool, swap: Any, items: jax.Array) -> jax.Array:
     n = items.shape[0]
     work = items if n > 1 else jnp.zeros((2, *items.shape[1:]), items.dtype)
-    unknown = jnp.isnan(work).any() | jnp.logical_not(valid)
+    unknown = jnp.isnan(work).any() | ~finite.is_positive(swap.temperature)
     work = finite.clip(jnp.where(unknown, 0.0, work))
     (work,) = engine.run(swap, network, (work,))
     if n < 2:

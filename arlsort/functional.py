@@ -51,7 +51,7 @@ def sort(
       >>> print(arlsort.sort(x, arlsort.SoftSort(temperature=0.1)).round(2))
       [1. 2. 3.]
     """
-    method, scores, axis = _prepare(x, operator, axis, descending)
+    method, scores, axis = _prepare(x, operator, axis)
     return jnp.moveaxis(method.sort(scores, descending=descending), -1, axis)
 
 
@@ -87,7 +87,7 @@ def permutation(
       [[0. 1.]
        [1. 0.]]
     """
-    method, scores, _ = _prepare(x, operator, axis, descending)
+    method, scores, _ = _prepare(x, operator, axis)
     return method.permutation(scores, descending=descending)
 
 
@@ -123,7 +123,7 @@ def rank(
       >>> print(arlsort.rank(jnp.array([3.0, 1.0, 2.0]), "hard"))
       [2. 0. 1.]
     """
-    method, scores, axis = _prepare(x, operator, axis, descending)
+    method, scores, axis = _prepare(x, operator, axis)
     return jnp.moveaxis(method.rank(scores, descending=descending), -1, axis)
 
 
@@ -155,7 +155,7 @@ def argsort(
       >>> print(arlsort.argsort(jnp.array([3.0, 1.0, 2.0]), "hard"))
       [1. 2. 0.]
     """
-    method, scores, axis = _prepare(x, operator, axis, descending)
+    method, scores, axis = _prepare(x, operator, axis)
     return jnp.moveaxis(method.argsort(scores, descending=descending), -1, axis)
 
 
@@ -296,7 +296,7 @@ def sort_by(
        [ 2. 20.]
        [ 3. 30.]]
     """
-    method, scores, _ = _prepare(keys, operator, -1, descending, "keys")
+    method, scores, _ = _prepare(keys, operator, -1, "keys")
     rows = checks.check_scores("rows", rows)
     if rows.shape[: scores.ndim] != scores.shape:
         allowed = f"a shape that begins with that of keys, {scores.shape}"
@@ -309,12 +309,10 @@ def _prepare(
     x: Any,
     operator: str | base.Operator,
     axis: Any,
-    descending: bool = False,
     argument: str = "x",
 ) -> tuple[base.Operator, jax.Array, int]:
     """Returns the operator, the scores with the axis moved to the end, and the axis, >= 0."""
     method = registry.get(operator)
-    checks.check_flag("descending", descending)
     scores = checks.check_scores(argument, x)
     axis = checks.check_integer("axis", axis)
     if not -scores.ndim <= axis < scores.ndim:

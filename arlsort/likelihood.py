@@ -75,9 +75,7 @@ def _of_order(
     temperature: ArrayLike, x: jax.Array, order: jax.Array, noise_scales: jax.Array | None
 ) -> jax.Array:
     scores = finite.sanitise(x)
-    if noise_scales is not None:
-        noise_scales = noise_scales.astype(scores.dtype)
-    order, noise_scales, wrong = orders.sanitise(order, noise_scales)
+    order, noise_scales, wrong = orders.sanitise(order, noise_scales, scores.dtype)
     widths = jnp.ones_like(scores) if noise_scales is None else noise_scales
     if x.shape[-1] < 2:
         found = jnp.zeros(x.shape[:-1], scores.dtype)

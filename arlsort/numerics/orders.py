@@ -4,16 +4,18 @@
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 
 def sanitise(
-    order: jax.Array, noise_scales: jax.Array | None
+    order: jax.Array, noise_scales: jax.Array | None, dtype: DTypeLike
 ) -> tuple[jax.Array, jax.Array | None, jax.Array]:
     """Replaces what is no order, and noise that is no scale, so that no NaN reaches any gradient.
 
     Args:
       order: Integers `[..., n]`.
-      noise_scales: `[..., n]`, in the dtype of the computation, or None.
+      noise_scales: `[..., n]`, or None.
+      dtype: Of the computation, and of the scales that are returned.
 
     Returns:
       The order, the identity where it is none; the scales, 1 where one is not positive and finite;
@@ -23,6 +25,7 @@ def sanitise(
     wrong = (jnp.sort(order, axis=-1) != identity).any(axis=-1)
     order = jnp.where(wrong[..., None], identity, order)
     if noise_scales is not None:
+        noise_scales = noise_scales.astype(dtype)
         smallest = jnp.finfo(noise_scales.dtype).tiny
         allowed = (noise_scales >= smallest) & (noise_scales < jnp.inf)  # a NaN is neither
         noise_scales = jnp.where(allowed, noise_scales, jnp.ones_like(noise_scales))

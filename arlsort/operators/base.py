@@ -175,13 +175,13 @@ class Operator:
           ValueError: If `x` is a scalar or longer than the operator allows, or if the operator has
             no permutation.
         """
-        checks.check_flag("descending", descending)
-        return calls.relax(self, self._check(x, weights=True), descending=descending)
+        return calls.relax(self, self._check(x, descending, weights=True), descending=descending)
 
     def permutation(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
         """Returns the soft permutation `[..., n, n]` of scores `[..., n]`; raises as a call."""
-        checks.check_flag("descending", descending)
-        return calls.permutation(self, self._check(x, weights=True), descending=descending)
+        return calls.permutation(
+            self, self._check(x, descending, weights=True), descending=descending
+        )
 
     def sort(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
         """Returns the soft values `[..., n]` of scores `[..., n]`, at the least cost.
@@ -190,8 +190,7 @@ class Operator:
           TypeError: If `x` is not a floating array.
           ValueError: If `x` is a scalar or longer than the operator allows.
         """
-        checks.check_flag("descending", descending)
-        return calls.sort(self, self._check(x), descending=descending)
+        return calls.sort(self, self._check(x, descending), descending=descending)
 
     def sort_by(self, keys: jax.Array, rows: jax.Array, *, descending: bool = False) -> jax.Array:
         """Puts rows in the soft order of their keys, without forming the weights if avoidable.
@@ -209,8 +208,7 @@ class Operator:
           TypeError: If an argument is not a floating array.
           ValueError: If shapes do not match, or the operator cannot sort rows.
         """
-        checks.check_flag("descending", descending)
-        keys = self._check(keys, "keys", weights=True)
+        keys = self._check(keys, descending, "keys", weights=True)
         rows = checks.check_scores("rows", rows)
         if rows.shape[:-1] != keys.shape:
             allowed = f"{(*keys.shape, 'd')} for keys of shape {keys.shape}"
@@ -219,8 +217,7 @@ class Operator:
 
     def argsort(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
         """Returns the soft index `[..., n]` of the input at every position; raises as a call."""
-        checks.check_flag("descending", descending)
-        x = self._check(x, weights=True)
+        x = self._check(x, descending, weights=True)
         indices = lax.broadcasted_iota(finite.work_dtype(x), (*x.shape, 1), x.ndim - 1)
         soft = calls.sort_by(self, x, indices, descending=descending, indices=True)[..., 0]
         return finite.positions(soft, x.shape[-1], x.dtype)
@@ -233,8 +230,7 @@ class Operator:
           ValueError: If `x` is a scalar or longer than the operator allows, or if the operator has
             neither weights nor ranks of its own.
         """
-        checks.check_flag("descending", descending)
-        x = self._check(x, weights=type(self)._rank is Operator._rank)
+        x = self._check(x, descending, weights=type(self)._rank is Operator._rank)
         return calls.rank(self, x, descending=descending)
 
     # What a subclass gives. Scores have n >= 2 and are finite float32 or float64.
@@ -270,7 +266,10 @@ class Operator:
     def _validate_length(self, n: int) -> None:
         """Raises ValueError if rows of n scores are too long; override to set a limit."""
 
-    def _check(self, x: Any, argument: str = "x", *, weights: bool = False) -> jax.Array:
+    def _check(
+        self, x: Any, descending: bool = False, argument: str = "x", *, weights: bool = False
+    ) -> jax.Array:
+        checks.check_flag("descending", descending)
         if weights and not self.has_permutation:
             able = (cls.__name__ for cls in REGISTERED if cls.has_permutation)
             received = f"{type(self).__name__}, which has values only"

@@ -360,9 +360,7 @@ def _log_likelihood(
     operator: LearnedSort, x: jax.Array, order: jax.Array, noise_scales: jax.Array | None
 ) -> jax.Array:
     scores = finite.sanitise(x)
-    if noise_scales is not None:
-        noise_scales = noise_scales.astype(scores.dtype)
-    order, noise_scales, wrong = orders.sanitise(order, noise_scales)
+    order, noise_scales, wrong = orders.sanitise(order, noise_scales, scores.dtype)
     unknown = wrong | finite.has_nan(x) | ~hyperparameters.valid(operator)
     operator = hyperparameters.in_dtype(operator, scores.dtype)
     found = operator._log_likelihood(scores, order, noise_scales)
