@@ -19,6 +19,7 @@ class NoiseLaw:
     Attributes:
       sample: Of a key, a shape and a dtype.
       log_density: Up to a constant, elementwise.
+      below: The distribution function, P(z <= v), elementwise.
       probability_not_larger: Of a difference `d = b - a`, elementwise: P(a + z <= b + z') for
         independent z and z' of this law.
       mean: Its mean, or its median where it has none.
@@ -26,6 +27,7 @@ class NoiseLaw:
 
     sample: Callable[..., jax.Array]
     log_density: Callable[[jax.Array], jax.Array]
+    below: Callable[[jax.Array], jax.Array]
     probability_not_larger: Callable[[jax.Array], jax.Array]
     mean: float = 0.0
 
@@ -46,20 +48,28 @@ def _below_of_logistic(difference: jax.Array) -> jax.Array:
 
 
 LAWS: Mapping[str, NoiseLaw] = {
-    "gaussian": NoiseLaw(jax.random.normal, lambda z: -(z**2) / 2, _below_of_gaussian),
+    "gaussian": NoiseLaw(
+        jax.random.normal, lambda z: -(z**2) / 2, jax.scipy.stats.norm.cdf, _below_of_gaussian
+    ),
     "logistic": NoiseLaw(
         jax.random.logistic,
         lambda z: jax.nn.log_sigmoid(z) + jax.nn.log_sigmoid(-z),
+        jax.nn.sigmoid,
         _below_of_logistic,
     ),
     "cauchy": NoiseLaw(
         jax.random.cauchy,
         lambda z: -jnp.log1p(z**2),
+        lambda z: 0.5 + jnp.arctan(z) / jnp.pi,
         lambda difference: 0.5 + jnp.arctan(difference / 2) / jnp.pi,
     ),
     # Two Gumbel variables differ by a logistic one.
     "gumbel": NoiseLaw(
-        jax.random.gumbel, lambda z: -z - jnp.exp(-z), jax.nn.sigmoid, mean=float(np.euler_gamma)
+        jax.random.gumbel,
+        lambda z: -z - jnp.exp(-z),
+        lambda z: jnp.exp(-jnp.exp(-z)),
+        jax.nn.sigmoid,
+        mean=float(np.euler_gamma),
     ),
 }
 """Standard normal, or logistic, Cauchy or Gumbel of scale 1."""
