@@ -16,13 +16,16 @@ ROOT = pathlib.Path(arlsort.__file__).parent
 # A module may import from layers before its own, and from its own.
 LAYERS = (
     ("arlsort.checks",),
+    ("arlsort.weight_files",),
     ("arlsort.numerics",),
     ("arlsort.soft_permutation",),
-    ("arlsort.reasoner", "arlsort.programs", "arlsort.networks"),
+    ("arlsort.reasoner", "arlsort.amortized", "arlsort.programs", "arlsort.networks"),
     ("arlsort.operators",),
+    ("arlsort.accuracy",),
     ("arlsort.functional", "arlsort.comparison", "arlsort.likelihood"),
     ("arlsort.plot",),
     ("arlsort",),
+    ("arlsort.training_commands",),
     ("arlsort.__main__",),
 )
 FILES = sorted(ROOT.rglob("*.py"))

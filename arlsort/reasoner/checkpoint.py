@@ -7,23 +7,20 @@ Writes are atomic and the card is written last, so a card never describes a file
 
 import dataclasses
 import functools
-import hashlib
-import json
 import os
 import pathlib
-import tempfile
 from collections.abc import Mapping
 from typing import Any, Final
 
 import haiku as hk
 import jax
 import numpy as np
-import safetensors
-import safetensors.numpy
 
+from arlsort import weight_files
 from arlsort.checks import error_message, one_of
 from arlsort.reasoner import network
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig, algorithm_spec, from_dict
+from arlsort.weight_files import CheckpointError
 
 WEIGHTS = pathlib.Path(__file__).parent / "weights"
 # The sorts and, of each, the noises that there is a checkpoint for; the first is the default.
@@ -40,12 +37,6 @@ LONGEST: Final = 100_000  # elements in a list; pairs of them are kept
 SPREADS: Final = (1e-6, 1e30)  # ranges of keys in units of the noise
 # Fields of the configurations whose names in cards of format 1 were others.
 _RENAMED: Final = {"levels": "noise_scales", "level_spread": "noise_scale_spread"}
-
-_SEPARATOR = "::"  # between module and parameter name; Haiku's module names contain "/"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint is missing, damaged, or not what its card says."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,20 +71,6 @@ class Checkpoint:
         return float(self.card["sharpest_spread"])
 
 
-def write_atomically(path: pathlib.Path, data: bytes) -> None:
-    """Writes a file so that a reader sees the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
 def save(
     path: str | os.PathLike[str],
     params: hk.Params,
@@ -117,16 +94,7 @@ def save(
       scores: what was measured.
       details: more facts for the card, such as versions and steps taken.
     """
-    path = _weights_path(path)
-    tensors = {
-        f"{module}{_SEPARATOR}{name}": np.asarray(value, np.float32)
-        for module, leaves in params.items()
-        for name, value in leaves.items()
-    }
-    data = safetensors.numpy.save(tensors)
     card = {
-        "format": FORMAT,
-        "sha256": hashlib.sha256(data).hexdigest(),
         "validated_length": validated_length,
         "sharpest_spread": sharpest_spread,
         "scores": dict(scores),
@@ -134,8 +102,7 @@ def save(
         "training": dataclasses.asdict(training),
         **(details or {}),
     }
-    write_atomically(path, data)
-    write_atomically(path.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
+    weight_files.write(path, params, FORMAT, card)
 
 
 def load(path: str | os.PathLike[str]) -> Checkpoint:
@@ -144,29 +111,10 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     Raises:
       CheckpointError: if a file is missing, unreadable, or does not match the card.
     """
-    path = _weights_path(path)
     card = load_card(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"checkpoint {path}: cannot be read ({error.strerror})") from error
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != card.get("sha256"):
-        raise CheckpointError(
-            f"checkpoint {path}: damaged, its SHA-256 is {digest[:12]}... and its card says "
-            f"{str(card.get('sha256'))[:12]}...; install or train it again"
-        )
-    try:
-        tensors = safetensors.numpy.load(data)
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(f"checkpoint {path}: not a reasoner's ({error})") from error
-    config, training = _configurations(path.with_suffix(".json"), card)
-    params: dict[str, dict[str, Any]] = {}
-    for name, value in tensors.items():
-        module, _, leaf = name.rpartition(_SEPARATOR)
-        params.setdefault(module, {})[leaf] = value
-    _check_shapes(path, {name: value.shape for name, value in tensors.items()}, config)
-    _check_values(path, tensors)
+    config, training = _configurations(weight_files.card_path(path), card)
+    expected = weight_files.shapes(_parameters(dataclasses.replace(config, processor="factored")))
+    params = weight_files.read(path, card, expected)
     return Checkpoint(params, config, training, card)
 
 
@@ -176,7 +124,8 @@ def _configurations(
     found = []
     for name, cls in (("reasoner", ReasonerConfig), ("training", TrainingConfig)):
         if not isinstance(content.get(name), dict):
-            raise _wrong(card, name, repr(content.get(name)), f"the fields of {cls.__name__}")
+            allowed = f"the fields of {cls.__name__}"
+            raise weight_files.wrong(card, name, repr(content.get(name)), allowed)
         try:
             found.append(from_dict(cls, _renamed(content[name])))
         except (TypeError, ValueError) as error:
@@ -186,78 +135,32 @@ def _configurations(
 
 def _check_card(card: pathlib.Path, content: Any) -> None:
     """Raises CheckpointError, naming the field, if a card says what cannot be."""
-    if not isinstance(content, dict):
-        raise _wrong(card, "the card", type(content).__name__, "a JSON object")
-    number, allowed = content.get("format"), range(1, FORMAT + 1)
-    if type(number) is not int or number not in allowed:
-        raise _wrong(card, "format", repr(number), one_of(allowed))
+    weight_files.check_format(card, content, FORMAT)
     _, training = _configurations(card, content)
     longest = max(training.lengths)
     if longest > LONGEST:
-        raise _wrong(card, "training, lengths", str(longest)[:40], f"at most {LONGEST}")
+        allowed = f"at most {LONGEST}"
+        raise weight_files.wrong(card, "training, lengths", str(longest)[:40], allowed)
     length = content.get("validated_length")
     if type(length) is not int or not 1 <= length <= longest:
         meaning = f"an int from 1 to {longest}, the longest list trained on"
-        raise _wrong(card, "validated_length", repr(length), meaning)
+        raise weight_files.wrong(card, "validated_length", repr(length), meaning)
     spread: Any = content.get("sharpest_spread")
     if type(spread) not in (int, float) or not SPREADS[0] <= spread <= SPREADS[1]:
         meaning = f"a number from {SPREADS[0]:g} to {SPREADS[1]:g}"
-        raise _wrong(card, "sharpest_spread", str(spread)[:40], meaning)
+        raise weight_files.wrong(card, "sharpest_spread", str(spread)[:40], meaning)
 
 
-def _wrong(card: pathlib.Path, field: str, received: str, allowed: str) -> CheckpointError:
-    return CheckpointError(error_message(f"checkpoint card {card}: {field}", received, allowed))
-
-
-def _check_shapes(
-    path: pathlib.Path, found: Mapping[str, tuple[int, ...]], config: ReasonerConfig
-) -> None:
-    """Raises CheckpointError, naming the parameter, if weights are not those of the network."""
-    expected = _shapes(dataclasses.replace(config, processor="factored"))
-    for name in sorted({*found, *expected}):
-        if found.get(name) != expected.get(name):
-            received, allowed = (
-                f"shape {shapes[name]}" if name in shapes else "none"
-                for shapes in (found, expected)
-            )
-            where = f"checkpoint {path}: parameter {name}"
-            raise CheckpointError(error_message(where, received, f"{allowed}, as its card says"))
-
-
-def _check_values(path: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Raises CheckpointError, naming the parameter, if weights are no finite float32 numbers."""
-    for name, value in tensors.items():
-        where, allowed = f"checkpoint {path}: parameter {name}", "finite float32 numbers"
-        if value.dtype != np.float32:
-            raise CheckpointError(error_message(where, f"dtype {value.dtype}", allowed))
-        if not np.isfinite(value).all():
-            raise CheckpointError(error_message(where, "NaN or infinity", allowed))
-
-
-@functools.cache
-def _shapes(config: ReasonerConfig) -> dict[str, tuple[int, ...]]:
-    """The shapes of a network's parameters, by their names in a file."""
+def _parameters(config: ReasonerConfig) -> hk.Params:
+    """The parameters of a network, as shapes."""
     keys = jax.ShapeDtypeStruct((1, 2), np.float32)
     key = jax.eval_shape(jax.random.key, 0)
-    params = jax.eval_shape(network.transform(config).init, key, keys, keys)
-    return {
-        f"{module}{_SEPARATOR}{name}": leaf.shape
-        for module, leaves in params.items()
-        for name, leaf in leaves.items()
-    }
+    return jax.eval_shape(network.transform(config).init, key, keys, keys)
 
 
 def load_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Reads the JSON card of a checkpoint; raises CheckpointError if it is missing or wrong."""
-    card = _weights_path(path).with_suffix(".json")
-    try:
-        content = json.loads(card.read_text())
-    except OSError as error:
-        raise CheckpointError(
-            f"checkpoint card {card}: cannot be read ({error.strerror})"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"checkpoint card {card}: damaged ({error})") from error
+    card, content = weight_files.card_path(path), weight_files.read_card(path)
     _check_card(card, content)
     return content
 
@@ -330,10 +233,3 @@ def load_clrs(path: str | os.PathLike[str], algorithm: str, hidden_size: int) ->
 
 def _renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {_RENAMED.get(name, name): value for name, value in fields.items()}
-
-
-def _weights_path(path: str | os.PathLike[str]) -> pathlib.Path:
-    path = pathlib.Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(error_message("path", repr(str(path)), "a file that ends in .safetensors"))
-    return path
