@@ -52,18 +52,28 @@ def check_order(
         raise TypeError(error_message("order", type(order).__name__, "integers")) from None
     if not jnp.issubdtype(order.dtype, jnp.integer):
         raise TypeError(error_message("order", f"dtype {order.dtype}", "integers"))
+    _check_shape("order", order, x)
     if noise_scales is not None:
-        noise_scales = check_scores("noise_scales", noise_scales)
-    for name, other in (("order", order), ("noise_scales", noise_scales)):
-        if other is not None and other.shape != x.shape:
-            raise ValueError(error_message(name, f"shape {other.shape}", f"that of x, {x.shape}"))
+        noise_scales = check_noise_scales(x, noise_scales)
     n = x.shape[-1]
     if (known := _values(order)) is not None:
         wrong = (np.sort(known, axis=-1) != np.arange(n)).any(axis=-1)
         if wrong.any():
             allowed = f"each of 0 to {n - 1} once in every list"
             raise ValueError(error_message("order", known[wrong][0].tolist(), allowed))
-    if noise_scales is not None and (known := _values(noise_scales)) is not None:
+    return x, order, noise_scales
+
+
+def check_noise_scales(x: jax.Array, noise_scales: Any) -> jax.Array:
+    """Checks the noise scales of scores; their values where they are known.
+
+    Raises:
+      TypeError: If they have the wrong type or dtype.
+      ValueError: If they are of another shape than `x`, or one is not positive and finite.
+    """
+    noise_scales = check_scores("noise_scales", noise_scales)
+    _check_shape("noise_scales", noise_scales, x)
+    if (known := _values(noise_scales)) is not None:
         dtype = np.float64 if x.dtype == np.float64 else np.float32
         scales: Any = known.astype(dtype)
         smallest = float(jnp.finfo(dtype).tiny)
@@ -71,7 +81,12 @@ def check_order(
         if wrong.any():
             allowed = f"finite numbers of at least {smallest:.3g}"
             raise ValueError(error_message("noise_scales", known[wrong][0], allowed))
-    return x, order, noise_scales
+    return noise_scales
+
+
+def _check_shape(argument: str, array: jax.Array, x: jax.Array) -> None:
+    if array.shape != x.shape:
+        raise ValueError(error_message(argument, f"shape {array.shape}", f"that of x, {x.shape}"))
 
 
 def _values(array: jax.Array) -> np.ndarray | None:

@@ -25,9 +25,15 @@ def sanitise(
     wrong = (jnp.sort(order, axis=-1) != identity).any(axis=-1)
     order = jnp.where(wrong[..., None], identity, order)
     if noise_scales is not None:
-        noise_scales = noise_scales.astype(dtype)
-        smallest = jnp.finfo(noise_scales.dtype).tiny
-        allowed = (noise_scales >= smallest) & (noise_scales < jnp.inf)  # a NaN is neither
-        noise_scales = jnp.where(allowed, noise_scales, jnp.ones_like(noise_scales))
-        wrong |= ~allowed.all(axis=-1)
+        noise_scales, not_scales = sanitise_scales(noise_scales, dtype)
+        wrong |= not_scales
     return order, noise_scales, wrong
+
+
+def sanitise_scales(noise_scales: jax.Array, dtype: DTypeLike) -> tuple[jax.Array, jax.Array]:
+    """The part of `sanitise` about noise scales `[..., n]`; says which lists `[...]` were wrong."""
+    noise_scales = noise_scales.astype(dtype)
+    smallest = jnp.finfo(noise_scales.dtype).tiny
+    allowed = (noise_scales >= smallest) & (noise_scales < jnp.inf)  # a NaN is neither
+    scales = jnp.where(allowed, noise_scales, jnp.ones_like(noise_scales))
+    return scales, ~allowed.all(axis=-1)

@@ -26,8 +26,8 @@ def test_it_is_the_mean_of_noisy_sorts(noise):
     scales = np.array([1.0, 3.0, 0.4, 1.0, 1.0, 0.7, 2.0], np.float32)
     found = jax.jit(mean_permutation, static_argnums=1)(scores, noise)
     np.testing.assert_allclose(found, noisy_sorts(scores, noise), atol=SAMPLING)
-    np.testing.assert_allclose(found.sum(0), 1, atol=5e-4)
-    np.testing.assert_allclose(found.sum(1), 1, atol=5e-4)
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-3)
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-3)
     found = mean_permutation(jnp.asarray(scores), noise, jnp.asarray(scales))
     np.testing.assert_allclose(found, noisy_sorts(scores, noise, scales), atol=SAMPLING)
 
@@ -45,7 +45,7 @@ def test_two_elements_are_in_order_as_their_law_says(noise):
 def test_more_nodes_change_nothing(noise):
     scores = jax.random.uniform(jax.random.key(1), (3, 15)) * jnp.array([[3.0], [30.0], [300.0]])
     found = mean_permutation(scores, noise)
-    np.testing.assert_allclose(found, mean_permutation(scores, noise, nodes=512), atol=5e-4)
+    np.testing.assert_allclose(found, mean_permutation(scores, noise, nodes=512), atol=1e-3)
 
 
 def test_gradients_are_those_of_finite_differences():
