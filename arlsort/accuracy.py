@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How near an operator is to the mean permutation of noisy scores.
+
+Draws lists of several kinds, and compares what the operator says with
+`arlsort.numerics.mean_permutation`, which integrates over the noise.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from arlsort.numerics.mean_permutation import mean_permutation
+from arlsort.operators import base
+
+TEMPERATURES: Final = (0.01, 0.03, 0.1, 0.3, 1.0)
+LISTS: Final = 30
+_NEGLIGIBLE = 1e-9  # a weight below it counts as this in the distance
+_ELEMENTS = 2**17  # lists * n * n that are compared at a time
+
+
+def _with_both_ends(draw: Callable[[np.random.Generator, int], np.ndarray]) -> Callable:
+    """Grades 0 to 1, both of which occur."""
+    return lambda rng, n: np.concatenate([[0.0, 1.0], draw(rng, n - 2)])
+
+
+KINDS: Final[Mapping[str, Callable[[np.random.Generator, int], np.ndarray]]] = {
+    "uniform": lambda rng, n: rng.uniform(size=n),
+    "normal": lambda rng, n: rng.normal(size=n),
+    "zeros and ones": _with_both_ends(lambda rng, n: rng.integers(0, 2, n)),
+    "grades of 5": _with_both_ends(lambda rng, n: rng.integers(0, 5, n) / 4),
+    "tight clusters": lambda rng, n: (
+        np.round(rng.uniform(size=n) * 3) / 3 + 1e-3 * rng.normal(size=n)
+    ),
+    "one outlier": lambda rng, n: np.concatenate([rng.uniform(size=n - 1), [10.0]]),
+}
+"""Kinds of lists: a random generator and a length to scores."""
+
+
+class Distance(NamedTuple):
+    """How far an operator is from the mean permutation, over several lists.
+
+    Attributes:
+      kl: Kullback-Leibler distance from the mean permutation, nats a position, mean over lists.
+      values: Largest error of a soft value in a list as a share of its range, mean over lists.
+      worst_value: The same of the worst list.
+      gradient: Cosine between the gradients of a weighted sum of P, of all lists together.
+    """
+
+    kl: float
+    values: float
+    worst_value: float
+    gradient: float
+
+
+def lists(kind: str, n: int, count: int, seed: int) -> np.ndarray:
+    """Draws lists of range 1, `[count, n]`, float32; n >= 2."""
+    rng = np.random.default_rng([seed, n, list(KINDS).index(kind)])
+    x = np.stack([KINDS[kind](rng, n) for _ in range(count)])
+    x = x - x.mean(axis=1, keepdims=True)
+    return (x / np.ptp(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+def distance(
+    operator: base.Operator,
+    kind: str,
+    n: int,
+    temperature: float,
+    *,
+    noise: str = "gaussian",
+    count: int = LISTS,
+    seed: int = 2026,
+) -> Distance:
+    """Compares an operator with the mean permutation of noisy lists of range 1.
+
+    Args:
+      operator: With a temperature that stands for the noise; it is set to `temperature`.
+      kind: One of `KINDS`.
+      n: Length of the lists.
+      temperature: Scale of the noise.
+      noise: Its law.
+      count: How many lists.
+      seed: Of the lists.
+
+    Example:
+      >>> from arlsort import AmortizedSort
+      >>> distance(AmortizedSort(), "uniform", 5, 0.1, count=10).kl < 0.02
+      True
+    """
+    x = lists(kind, n, count, seed)
+    operator = dataclasses.replace(operator, temperature=temperature)  # type: ignore[call-arg]
+    weights = np.random.default_rng(seed).normal(size=(n, n)).astype(np.float32)
+    size = max(1, _ELEMENTS // (n * n * 64))
+    parts = [x[i : i + size] for i in range(0, count, size)]
+    exact, found = [], []
+    for part in parts:
+        pull = jnp.broadcast_to(jnp.asarray(weights), (*part.shape, n))
+        exact.append(jax.device_get(_exact(part, pull, temperature, noise)))
+        found.append(jax.device_get(_soft(operator, part, pull)))
+    (truth, slope), (soft, soft_slope) = (
+        tuple(np.concatenate(leaf) for leaf in zip(*each, strict=True)) for each in (exact, found)
+    )
+    ratio = np.log(np.maximum(truth, _NEGLIGIBLE) / np.maximum(soft, _NEGLIGIBLE))
+    error = np.abs(np.einsum("bij,bj->bi", soft - truth, x)).max(axis=1)
+    norms = np.linalg.norm(slope) * np.linalg.norm(soft_slope)
+    cosine = float((slope * soft_slope).sum() / norms) if norms > _NEGLIGIBLE else 1.0
+    return Distance(
+        float((truth * ratio).sum(axis=-1).mean()),
+        float(error.mean()),
+        float(error.max()),
+        cosine,
+    )
+
+
+@jax.jit
+def _soft(operator: base.Operator, x: jax.Array, pull: jax.Array) -> tuple[jax.Array, jax.Array]:
+    found, back = jax.vjp(operator.permutation, x)
+    return found, back(pull)[0]
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _exact(
+    x: jax.Array, pull: jax.Array, temperature: jax.Array, noise: str
+) -> tuple[jax.Array, jax.Array]:
+    found, back = jax.vjp(lambda x: mean_permutation(x / temperature, noise), x)
+    return found, back(pull)[0]
+
+
+def exact_order(operator: base.Operator, n: int, *, count: int = 1000, seed: int = 2026) -> float:
+    """Share of uniform lists whose places all point to the right element at temperature zero."""
+    operator = dataclasses.replace(operator, temperature=0.0)  # type: ignore[call-arg]
+    x = np.random.default_rng([seed, n]).uniform(size=(count, n)).astype(np.float32)
+    size = max(1, _ELEMENTS // (n * n))
+    sort = jax.jit(lambda x: jnp.argmax(operator.permutation(x), axis=-1))
+    found = np.concatenate([sort(x[i : i + size]) for i in range(0, count, size)])
+    return float((found == np.argsort(x, axis=-1, kind="stable")).all(axis=-1).mean())
+
+
+def table(
+    operator: base.Operator,
+    lengths: Sequence[int],
+    *,
+    noise: str = "gaussian",
+    kinds: Sequence[str] = tuple(KINDS),
+    temperatures: Sequence[float] = TEMPERATURES,
+    count: int = LISTS,
+    seed: int = 2026,
+) -> list[dict[str, Any]]:
+    """Distances for all combinations, one dictionary a row, as a card and `evaluate` have them."""
+    return [
+        {"kind": kind, "n": n, "temperature": temperature}
+        | distance(operator, kind, n, temperature, noise=noise, count=count, seed=seed)._asdict()
+        for kind in kinds
+        for n in lengths
+        for temperature in temperatures
+    ]
