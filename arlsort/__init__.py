@@ -15,6 +15,7 @@ from arlsort.functional import (
 )
 from arlsort.likelihood import cauchy_log_likelihood
 from arlsort.networks.swaps import log_sum_exp, smooth_maximum
+from arlsort.operators.amortized import AmortizedSort
 from arlsort.operators.base import Operator, Relaxation
 from arlsort.operators.gumbel_sinkhorn import GumbelSinkhorn
 from arlsort.operators.hard import Hard
@@ -30,6 +31,7 @@ from arlsort.operators.sorting_network import SortingNetwork
 __version__ = "0.1.0"
 
 __all__ = [
+    "AmortizedSort",
     "GumbelSinkhorn",
     "Hard",
     "LapSum",

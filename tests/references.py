@@ -270,5 +270,6 @@ VALUE_ORACLES: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
     "permutahedron": permutahedron,
 }
 
-# The learned sort has no closed form: its oracle is CLRS's own model, in tests/reasoner.
-WITHOUT_ORACLE = {"learned"}
+# Learned sorts have no closed form: tests/reasoner has CLRS's own model as oracle, and
+# tests/operators/test_amortized.py the mean permutation.
+WITHOUT_ORACLE = {"amortized", "learned"}

@@ -14,6 +14,7 @@ from typing import Any
 
 from arlsort import checks
 from arlsort.operators import base
+from arlsort.operators.amortized import AmortizedSort
 from arlsort.operators.gumbel_sinkhorn import GumbelSinkhorn
 from arlsort.operators.hard import Hard
 from arlsort.operators.lapsum import LapSum
@@ -101,6 +102,24 @@ _SWAP = "of two scores this far apart, each takes over a quarter of the other"
 
 REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
     {
+        "amortized": Entry(
+            AmortizedSort,
+            "the mean sort of noisy scores, as a small graph network predicts it",
+            "this library, on Berthet et al., NeurIPS 2020",
+            # The CNN learns the scale; for noise and temperature see docs/research.md.
+            supervision={"normalize": False, "noise": "cauchy", "temperature": 0.1},
+            variants=("normalize=false,temperature=0.5",),
+            facts=Facts(
+                time=("n^2", "n^2"),
+                memory=("n^2", "n^2"),
+                monotone=False,
+                error="",
+                temperature="standard deviation of the noise that is averaged over, as a fraction "
+                "of the range of the scores",
+                choose_when="an average over noise is what soft should mean, or the order "
+                "supervises, and lists have up to 64 scores",
+            ),
+        ),
         "learned": Entry(
             LearnedSort,
             "a graph network that executes a sort, averaged over noise",

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an amortised sort is made of and what it was trained on: the frozen configurations."""
+
+import dataclasses
+import math
+from typing import Final
+
+from arlsort.checks import error_message, one_of
+
+NOISES: Final = ("gaussian", "cauchy")
+FURTHEST: Final = 1e4  # two scores this many units of noise apart are as good as certain
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """The network: soft counts of the other elements, and a curve of the place for each element.
+
+    Attributes:
+      counts: number of soft counts that an element takes of the others, the messages.
+      width: width of the hidden layers at each element.
+      bends: number of bends of the curve, over places, that is an element's log weight.
+      balancing_rounds: rounds of column and row normalisation of the weights.
+    """
+
+    counts: int = 32
+    width: int = 64
+    bends: int = 24
+    balancing_rounds: int = 6
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if type(value) is not int or value < 1:
+                raise ValueError(error_message(field.name, value, "an int >= 1"))
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How an amortised sort is trained.
+
+    The target of each list is the mean permutation of its noisy scores, by integration, so there
+    is no noise in the targets.
+
+    Attributes:
+      noise: law of the noise, `"gaussian"` or `"cauchy"`.
+      lengths: list lengths, visited in turn.
+      batch_size: most lists per step.
+      pairs_per_batch: a step takes fewer lists where `lists * n * n` would exceed this, but at
+        least 8.
+      steps: optimiser steps.
+      learning_rate: peak of the cosine schedule.
+      warmup_steps: linear warm-up before it.
+      grad_clip: clip of the gradient's global norm.
+      ema_decay: decay of the averaged weights, which are the ones kept.
+      value_weight: weight of the squared error of the soft values, as a share of the range of the
+        list and summed over its places, beside the Kullback-Leibler distance.
+      change_weight: weight of the squared error of the derivative in a random direction, as a share
+        of its square.
+      longest_change: lists longer than this have no such error, which costs most of the time.
+      nodes: points of the integrals; None for those of `arlsort.numerics.mean_permutation`.
+      min_spread, max_spread: lists have a size drawn log-uniformly between these.
+      scaled_share: share of the lists whose scores have noise scales of their own.
+      noise_scale_spread: the largest standard deviation, within a list, of the logarithms of them.
+      seed: of parameters and data.
+    """
+
+    noise: str = "gaussian"
+    lengths: tuple[int, ...] = (2, 3, 5, 8, 12, 16, 24, 40, 64)
+    batch_size: int = 64
+    pairs_per_batch: int = 8192
+    steps: int = 16000
+    learning_rate: float = 1e-3
+    warmup_steps: int = 200
+    grad_clip: float = 1.0
+    ema_decay: float = 0.998
+    value_weight: float = 3.0
+    change_weight: float = 0.1
+    longest_change: int = 24
+    nodes: int | None = None
+    min_spread: float = 0.5
+    max_spread: float = 4000.0
+    scaled_share: float = 0.4
+    noise_scale_spread: float = 1.2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lengths", tuple(self.lengths))  # a list could not be hashed
+        if self.noise not in NOISES:
+            raise ValueError(error_message("noise", repr(self.noise), one_of(NOISES)))
+        if not self.lengths or any(type(n) is not int or n < 2 for n in self.lengths):
+            raise ValueError(error_message("lengths", self.lengths, "one or more ints >= 2"))
+        for field in ("batch_size", "pairs_per_batch", "steps", "longest_change", "nodes"):
+            if field == "nodes" and self.nodes is None:
+                continue
+            value = getattr(self, field)
+            if type(value) is not int or value < 1:
+                raise ValueError(error_message(field, value, "an int >= 1"))
+        for field in ("warmup_steps", "value_weight", "change_weight", "noise_scale_spread"):
+            if not 0 <= getattr(self, field) < math.inf:
+                raise ValueError(error_message(field, getattr(self, field), "a finite number >= 0"))
+        for field in ("learning_rate", "grad_clip"):
+            if not 0 < getattr(self, field) < math.inf:
+                raise ValueError(error_message(field, getattr(self, field), "a finite number > 0"))
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(error_message("ema_decay", self.ema_decay, "a number in [0, 1)"))
+        if not 0 <= self.scaled_share <= 1:
+            raise ValueError(error_message("scaled_share", self.scaled_share, "in [0, 1]"))
+        if not 0 < self.min_spread <= self.max_spread < math.inf:
+            spreads = f"{self.min_spread}, {self.max_spread}"
+            allowed = "0 < min_spread <= max_spread"
+            raise ValueError(error_message("min_spread, max_spread", spreads, allowed))
+
+    def length(self, step: int) -> int:
+        """Length of the lists of a step, counted from 0."""
+        return self.lengths[step % len(self.lengths)]
+
+    def lists(self, n: int) -> int:
+        """Number of lists of length `n` in a step."""
+        return min(self.batch_size, max(8, self.pairs_per_batch // (n * n)))

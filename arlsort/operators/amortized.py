@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AmortizedSort: a graph network that has learned what sorting noisy scores gives on average."""
+
+import dataclasses
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from arlsort import checks
+from arlsort.amortized import checkpoint as checkpoints
+from arlsort.amortized import network
+from arlsort.numerics import finite, meshes, orders
+from arlsort.operators import base, hyperparameters
+from arlsort.reasoner import scale
+
+
+@base.register
+@dataclasses.dataclass(frozen=True)
+class AmortizedSort(base.Operator):
+    """The mean permutation of noisy scores, as a small graph network predicts it.
+
+    Put independent noise of scale `temperature` on every score, sort, and average the permutation
+    matrices: `P = E[P(x + t z)]`. A network was trained to give this mean at once, for any list and
+    any temperature. It executes no sort. Each element compares itself with every other one, adds up
+    a few learned functions of the comparisons, and points to its place; the pointers of all
+    elements, balanced by a few of Sinkhorn's rounds, are P.
+
+    P is doubly stochastic (rows exactly, columns nearly) and equivariant: no input says where an
+    element stands. Equal scores share their places. How near P is to the exact mean is in the
+    checkpoint's card and in docs/learned_sort.md. `arlsort.numerics.mean_permutation` computes the
+    mean itself, in `n^3` times some 50 operations instead of `n^2` times some 50.
+
+    With `normalize=True` each list is first mapped to range 1, so the temperature is a fraction of
+    the list's range. With `normalize=False` the temperature is in the unit of `x`: for training a
+    network, which then learns its own scale.
+
+    A temperature of 0 is the network's cold limit, with ties in the order of their indices. Its
+    gradient is zero.
+
+    Attributes:
+      temperature: Scale of the noise, the standard deviation if it is Gaussian; >= 0.
+      normalize: Whether to map each list to range 1 first.
+      noise: `"gaussian"`, or `"cauchy"`, whose heavy tails let pairs that are far apart be felt.
+        None takes `"gaussian"`, or what a checkpoint of your own was trained with.
+      allow_extrapolation: Whether to accept lists longer than the checkpoint was validated for.
+      checkpoint: A `.safetensors` file of your own training, read once; by default the shipped one.
+
+    Raises:
+      ValueError: If a hyperparameter is out of range, or (when called) a list is too long.
+      arlsort.weight_files.CheckpointError: If the checkpoint is missing or damaged.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(AmortizedSort(temperature=0.0).sort(jnp.array([3.0, 1.0, 2.0])).round(2))
+      [1. 2. 3.]
+
+    References:
+      Berthet et al., Learning with Differentiable Perturbed Optimizers, NeurIPS 2020 (the mean);
+      Zaheer et al., Deep Sets, NeurIPS 2017 (sums over the others).
+    """
+
+    temperature: ArrayLike = 0.1
+    normalize: bool = dataclasses.field(default=True, metadata=base.STATIC)
+    noise: str | None = dataclasses.field(default=None, metadata=base.STATIC)
+    allow_extrapolation: bool = dataclasses.field(default=False, metadata=base.STATIC)
+    checkpoint: str | None = dataclasses.field(default=None, metadata=base.STATIC)
+
+    hard_limit = 0.0
+    hard_limit_atol = 0.02
+    allows_zero_temperature = True
+    scale_free = True
+    gradient_limit = 1e30
+    gradient_rtol = 1e-4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.noise is not None:
+            checks.check_choice("noise", self.noise, checkpoints.SHIPPED)
+        checks.check_number("temperature", self.temperature, "a finite number >= 0", 0.0, jnp.inf)
+        for name in ("normalize", "allow_extrapolation"):
+            checks.check_flag(name, getattr(self, name))
+        if isinstance(self.checkpoint, os.PathLike):
+            object.__setattr__(self, "checkpoint", os.fspath(self.checkpoint))
+        if not isinstance(self.checkpoint, str | None):
+            received = repr(self.checkpoint)
+            raise TypeError(checks.error_message("checkpoint", received, "a path or None"))
+
+    def permutation(
+        self,
+        x: jax.Array,
+        *,
+        descending: bool = False,
+        noise_scales: jax.Array | None = None,
+    ) -> jax.Array:
+        """The soft permutation, also of scores that are not equally sure.
+
+        Args:
+          x: Scores `[..., n]`, floating.
+          descending: Whether position 0 is that of the largest.
+          noise_scales: `[..., n]`, > 0; the noise of each score in units of the temperature. None
+            for 1.
+
+        Returns:
+          `P[..., n, n]`, of the dtype of `x`. NaN for a list with a NaN, and for one whose noise
+          scales are traced and not positive and finite.
+
+        Raises:
+          TypeError: If an argument is not a floating array.
+          ValueError: If shapes differ, a noise scale is not positive and finite, or a list is
+            longer than the checkpoint allows.
+
+        Example:
+          >>> import jax.numpy as jnp
+          >>> x, sure, unsure = jnp.array([0.0, 1.0]), jnp.ones(2), jnp.array([1.0, 9.0])
+          >>> operator = AmortizedSort(temperature=0.5)
+          >>> sharp, soft = (operator.permutation(x, noise_scales=s) for s in (sure, unsure))
+          >>> bool(sharp[0, 0] > soft[0, 0])
+          True
+        """
+        if noise_scales is None:
+            return super().permutation(x, descending=descending)
+        x = self._check(x, descending, weights=True)
+        noise_scales = checks.check_noise_scales(x, noise_scales)
+        if x.shape[-1] < 2:
+            return super().permutation(x, descending=descending)
+        found = _with_noise_scales(self, x, noise_scales)
+        return jnp.flip(found, axis=-2) if descending else found
+
+    def _permutation(self, scores: jax.Array, noise_scales: jax.Array | None = None) -> jax.Array:
+        model = self._checkpoint()
+        n = scores.shape[-1]
+        if self.normalize:
+            scores = scale.unit_range(scores)
+        temperature = jnp.asarray(self.temperature, scores.dtype)
+        apart = scores[..., :, None] - scores[..., None, :]
+        coldest = jnp.finfo(scores.dtype).tiny
+        by_index = jnp.arange(n)[:, None] - jnp.arange(n)[None]
+        by_index = jnp.broadcast_to(jnp.sign(by_index).astype(apart.dtype), apart.shape)
+        cold = jax.lax.stop_gradient(jnp.where(apart == 0, by_index, jnp.sign(apart)))
+        frozen = temperature < coldest
+        warm = apart / jnp.where(frozen, 1.0, temperature)
+        differences = jnp.where(frozen, cold * 1e6, jnp.clip(warm, -1e6, 1e6))
+        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, scores.dtype), model.params)
+        apply = network.transform(model.config, model.noise).apply
+        return apply(params, None, differences, noise_scales)
+
+    def _checkpoint(self) -> checkpoints.Checkpoint:
+        if self.checkpoint is None:
+            return checkpoints.shipped(self.noise)
+        model = checkpoints.load_once(self.checkpoint)
+        if self.noise not in (None, model.noise):
+            received = f"{self.noise!r} with a checkpoint trained with {model.noise!r}"
+            raise ValueError(checks.error_message("noise", received, f"{model.noise!r} or None"))
+        return model
+
+    def _validate_length(self, n: int) -> None:
+        if self.allow_extrapolation:
+            return
+        limit = self._checkpoint().validated_length
+        if n > limit:
+            others = (cls.__name__ for cls in base.REGISTERED if cls is not AmortizedSort)
+            allowed = (
+                f"at most {limit}, the length to which this checkpoint is validated; pass "
+                "allow_extrapolation=True to try, or take an operator without a limit: "
+                f"{checks.one_of(others)}"
+            )
+            raise ValueError(checks.error_message("x", f"lists of {n} scores", allowed))
+
+
+@meshes.jit_over_lists
+def _with_noise_scales(operator: AmortizedSort, x: jax.Array, noise_scales: jax.Array) -> Any:
+    scores = finite.sanitise(x)
+    noise_scales, wrong = orders.sanitise_scales(noise_scales, scores.dtype)
+    unknown = wrong | finite.has_nan(x) | ~hyperparameters.valid(operator)
+    operator = hyperparameters.in_dtype(operator, scores.dtype)
+    found = operator._permutation(scores, noise_scales)
+    return jnp.where(unknown[..., None, None], jnp.nan, found).astype(x.dtype)

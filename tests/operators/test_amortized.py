@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shipped amortised sorts are as near to the mean permutation as their cards say."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from arlsort import AmortizedSort, accuracy
+from arlsort.amortized import checkpoint
+
+HALF_MORE = 1.5  # other lists than the card's, a few of them
+SMALLEST = 1e-3
+
+
+def rows(noise):
+    """Rows of a card: a combination of each kind and length, the temperature in turn."""
+    measured = checkpoint.shipped(noise).card["measured"]
+    kept = [row for row in measured if row["n"] in (5, 16)]
+    return [row for i, row in enumerate(kept) if i % 5 == (i // 5) % 5]
+
+
+@pytest.mark.parametrize("noise", checkpoint.SHIPPED)
+def test_it_is_as_near_to_the_mean_as_its_card_says(noise):
+    for row in rows(noise):
+        kind, n, temperature = row["kind"], row["n"], row["temperature"]
+        found = accuracy.distance(
+            AmortizedSort(noise=noise), kind, n, temperature, noise=noise, count=16, seed=7
+        )
+        assert found.kl < HALF_MORE * row["kl"] + SMALLEST, row
+        assert found.values < HALF_MORE * row["values"] + SMALLEST, row
+        assert found.worst_value < HALF_MORE * row["worst_value"] + SMALLEST, row
+        assert found.gradient > 1 - HALF_MORE * (1 - row["gradient"]) - SMALLEST, row
+
+
+@pytest.mark.parametrize("noise", checkpoint.SHIPPED)
+def test_it_is_near_the_mean_of_noisy_sorts(noise):
+    rng = np.random.default_rng(3)
+    x = np.array([0.0, 0.3, 0.3, 0.9, 1.0, 0.55], np.float32)
+    draw = rng.normal if noise == "gaussian" else rng.standard_cauchy
+    order = np.argsort(x + 0.2 * draw(size=(20_000, 6)), axis=-1)
+    mean = np.stack([np.bincount(at, minlength=6) for at in order.T]) / 20_000
+    found = AmortizedSort(temperature=0.2, noise=noise).permutation(jnp.asarray(x))
+    np.testing.assert_allclose(found, mean, atol=0.04)
+
+
+@pytest.mark.parametrize("noise", checkpoint.SHIPPED)
+@pytest.mark.parametrize(("n", "least"), [(16, 0.998), (64, 0.99)])
+def test_at_temperature_zero_the_order_is_exact(noise, n, least):
+    assert accuracy.exact_order(AmortizedSort(noise=noise), n, count=100, seed=5) >= least
+
+
+def test_ties_share_places_and_at_temperature_zero_their_indices_decide():
+    x = jnp.array([1.0, 0.0, 1.0, 1.0])
+    np.testing.assert_allclose(
+        AmortizedSort(temperature=0.01).permutation(x)[1:, [0, 2, 3]], 1 / 3, atol=1e-3
+    )
+    found = AmortizedSort(temperature=0.0).permutation(x)
+    assert jnp.argmax(found, axis=-1).tolist() == [1, 0, 2, 3]
+
+
+def test_noise_scales_are_those_of_the_scores():
+    operator = AmortizedSort(normalize=False, temperature=0.5)
+    x = jnp.array([0.0, 1.0, 1.5, 4.0])
+    np.testing.assert_allclose(
+        operator.permutation(x, noise_scales=jnp.ones(4)), operator.permutation(x), atol=1e-6
+    )
+    scales = jnp.array([1.0, 3.0, 0.3, 1.0])
+    draws = np.random.default_rng(0).normal(size=(20_000, 4)) * 0.5 * np.asarray(scales)
+    order = np.argsort(np.asarray(x) + draws, axis=-1)
+    mean = np.stack([np.bincount(at, minlength=4) for at in order.T]) / 20_000
+    found = operator.permutation(x, noise_scales=scales)
+    np.testing.assert_allclose(found, mean, atol=0.06)
+    turned = operator.permutation(x, noise_scales=scales, descending=True)
+    np.testing.assert_array_equal(turned, found[::-1])
+
+
+def test_noise_scales_that_are_none_are_refused_or_give_nan():
+    operator, x = AmortizedSort(), jnp.array([0.0, 1.0])
+    with pytest.raises(ValueError, match="noise_scales: received 0.0"):
+        operator.permutation(x, noise_scales=jnp.array([1.0, 0.0]))
+    with pytest.raises(ValueError, match="noise_scales: received shape"):
+        operator.permutation(x, noise_scales=jnp.ones(3))
+    with pytest.raises(TypeError, match="noise_scales: received list"):
+        operator.permutation(x, noise_scales=[1.0, 1.0])
+    traced = jax.jit(lambda s: operator.permutation(x, noise_scales=s))(jnp.array([1.0, -1.0]))
+    assert jnp.isnan(traced).all()
+
+
+def test_longer_lists_are_refused_unless_allowed():
+    longest = checkpoint.shipped().validated_length
+    x = jnp.linspace(0.0, 1.0, longest + 1)
+    with pytest.raises(ValueError, match=f"x: received lists of {longest + 1} scores"):
+        AmortizedSort().sort(x)
+    values = AmortizedSort(allow_extrapolation=True, temperature=0.01).sort(x)
+    np.testing.assert_allclose(values, x, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("noise", "gumbel"), ("temperature", -1.0), ("normalize", 1), ("checkpoint", 3)],
+)
+def test_what_is_not_allowed_names_itself(field, value):
+    with pytest.raises((ValueError, TypeError), match=f"{field}: received"):
+        AmortizedSort(**{field: value})
