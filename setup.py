@@ -24,6 +24,7 @@ BASE = [
     "optax>=0.2.6",
     "numpy>=2.0",
     "safetensors>=0.5",
+    "tqdm>=4.66",
 ]
 
 # TensorFlow Datasets comes in two distributions that both own the folder `tensorflow_datasets`:
@@ -47,7 +48,6 @@ EXPERIMENTS = [
     "absl-py>=2.1",
     "orbax-checkpoint>=0.11",
     "scikit-learn>=1.5",
-    "tqdm>=4.66",
 ]
 
 DOCS = [*PLOT, "furo>=2024.8", "myst-parser>=4.0", "sphinx>=8.1"]

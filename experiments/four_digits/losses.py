@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from arlsort.checks import error_message, one_of
+from arlsort.operators.amortized import AmortizedSort
 from arlsort.operators.base import Operator
 from arlsort.operators.learned import LearnedSort
 from arlsort.operators.sorting_network import SortingNetwork
@@ -78,13 +79,19 @@ class LossEntry:
       title: What it is, in one line.
       needs: What it is computed from, beside the scores.
       function: Computes it, a scalar.
-      noise_scales: Whether it takes noise scales.
+      noise_scales: Whether it takes noise scales, with an operator that does if it needs one.
     """
 
     title: str
     needs: Need
     function: Callable[[Batch], jax.Array]
     noise_scales: bool = False
+
+
+def _permutation(batch: Batch) -> jax.Array:
+    if batch.noise_scales is None:
+        return batch.operator.permutation(batch.scores)
+    return batch.operator.permutation(batch.scores, noise_scales=batch.noise_scales)
 
 
 TABLE: Mapping[str, LossEntry] = {
@@ -112,12 +119,14 @@ TABLE: Mapping[str, LossEntry] = {
     "bce": LossEntry(
         "binary cross-entropy of P with the true permutation",
         OPERATOR,
-        lambda b: functions.permutation_loss(b.operator.permutation(b.scores), b.order),
+        lambda b: functions.permutation_loss(_permutation(b), b.order),
+        noise_scales=True,
     ),
     "rows": LossEntry(
         "cross-entropy of each row of P with the element that belongs there",
         OPERATOR,
-        lambda b: functions.row_loss(b.operator.permutation(b.scores), b.order),
+        lambda b: functions.row_loss(_permutation(b), b.order),
+        noise_scales=True,
     ),
     "plackett_luce": LossEntry(
         "negative log-likelihood of the order under Plackett-Luce",
@@ -223,6 +232,11 @@ def choose(loss: str, operator: Operator | None) -> str:
         if asked.entry.needs is NOTHING:
             allowed += f"; without an operator loss:{loss}"
         raise ValueError(error_message("loss", f"{loss} for {beside}", allowed))
+    scaled = asked.noise_scales and asked.entry.needs is OPERATOR
+    if scaled and not isinstance(operator, AmortizedSort):
+        received = f"{loss} for {type(operator).__name__}"
+        allowed = f"{asked.name}, or an AmortizedSort, whose P takes noise scales"
+        raise ValueError(error_message("loss", received, allowed))
     return loss
 
 

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`arlsort train` and `arlsort evaluate`: the two learned sorts, from the command line."""
+
+import argparse
+import functools
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+import arlsort
+from arlsort import accuracy, checks, weight_files
+from arlsort.amortized import checkpoint as amortized_checkpoint
+from arlsort.amortized import training as amortized_training
+from arlsort.amortized.config import NetworkConfig
+from arlsort.amortized.config import TrainingConfig as AmortizedTraining
+from arlsort.operators.amortized import AmortizedSort
+from arlsort.operators.learned import LearnedSort
+from arlsort.reasoner import checkpoint, evaluation, training
+from arlsort.reasoner.config import ALGORITHMS, NOISES, ReasonerConfig, TrainingConfig
+
+Add = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
+
+NETWORKS = ("amortized", "executed")
+_OF_EXECUTED = ("algorithm", "hidden_size", "hints")
+
+
+def add(command: Add) -> None:
+    """Adds the two commands, by a function of a name, what it runs and what it is about."""
+    one = command("train", train, "Train a learned sort, and save it.")
+    one.add_argument("--out", required=True, type=Path, help="A file that ends in .safetensors.")
+    one.add_argument("--overwrite", action="store_true", help="Even if there is one, or its card.")
+    one.add_argument(
+        "--network",
+        default=NETWORKS[0],
+        choices=NETWORKS,
+        help="What sorts give on average, or a sort step by step. (default: %(default)s)",
+    )
+    executed = "Of an executed sort."
+    one.add_argument("--algorithm", choices=sorted(ALGORITHMS), help=executed)
+    one.add_argument("--hidden-size", type=int, help=executed)
+    one.add_argument("--hints", choices=("perturbed", "sampled"), help=executed)
+    one.add_argument("--noise", choices=NOISES)
+    one.add_argument("--lengths", type=int, nargs="+")
+    one.add_argument("--steps", type=int)
+    one.add_argument("--batch-size", type=int)
+    one.add_argument("--learning-rate", type=float)
+    one.add_argument("--seed", type=int)
+    one.add_argument("--lists", type=int, help="Measured at the end.")
+
+    one = command("evaluate", evaluate, "Measure how near a learned sort is to what it predicts.")
+    one.add_argument("--checkpoint", type=Path, help="A .safetensors file; or:")
+    one.add_argument("--algorithm", choices=tuple(checkpoint.SHIPPED), help="A shipped sort.")
+    one.add_argument("--noise", choices=NOISES, help="Of the shipped one.")
+    one.add_argument("--lengths", type=int, nargs="+", help="(default: 5, 16, 32 and the longest)")
+    one.add_argument("--lists", default=accuracy.LISTS, type=int, help="Of each kind and length.")
+
+
+# Far beyond what a machine could do; beyond that, numbers do not fit where they go.
+_MOST = {"hidden-size": 2**14, "lengths": 2**12}
+_MOST_OTHERS = 2**31 - 1
+_LARGEST_SEED = 2**32 - 1
+
+
+def _within(name: str, value: int, least: int, most: int | None = None) -> None:
+    most = _MOST.get(name, _MOST_OTHERS) if most is None else most
+    if not least <= value <= most:
+        allowed = f"an integer from {least} to {most}"
+        raise ValueError(checks.error_message(f"--{name}", value, allowed))
+
+
+def check_seed(seed: int) -> None:
+    """Raises ValueError if a seed is not one."""
+    _within("seed", seed, 0, _LARGEST_SEED)
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Trains, measures, saves; Ctrl-C ends training early, and saves what has been learned."""
+    given = {
+        name: getattr(arguments, name)
+        for name in ("noise", "lengths", "steps", "batch_size", "learning_rate", "seed")
+        if getattr(arguments, name) is not None
+    }
+    of_executed = {
+        name: getattr(arguments, name)
+        for name in _OF_EXECUTED
+        if getattr(arguments, name) is not None
+    }
+    for name in ("steps", "batch_size", "hidden_size", "lists"):
+        if getattr(arguments, name) is not None:
+            _within(name.replace("_", "-"), getattr(arguments, name), 1)
+    for length in given.get("lengths", ()):
+        _within("lengths", length, 2)
+    if "seed" in given:
+        check_seed(given["seed"])
+    if not 0 < given.get("learning_rate", 1.0) < np.inf:
+        received = f"--learning-rate: received {given['learning_rate']}"
+        raise ValueError(f"{received}, allowed: a finite number > 0")
+    if arguments.network == "amortized":
+        if of_executed:
+            flag = "--" + next(iter(of_executed)).replace("_", "-")
+            raise ValueError(f"{flag}: is of an executed sort; add --network executed")
+        _train_amortized(arguments, AmortizedTraining(**given))
+    else:
+        _train_executed(arguments, given, of_executed)
+
+
+def _train_amortized(arguments: argparse.Namespace, settings: AmortizedTraining) -> None:
+    out = _check_out(arguments.out, arguments.overwrite)
+    config = NetworkConfig()
+    with _until_stopped(settings.steps) as stopping:
+        state = stopping.run(
+            lambda watch: amortized_training.train(config, settings, watch=watch), "kl"
+        )
+        params, steps = jax.device_get(state.average), int(state.step)
+        longest = max(settings.lengths)
+        details = {"steps": steps, "version": arlsort.__version__}
+        save = functools.partial(
+            amortized_checkpoint.save, out, params, config, settings, validated_length=longest
+        )
+        save(details=details)
+        lengths = _some_lengths(settings.lengths)
+        operator = AmortizedSort(checkpoint=str(out))
+        lists = min(arguments.lists or accuracy.LISTS, 5 if stopping.asked else 2**31)
+        rows = accuracy.table(operator, lengths, noise=settings.noise, count=lists)
+        save(measured=rows, details=details)
+    _print_table(rows)
+    print(f"{steps} steps, validated to n = {longest}: {out}")
+    if stopping.asked:
+        sys.exit(130)
+
+
+def _train_executed(
+    arguments: argparse.Namespace, given: dict[str, Any], of_executed: dict[str, Any]
+) -> None:
+    out = _check_out(arguments.out, arguments.overwrite)
+    hints = {"hints": of_executed.pop("hints")} if "hints" in of_executed else {}
+    config, settings = ReasonerConfig(**of_executed), TrainingConfig(**given, **hints)
+    with _until_stopped(settings.steps) as stopping:
+        state = stopping.run(lambda watch: training.train(config, settings, watch=watch), "loss")
+        params, steps = jax.device_get(state.average), int(state.step)
+        asked = evaluation.LISTS if arguments.lists is None else arguments.lists
+        lists = min(asked, 100) if stopping.asked else asked
+        measured = evaluation.measure(params, config, settings, lists)
+        details = {"steps": steps, "version": arlsort.__version__}
+        checkpoint.save(out, params, config, settings, details=details, **measured._asdict())
+    _print_scores(measured.scores)
+    print(f"{steps} steps, validated to n = {measured.validated_length}: {out}")
+    if stopping.asked:
+        sys.exit(130)
+
+
+def _some_lengths(lengths: Sequence[int]) -> list[int]:
+    """The longest of some lengths, and below it a few."""
+    return sorted({n for n in (5, 16, 32) if n < max(lengths)} | {max(lengths)})
+
+
+class _Stopping:
+    """A training that Ctrl-C ends early, with a bar of its progress."""
+
+    def __init__(self, steps: int) -> None:
+        self.asked = False
+        self._steps = steps
+
+    def ask(self, number: int, frame: Any) -> None:
+        """Is called at Ctrl-C."""
+        self.asked = True
+
+    def run(self, whole: Callable[[Callable[[Any, Any], None]], Any], shown: str) -> Any:
+        """Runs a training, given its `watch`, and returns its last state."""
+        every = max(1, self._steps // 100)
+        bar = tqdm(total=self._steps, unit="step", file=sys.stderr)
+
+        def watch(state: Any, metrics: Any) -> None:
+            step = int(state.step)
+            if step % every == 0 or step == self._steps:
+                value = float(metrics[shown])
+                if not np.isfinite(value):
+                    raise ValueError(f"--learning-rate: training diverged at step {step}")
+                bar.set_postfix_str(f"{shown} {value:.4f}", refresh=False)
+                bar.update(step - bar.n)
+            if self.asked:
+                raise _Enough(state)
+
+        with bar:
+            try:
+                return whole(watch)
+            except _Enough as stopped:
+                return stopped.state
+
+
+@contextmanager
+def _until_stopped(steps: int) -> Iterator[_Stopping]:
+    """Until all is written Ctrl-C only asks."""
+    stopping = _Stopping(steps)
+    before = signal.signal(signal.SIGINT, stopping.ask)
+    try:
+        yield stopping
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _check_out(out: Path, overwrite: bool) -> Path:
+    """Refuses, before anything is trained, what could not be written or would be lost."""
+    if out.suffix != ".safetensors" or out.is_dir():
+        raise ValueError(f"--out: received {out}, allowed: a file that ends in .safetensors")
+    for path in (out, out.with_suffix(".json")):
+        if path.exists() and not overwrite:
+            raise ValueError(f"--out: {path} exists; name another file, or add --overwrite")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out.parent):
+        return out
+
+
+class _Enough(Exception):
+    """Carries the state of a training that is to end early."""
+
+    def __init__(self, state: training.TrainingState) -> None:
+        self.state = state
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Prints how far a learned sort is from the mean permutation, by kind of list and length."""
+    _within("lists", arguments.lists, 1)
+    for length in arguments.lengths or ():
+        _within("lengths", length, 2)
+    path = arguments.checkpoint
+    if path is not None and (arguments.algorithm or arguments.noise):
+        raise ValueError("--checkpoint: says the sort and the noise; leave those out")
+    amortized = arguments.algorithm is None
+    if path is not None:
+        amortized = weight_files.read_card(path).get("kind") == "amortized"
+    if amortized:
+        of_amortized = amortized_checkpoint.load(path) if path else None
+        found = of_amortized or amortized_checkpoint.shipped(arguments.noise)
+        operator: Any = AmortizedSort(
+            noise=found.noise, checkpoint=path and str(path), allow_extrapolation=True
+        )
+        noise = found.noise
+        print(f"amortised sort, noise {noise}")
+        lengths = arguments.lengths or _some_lengths(found.training.lengths)
+    else:
+        of_executed = checkpoint.load(path) if path else None
+        executed = of_executed or checkpoint.shipped(arguments.algorithm, arguments.noise)
+        lengths = arguments.lengths or _some_lengths(executed.training.lengths)
+        _print_clrs_scores(executed, lengths, arguments.lists)
+        if executed.noise is None:  # its keys have no noise to average over
+            return
+        noise = executed.noise
+        operator = LearnedSort(
+            executed.config.algorithm,
+            noise=executed.noise,
+            checkpoint=path and str(path),
+            allow_extrapolation=True,
+        )
+    _print_table(accuracy.table(operator, lengths, noise=noise, count=arguments.lists))
+    for n in lengths:
+        exact = 100 * accuracy.exact_order(operator, n, count=10 * arguments.lists)
+        print(f"exact order at temperature 0, n = {n}: {exact:.1f} %")
+
+
+def _print_clrs_scores(model: Any, lengths: Sequence[int], lists: int) -> None:
+    key = jax.random.key(0)
+    scores: dict[str, dict[str, float]] = {"exact_order": {}, "micro_f1": {}}
+    spread = model.sharpest_spread
+    for n in lengths:
+        at_n = evaluation.score(model.params, key, model.config, n, spread, model.noise, lists)
+        for name, values in scores.items():
+            values[str(n)] = float(at_n[name])
+    print(f"{model.config.algorithm}, noise {model.noise}, range of scores {spread:g}")
+    _print_scores(scores)
+
+
+def _print_scores(scores: Any) -> None:
+    for name in ("exact_order", "micro_f1"):
+        cells = (f"n={n}: {100 * value:.1f}" for n, value in scores[name].items())
+        print(f"{name:12} {'  '.join(cells)}")
+
+
+def _print_table(rows: Sequence[dict[str, Any]]) -> None:
+    print("distance from the mean permutation: nats a position (KL); largest error of a value as")
+    print("a share of the range, mean and worst list; cosine of the gradients")
+    names = "".join(f" {name:>7}" for name in ("KL", "values", "worst", "cosine"))
+    print(f"{'lists':15} {'n':>4} {'temperature':>11}{names}")
+    for row in rows:
+        numbers = (row[name] for name in ("kl", "values", "worst_value", "gradient"))
+        cells = " ".join(f"{number:7.4f}" for number in numbers)
+        print(f"{row['kind']:15} {row['n']:4d} {row['temperature']:11g} {cells}")
