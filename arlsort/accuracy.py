@@ -19,6 +19,7 @@ from arlsort.operators import base
 
 TEMPERATURES: Final = (0.01, 0.03, 0.1, 0.3, 1.0)
 LISTS: Final = 30
+LONGEST_GRADIENT: Final = 24
 _NEGLIGIBLE = 1e-9  # a weight below it counts as this in the distance
 _ELEMENTS = 2**17  # lists * n * n that are compared at a time
 
@@ -48,13 +49,14 @@ class Distance(NamedTuple):
       kl: Kullback-Leibler distance from the mean permutation, nats a position, mean over lists.
       values: Largest error of a soft value in a list as a share of its range, mean over lists.
       worst_value: The same of the worst list.
-      gradient: Cosine between the gradients of a weighted sum of P, of all lists together.
+      gradient: Cosine between the gradients of a weighted sum of P, of all lists together; None for
+        lists longer than `LONGEST_GRADIENT`, of which the exact one takes too long.
     """
 
     kl: float
     values: float
     worst_value: float
-    gradient: float
+    gradient: float | None
 
 
 def lists(kind: str, n: int, count: int, seed: int) -> np.ndarray:
@@ -93,12 +95,13 @@ def distance(
     """
     x = lists(kind, n, count, seed)
     operator = dataclasses.replace(operator, temperature=temperature)  # type: ignore[call-arg]
-    weights = np.random.default_rng(seed).normal(size=(n, n)).astype(np.float32)
+    if n > LONGEST_GRADIENT:
+        pull = None
+    else:
+        pull = np.random.default_rng(seed).normal(size=(n, n)).astype(np.float32)
     size = max(1, _ELEMENTS // (n * n * 64))
-    parts = [x[i : i + size] for i in range(0, count, size)]
     exact, found = [], []
-    for part in parts:
-        pull = jnp.broadcast_to(jnp.asarray(weights), (*part.shape, n))
+    for part in (x[i : i + size] for i in range(0, count, size)):
         exact.append(jax.device_get(_exact(part, pull, temperature, noise)))
         found.append(jax.device_get(_soft(operator, part, pull)))
     (truth, slope), (soft, soft_slope) = (
@@ -112,22 +115,31 @@ def distance(
         float((truth * ratio).sum(axis=-1).mean()),
         float(error.mean()),
         float(error.max()),
-        cosine,
+        None if pull is None else cosine,
     )
 
 
+Pulled = tuple[jax.Array, jax.Array]
+"""P `[b, n, n]`, and the gradient of its sum with weights `[n, n]`, or zeros if there are none."""
+
+
 @jax.jit
-def _soft(operator: base.Operator, x: jax.Array, pull: jax.Array) -> tuple[jax.Array, jax.Array]:
-    found, back = jax.vjp(operator.permutation, x)
-    return found, back(pull)[0]
+def _soft(operator: base.Operator, x: jax.Array, pull: jax.Array | None) -> Pulled:
+    return _pulled(operator.permutation, x, pull)
 
 
 @functools.partial(jax.jit, static_argnums=3)
-def _exact(
-    x: jax.Array, pull: jax.Array, temperature: jax.Array, noise: str
-) -> tuple[jax.Array, jax.Array]:
-    found, back = jax.vjp(lambda x: mean_permutation(x / temperature, noise), x)
-    return found, back(pull)[0]
+def _exact(x: jax.Array, pull: jax.Array | None, temperature: jax.Array, noise: str) -> Pulled:
+    return _pulled(lambda x: mean_permutation(x / temperature, noise), x, pull)
+
+
+def _pulled(
+    permutation: Callable[[jax.Array], jax.Array], x: jax.Array, pull: jax.Array | None
+) -> Pulled:
+    if pull is None:
+        return permutation(x), jnp.zeros_like(x)
+    found, back = jax.vjp(permutation, x)
+    return found, back(jnp.broadcast_to(pull, found.shape))[0]
 
 
 def exact_order(operator: base.Operator, n: int, *, count: int = 1000, seed: int = 2026) -> float:

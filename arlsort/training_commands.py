@@ -291,5 +291,5 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     print(f"{'lists':15} {'n':>4} {'temperature':>11}{names}")
     for row in rows:
         numbers = (row[name] for name in ("kl", "values", "worst_value", "gradient"))
-        cells = " ".join(f"{number:7.4f}" for number in numbers)
+        cells = " ".join("      -" if value is None else f"{value:7.4f}" for value in numbers)
         print(f"{row['kind']:15} {row['n']:4d} {row['temperature']:11g} {cells}")

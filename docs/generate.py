@@ -30,6 +30,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import arlsort
+from arlsort.amortized import checkpoint as amortized
 from arlsort.operators import base, registry
 from experiments.benchmarks import plots as speed_plots
 from experiments.benchmarks import tables as speed_tables
@@ -50,7 +51,7 @@ SPEED_OF_REASONER = RESULTS / "speed" / "benchmark_reasoner.json"
 
 IMAGES = ROOT / "docs" / "images"
 SCORES = np.array([3.0, 1.0, 2.0, 0.5, 2.4])
-DRAWN = ("learned", "odd_even", "neuralsort")
+DRAWN = ("amortized", "odd_even", "neuralsort")
 
 # Of the registry
 
@@ -197,6 +198,22 @@ def quick_search() -> str:
     )
 
 
+def amortized_accuracy(noise: str) -> str:
+    """Renders how near a shipped amortised sort is to the mean permutation, from its card."""
+    measured = amortized.shipped(noise).card["measured"]
+    rows = []
+    for kind, n in dict.fromkeys((row["kind"], row["n"]) for row in measured):
+        of_kind = [row for row in measured if (row["kind"], row["n"]) == (kind, n)]
+        value = max(row["values"] for row in of_kind)
+        worst = max(row["worst_value"] for row in of_kind)
+        cosines = [row["gradient"] for row in of_kind if row["gradient"] is not None]
+        cosine = f"{min(cosines):.3f}" if cosines else "-"
+        distances = " / ".join(f"{row['kl']:.3f}" for row in of_kind)
+        rows.append([kind, str(n), distances, f"{value:.2f}", f"{worst:.2f}", cosine])
+    titles = ["lists", "n", "distance, nats", "value", "worst value", "least cosine"]
+    return markdown(titles, rows)
+
+
 def _all(render: Callable[[dict[str, Any]], str], paths: Iterable[Path]) -> str:
     """Renders files, each with a link to it."""
     return "\n\n".join(_linked(render(storage.read_json(path)), path) for path in sorted(paths))
@@ -231,6 +248,8 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "operators-speed": speed_of_operators,
     },
     ROOT / "docs" / "learned_sort.md": {
+        "amortized-gaussian": lambda: amortized_accuracy("gaussian"),
+        "amortized-cauchy": lambda: amortized_accuracy("cauchy"),
         "readouts-exact": lambda: tables.readouts_of_exact(storage.read_json(READOUTS)),
         "readouts-learned": lambda: tables.readouts_of_learned(storage.read_json(READOUTS)),
     },

@@ -80,6 +80,7 @@ hypothesis.settings.load_profile("arlsort")
 # One worker runs all tests of a group, so that a function that several of them call is traced once.
 # Tests of an operator are a group, those of other files are a group for each file.
 OF_OPERATOR = {
+    "operators/test_amortized.py": "amortized",
     "operators/test_learned.py": "learned",
     "operators/test_lapsum.py": "lapsum",
     "operators/test_permutahedron.py": "permutahedron",
@@ -93,6 +94,7 @@ OF_OPERATOR = {
 LONGEST = (
     "experiments/test_devices.py",
     "learned",
+    "amortized",
     "reasoner/test_clrs_parity.py",
     "reasoner/test_training.py",
     "reasoner/test_processor.py",
@@ -123,8 +125,9 @@ FEW_ROWS = {
     "test_ties_are_in_the_order_of_jax": ("hard", "bitonic"),
 }
 
-# Rows that are computed by the code of another one, and slow where that is not.
-TWINS = {"odd_even_merge": "bitonic"}
+# Rows that are computed by the code of another one, or, of the executed sort, take longest to
+# compile; slow where the row of the other one is not.
+TWINS = {"odd_even_merge": "bitonic", "learned": "amortized"}
 
 # A process that holds more than this after a module forgets its programs, which are kept on disk.
 MOST_MEGABYTES = 1200

@@ -7,8 +7,9 @@ from typing import Final
 
 from arlsort.checks import error_message, one_of
 
-NOISES: Final = ("gaussian", "cauchy")
-FURTHEST: Final = 1e4  # two scores this many units of noise apart are as good as certain
+FURTHEST: Final = {"gaussian": 20.0, "cauchy": 300.0}
+"""Scores this many units of noise apart are as far apart as the network can tell."""
+NOISES: Final = tuple(FURTHEST)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,11 +75,11 @@ class TrainingConfig:
     grad_clip: float = 1.0
     ema_decay: float = 0.998
     value_weight: float = 3.0
-    change_weight: float = 0.1
+    change_weight: float = 0.5
     longest_change: int = 24
     nodes: int | None = None
     min_spread: float = 0.5
-    max_spread: float = 4000.0
+    max_spread: float = 20000.0
     scaled_share: float = 0.4
     noise_scale_spread: float = 1.2
     seed: int = 0

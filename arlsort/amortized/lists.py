@@ -19,9 +19,9 @@ def sample(key: Array, n: int, config: TrainingConfig) -> tuple[Array, Array]:
     """Draws scores and noise scales, both `[lists, n]`.
 
     The size of a list is log-uniform between `min_spread` and `max_spread`; every second list is
-    drawn again between 1 and 100, where noise and order compete.
+    drawn again between 1 and 50, where noise and order compete.
     """
-    keys = iter(jax.random.split(key, 16))
+    keys = iter(jax.random.split(key, 20))
     shape, one = (config.lists(n), n), (config.lists(n), 1)
 
     def uniform(shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Array:
@@ -30,10 +30,11 @@ def sample(key: Array, n: int, config: TrainingConfig) -> tuple[Array, Array]:
     def log_uniform(low: float, high: float) -> Array:
         return jnp.exp(uniform(one, float(np.log(low)), float(np.log(high))))
 
-    middle = np.clip([1.0, 100.0], config.min_spread, config.max_spread)
+    middle = np.clip([1.0, 50.0], config.min_spread, config.max_spread)
     anywhere = log_uniform(config.min_spread, config.max_spread)
     size = jnp.where(uniform(one) < 0.5, anywhere, log_uniform(*middle))
     grades = jax.random.randint(next(keys), one, 2, _MOST_GRADES + 1)
+    grades = jnp.where(uniform(one) < 0.4, 2, grades)
     tied = jnp.floor(uniform(shape) * grades) / (grades - 1)
     clustered = tied + jax.random.normal(next(keys), shape) * log_uniform(*_CLUSTER_WIDTHS)
     place = jnp.broadcast_to(jnp.arange(n), shape)

@@ -84,7 +84,8 @@ class PlaceNetwork(hk.Module):
         else:
             own, theirs = noise_scales[..., :, None], noise_scales[..., None, :]
             width, ratio = law.scale_of_difference(own, theirs), jnp.log(own) - jnp.log(theirs)
-        relative = jnp.clip(differences / width, -FURTHEST, FURTHEST)
+        furthest = FURTHEST[self._noise]
+        relative = jnp.clip(differences / width, -furthest, furthest)
         below = law.below(relative)
         edges = [2 * below - 1, jnp.arcsinh(2 * relative)]
         weights = hk.get_parameter(

@@ -26,7 +26,7 @@ from arlsort.operators.sinkhorn import Sinkhorn
 from arlsort.operators.softsort import SoftSort
 from arlsort.operators.sorting_network import SortingNetwork
 
-DEFAULT = "learned"
+DEFAULT = "amortized"
 """The name of the operator that every public function uses when told nothing."""
 
 

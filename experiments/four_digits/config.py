@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 import jax
 
 from arlsort import operators
+from arlsort.amortized import checkpoint as amortized
 from arlsort.checks import error_message
+from arlsort.operators.amortized import AmortizedSort
 from arlsort.operators.base import Operator
 from arlsort.operators.learned import LearnedSort
 from arlsort.reasoner import checkpoint
@@ -125,6 +127,9 @@ class Method:
     def weights(self) -> str | None:
         """The SHA-256 of the trained weights of an operator that has any."""
         operator = self.operator
+        if isinstance(operator, AmortizedSort):
+            path = operator.checkpoint or amortized.shipped_path(operator.noise)
+            return amortized.load_card(path)["sha256"]
         if not isinstance(operator, LearnedSort):
             return None
         likelihood = losses.parse(self.loss).entry.needs is losses.LIKELIHOOD

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from arlsort import operators
+from arlsort.operators.amortized import AmortizedSort
 from arlsort.operators.hard import Hard
 from arlsort.operators.learned import LearnedSort
 from arlsort.operators.sorting_network import SortingNetwork
@@ -138,6 +139,11 @@ def test_a_loss_is_one_of_the_operator():
             losses.choose(loss, operator)
     with pytest.raises(ValueError, match="bce, rows; without an operator loss:pairwise/0.1"):
         losses.choose("pairwise/0.1", Hard())
+    places = AmortizedSort(normalize=False)
+    assert losses.choose("rows+noise_scales", places) == "rows+noise_scales"
+    assert losses.choose("auto", places) == "bce"
+    with pytest.raises(ValueError, match="allowed: bce, or an AmortizedSort"):
+        losses.choose("bce+noise_scales", SortingNetwork())
     for loss in ("bce", "likelihood", "auto"):
         with pytest.raises(ValueError, match="loss: received .*allowed: .*plackett_luce, pairwise"):
             losses.choose(loss, None)
@@ -224,7 +230,7 @@ def test_a_loss_is_read_in_parts():
         ("bce/0.5", "a temperature > 0 after plackett_luce"),
         ("pairwise/-1", "a temperature > 0 after"),
         ("pairwise/cold", "a temperature > 0 after"),
-        ("bce+noise_scales", r"\+noise_scales after likelihood"),
+        ("pairwise+noise_scales", r"\+noise_scales after likelihood"),
         ("cauchy_likelihood+depth", r"\+noise_scales after"),
         ("entropy", "allowed: likelihood, pointer"),
     ):
@@ -258,6 +264,8 @@ def test_cauchy_pairs_loss_has_the_probability_of_each_pair():
     "kind, operator",
     [
         ("likelihood", LearnedSort(noise="cauchy", normalize=False)),
+        ("rows", AmortizedSort(noise="cauchy", normalize=False)),
+        ("bce", AmortizedSort(noise="cauchy", normalize=False)),
         ("cauchy_pairs", None),
         ("cauchy_likelihood", None),
         ("cauchy_network", None),
