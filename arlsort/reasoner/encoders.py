@@ -102,6 +102,7 @@ class Encoders:
         *,
         noise_scales: bool,
         comparisons: bool,
+        places: bool = False,
         dtype: DTypeLike = jnp.float32,
     ):
         def basis(sizes: Mapping[str, int]) -> Basis:
@@ -113,11 +114,14 @@ class Encoders:
             biases = [jnp.zeros(hidden_size, dtype), *(b for _, b in linears)]
             return Basis(jnp.concatenate(vectors), functools.reduce(jnp.add, biases))
 
-        self._spec = spec
+        self._spec, self._places = spec, places
         inputs = ["pos", "key", "level"] if noise_scales else ["pos", "key"]
         pairs = ["comparison"] if noise_scales or comparisons else []
         self.nodes = basis(dict.fromkeys([*inputs, *spec.masks], 1))
-        self.edges = basis(dict.fromkeys([*pairs, *spec.pointers], 1))
+        import os
+        self._mode = os.environ.get("PLACE_EDGES", "both")
+        extra = ["stands"] if places and self._mode == "both" else []
+        self.edges = basis(dict.fromkeys([*pairs, *spec.pointers, *extra], 1))
         self.graph = basis(dict(spec.categories))
 
     def scalars(
@@ -141,6 +145,8 @@ class Encoders:
         """
         spec = self._spec
         inputs, pairs = [pos, keys], [] if comparisons is None else [comparisons]
+        if self._places:
+            inputs = [pos, jnp.arcsinh(keys)]
         if noise_scales is not None:
             inputs = [pos, jnp.arcsinh(keys), jnp.log(noise_scales)]
             difference = keys[:, None, :] - keys[:, :, None]
@@ -149,8 +155,13 @@ class Encoders:
             ]
         nodes = jnp.stack([*inputs, *(hints[name] for name in spec.masks)], axis=-1)
         states = [hints[name] for name, _ in spec.categories]
+        edges = [*pairs, *(hints[name] for name in spec.pointers)]
+        if self._places and self._mode == "both":
+            edges.append(jnp.swapaxes(hints["place_h"], 1, 2))
+        if self._places and self._mode == "transposed":
+            edges[-1] = jnp.swapaxes(hints["place_h"], 1, 2)
         return Scalars(
             nodes,
-            (*pairs, *(hints[name] for name in spec.pointers)),
+            tuple(edges),
             jnp.concatenate([nodes[:, 0, :0], *states], axis=-1),
         )

@@ -52,13 +52,14 @@ def hint_losses(
     return {
         name: mean(_cross_entropy(target[1:], prediction.hints[name]))
         for name, target in batch.hints.items()
+        if name in prediction.hints
     }
 
 
 def output_losses(
     batch: Batch, prediction: Prediction, lists: int | None = None
 ) -> dict[str, Array]:
-    """Mean cross-entropy of the output pointers and of the mask of the first element.
+    """Mean cross-entropy of output pointers, of the mask of the first element, and of places.
 
     Args:
       batch: the targets.
@@ -68,10 +69,13 @@ def output_losses(
     b, n = batch.keys.shape
     chex.assert_equal_shape([batch.pred, prediction.pred])
     lists = b if lists is None else lists
-    return {
+    outputs = {
         "pred": -jnp.sum(batch.pred * prediction.pred) / (lists * n),
         "pred_mask": jnp.sum(_cross_entropy(batch.pred_mask, prediction.pred_mask)) / lists,
     }
+    if prediction.places is not None:
+        outputs["places"] = -jnp.sum(batch.places * prediction.places) / (lists * n)
+    return outputs
 
 
 def add_up(parts: dict[str, Array]) -> Array:
