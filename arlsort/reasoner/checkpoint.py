@@ -23,7 +23,13 @@ import safetensors.numpy
 
 from arlsort.checks import error_message, one_of
 from arlsort.reasoner import network
-from arlsort.reasoner.config import ReasonerConfig, TrainingConfig, algorithm_spec, from_dict
+from arlsort.reasoner.config import (
+    CLRS_FIELDS,
+    ReasonerConfig,
+    TrainingConfig,
+    algorithm_spec,
+    from_dict,
+)
 
 WEIGHTS = pathlib.Path(__file__).parent / "weights"
 # The sorts and, of each, the noises that there is a checkpoint for; the first is the default.
@@ -35,11 +41,14 @@ SHIPPED: Final[Mapping[str, tuple[str, ...]]] = {
 # Those that say how likely an order is (trained with hints="sampled"), in the same way.
 SHIPPED_LIKELIHOODS: Final[Mapping[str, tuple[str, ...]]] = {"insertion_sort": ("cauchy",)}
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 LONGEST: Final = 100_000  # elements in a list; pairs of them are kept
 SPREADS: Final = (1e-6, 1e30)  # ranges of keys in units of the noise
 # Fields of the configurations whose names in cards of format 1 were others.
 _RENAMED: Final = {"levels": "noise_scales", "level_spread": "noise_scale_spread"}
+
+# Fields that older cards do not have, and what the network was then.
+_BEFORE: Final[Mapping[str, Mapping[str, Any]]] = {"reasoner": CLRS_FIELDS, "training": {}}
 
 _SEPARATOR = "::"  # between module and parameter name; Haiku's module names contain "/"
 
@@ -178,7 +187,7 @@ def _configurations(
         if not isinstance(content.get(name), dict):
             raise _wrong(card, name, repr(content.get(name)), f"the fields of {cls.__name__}")
         try:
-            found.append(from_dict(cls, _renamed(content[name])))
+            found.append(from_dict(cls, {**_BEFORE[name], **_renamed(content[name])}))
         except (TypeError, ValueError) as error:
             raise CheckpointError(f"checkpoint card {card}: {name}: {error}") from error
     return found[0], found[1]

@@ -156,7 +156,9 @@ class ReasonerConfig:
         if self.processor not in ("factored", "clrs"):
             raise ValueError(error_message("processor", repr(self.processor), "factored, clrs"))
         if self.aggregator not in AGGREGATORS:
-            raise ValueError(error_message("aggregator", repr(self.aggregator), one_of(AGGREGATORS)))
+            raise ValueError(
+                error_message("aggregator", repr(self.aggregator), one_of(AGGREGATORS))
+            )
         if self.processor == "clrs" and self.aggregator != "max":
             received = f"{self.aggregator!r} with processor='clrs'"
             raise ValueError(error_message("aggregator", received, "'max'"))

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from arlsort.reasoner.config import AlgorithmSpec
+from arlsort.reasoner.config import PLACE, AlgorithmSpec
 
 Array = jax.Array
 
@@ -63,7 +63,8 @@ class Scalars(NamedTuple):
 
     Attributes:
       nodes: ``[b, n, k]`` of inputs and MASK_ONE hints.
-      edges: for each POINTER hint ``[b, n, n]``; before them the comparisons, if any are seen.
+      edges: for each POINTER hint ``[b, n, n]``; before them the comparisons, if any are seen, and
+        after them the place pointers turned round, if there are any.
       graph: ``[b, k]`` of CATEGORICAL hints, of which most sorts have none: k = 0.
     """
 
@@ -118,10 +119,9 @@ class Encoders:
         inputs = ["pos", "key", "level"] if noise_scales else ["pos", "key"]
         pairs = ["comparison"] if noise_scales or comparisons else []
         self.nodes = basis(dict.fromkeys([*inputs, *spec.masks], 1))
-        import os
-        self._mode = os.environ.get("PLACE_EDGES", "both")
-        extra = ["stands"] if places and self._mode == "both" else []
-        self.edges = basis(dict.fromkeys([*pairs, *spec.pointers, *extra], 1))
+        # An element is to see where it stands, and a place what stands there: both ways.
+        turned = [f"{PLACE}_turned"] if places else []
+        self.edges = basis(dict.fromkeys([*pairs, *spec.pointers, *turned], 1))
         self.graph = basis(dict(spec.categories))
 
     def scalars(
@@ -156,10 +156,8 @@ class Encoders:
         nodes = jnp.stack([*inputs, *(hints[name] for name in spec.masks)], axis=-1)
         states = [hints[name] for name, _ in spec.categories]
         edges = [*pairs, *(hints[name] for name in spec.pointers)]
-        if self._places and self._mode == "both":
-            edges.append(jnp.swapaxes(hints["place_h"], 1, 2))
-        if self._places and self._mode == "transposed":
-            edges[-1] = jnp.swapaxes(hints["place_h"], 1, 2)
+        if self._places:
+            edges.append(jnp.swapaxes(hints[PLACE], 1, 2))
         return Scalars(
             nodes,
             tuple(edges),

@@ -9,7 +9,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from arlsort.reasoner import inference, scale
+from arlsort.reasoner import inference, network, scale
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from arlsort.reasoner.readout import MAX_POWER, permutation
 from arlsort.reasoner.traces import predecessors
@@ -37,6 +37,18 @@ class Measured(NamedTuple):
     sharpest_spread: float
 
 
+def right_pointers(log_pred: Array, log_first: Array, order: Array) -> Array:
+    """Which elements' likeliest predecessor is the right one, ``[b, n]``.
+
+    Arguments as of :func:`micro_f1`.
+    """
+    chex.assert_equal_shape([log_first, order])
+    elements = jnp.broadcast_to(jnp.arange(order.shape[-1]), order.shape)
+    first = elements == jnp.argmax(log_first, axis=-1)[:, None]
+    found = jnp.where(first, elements, jnp.argmax(log_pred, axis=-1))
+    return found == predecessors(order)
+
+
 def micro_f1(log_pred: Array, log_first: Array, order: Array) -> Array:
     """CLRS's score of output pointers: the share of elements whose predecessor is right.
 
@@ -55,11 +67,7 @@ def micro_f1(log_pred: Array, log_first: Array, order: Array) -> Array:
       >>> print(micro_f1(pred, jnp.array([[0.0, 0.0, 1.0]]), order))
       1.0
     """
-    chex.assert_equal_shape([log_first, order])
-    elements = jnp.broadcast_to(jnp.arange(order.shape[-1]), order.shape)
-    first = elements == jnp.argmax(log_first, axis=-1)[:, None]
-    found = jnp.where(first, elements, jnp.argmax(log_pred, axis=-1))
-    return jnp.mean(found == predecessors(order))
+    return jnp.mean(right_pointers(log_pred, log_first, order))
 
 
 @functools.partial(jax.jit, static_argnames=("config", "n", "noise", "num_lists"))
@@ -85,23 +93,23 @@ def score(
 
     Returns:
       ``exact_order``, the share of lists that are right in every position at temperature 0, and
-      ``micro_f1``.
+      ``micro_f1``. Of a network without places a list is right if all its pointers are.
     """
     x = jax.random.uniform(key, (num_lists, n))
     scores = x if noise is None else scale.unit_range(x) * spread
-    log_pred, log_first = jax.lax.map(  # in parts: all lists at once may not fit
-        lambda row: jax.tree.map(
-            lambda leaf: leaf[0], inference.log_pointers(params, config, row[None], noise)
-        ),
-        scores,
-        batch_size=max(1, min(num_lists, _PAIRS // (n * n))),
-    )
-    found = jnp.argmax(permutation(log_pred, log_first, power=MAX_POWER), axis=-1)
+
+    def said(row: Array) -> network.Prediction:
+        found = inference.predict(params, config, row[None], noise, network.no_hints)
+        return jax.tree.map(lambda leaf: leaf[0], found)
+
+    size = max(1, min(num_lists, _PAIRS // (n * n)))
+    found = jax.lax.map(said, scores, batch_size=size)  # in parts: all lists at once may not fit
     order = jnp.argsort(x, axis=-1)
-    return {
-        "exact_order": jnp.mean(jnp.all(found == order, axis=-1)),
-        "micro_f1": micro_f1(log_pred, log_first, order),
-    }
+    right = right_pointers(found.pred, found.pred_mask, order)
+    exact = right
+    if found.places is not None:
+        exact = jnp.argmax(permutation(found.places, power=MAX_POWER), axis=-1) == order
+    return {"exact_order": jnp.mean(jnp.all(exact, axis=-1)), "micro_f1": jnp.mean(right)}
 
 
 def measure(

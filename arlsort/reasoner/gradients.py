@@ -217,7 +217,9 @@ def _loss_of_part(
         **{f"hint_{k}": v for k, v in hints.items()},
     }
     if prediction.places is not None:
-        metrics["place_divergence"] = _divergence(batch.places, prediction.places) / elements
+        metrics["place_divergence"] = (
+            _divergence(batch.places, losses.log_places(prediction)) / elements
+        )
     return total, metrics
 
 

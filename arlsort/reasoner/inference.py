@@ -83,16 +83,3 @@ def _even_positions(scores: Array) -> Array:
     return jnp.broadcast_to(
         jnp.arange(scores.shape[-1], dtype=scores.dtype) / scores.shape[-1], scores.shape
     )
-
-
-def log_pointers(
-    params: hk.Params, config: ReasonerConfig, scores: Array, noise: str | None
-) -> tuple[Array, Array]:
-    """The output of :func:`predict` in logs.
-
-    Returns:
-      ``[b, n, n]``, row j the log weights of j's cyclic predecessor, and ``[b, n]``, the log
-      weights of being first.
-    """
-    prediction = predict(params, config, scores, noise)
-    return prediction.pred, jax.nn.log_softmax(prediction.pred_mask, axis=-1)

@@ -11,6 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from arlsort.reasoner.decoders import log_doubly_stochastic
 from arlsort.reasoner.hints import Batch
 from arlsort.reasoner.network import Prediction
 
@@ -74,8 +75,14 @@ def output_losses(
         "pred_mask": jnp.sum(_cross_entropy(batch.pred_mask, prediction.pred_mask)) / lists,
     }
     if prediction.places is not None:
-        outputs["places"] = -jnp.sum(batch.places * prediction.places) / (lists * n)
+        outputs["places"] = -jnp.sum(batch.places * log_places(prediction)) / (lists * n)
     return outputs
+
+
+def log_places(prediction: Prediction) -> Array:
+    """Log weights of the last place pointers ``[b, n, n]``, balanced as in the permutation."""
+    assert prediction.places is not None
+    return log_doubly_stochastic(prediction.places)
 
 
 def add_up(parts: dict[str, Array]) -> Array:

@@ -18,13 +18,7 @@ from jax.typing import DTypeLike
 from arlsort.checks import error_message
 from arlsort.numerics import finite, meshes
 from arlsort.reasoner.config import PLACE, ReasonerConfig
-from arlsort.reasoner.decoders import (
-    Decoders,
-    Step,
-    gumbel_noise,
-    log_doubly_stochastic,
-    log_sinkhorn,
-)
+from arlsort.reasoner.decoders import Decoders, Step, gumbel_noise, log_sinkhorn
 from arlsort.reasoner.encoders import Encoders
 from arlsort.reasoner.hints import comparisons, initial_hints
 from arlsort.reasoner.processor import make_processor
@@ -52,8 +46,8 @@ class Prediction(NamedTuple):
         of them.
       pred: ``[b, n, n]`` log weights of each element's cyclic predecessor, after Sinkhorn.
       pred_mask: ``[b, n]`` logits of being the first element.
-      places: ``[b, n, n]`` log weights of each element over the places where it ends, nearly doubly
-        stochastic; None of a network without places.
+      places: ``[b, n, n]`` logits of each element over the places where it ends; None of a network
+        without places.
     """
 
     hints: Hints
@@ -202,8 +196,7 @@ class Reasoner(hk.Module):
         if output_noise is not None:
             pred = pred + output_noise
         pred = log_sinkhorn(pred, config.sinkhorn_steps, config.sinkhorn_temperature)
-        places = log_doubly_stochastic(end_hints[PLACE]) if config.places else None
-        return Prediction(logits, pred, pred_mask, places)
+        return Prediction(logits, pred, pred_mask, end_hints.get(PLACE))
 
     def _construct_encoders_decoders(self, dtype: DTypeLike) -> tuple[Encoders, Decoders]:
         # Haiku puts the method's name into the parameters' names, so this name is CLRS's.

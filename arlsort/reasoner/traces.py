@@ -25,9 +25,10 @@ class Trace(NamedTuple):
     """The recorded states of one run of a sort.
 
     Attributes:
-      hints: what each hint chooses, as ints, and ``place_h``, which CLRS does not record: of a POINTER ``[T, n]``, each element's target, with
+      hints: what each hint chooses, as ints: of a POINTER ``[T, n]``, each element's target, with
         the first element's own predecessor and the root's own parent being itself; of a MASK_ONE
-        its marked element and of a CATEGORICAL its state, both ``[T]``.
+        its marked element and of a CATEGORICAL its state, both ``[T]``. Beside CLRS's hints there
+        is ``place_h``, each element's place.
       order: ``[n]`` int, the elements in their final order.
       length: scalar int, number of recorded states; later rows repeat the last one.
     """
