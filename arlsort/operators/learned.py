@@ -43,9 +43,9 @@ class LearnedSort(base.Operator):
     A triplet-MPNN was trained on `E[trace(x + z)]`, the trace of the algorithm averaged over unit
     noise z on every key. After every step each element points to the place where it stands. The
     mean of the last of these pointers is the mean permutation, `E[P(x + z)]`, and P is what the
-    network predicts for it, balanced to be doubly stochastic. Noise of standard deviation `temperature`
-    beside scores of range R is unit noise beside scores of range `R / temperature`: that is how the
-    temperature enters.
+    network predicts for it, balanced to be doubly stochastic. Noise of standard deviation
+    `temperature` beside scores of range R is unit noise beside scores of range `R / temperature`:
+    that is how the temperature enters.
 
     Scores become keys in one of two ways. With `normalize=True` each list is first mapped affinely
     to range 1, so the result does not depend on the scale or offset of `x`, and the temperature is

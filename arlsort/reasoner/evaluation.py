@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well a reasoner sorts: exact order and CLRS's micro-F1, on fresh uniform lists."""
+"""How well a reasoner sorts: exact order, CLRS's micro-F1 and the distance from the mean."""
 
 import functools
 from typing import Any, Final, NamedTuple
@@ -9,7 +9,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from arlsort.reasoner import inference, network, scale
+from arlsort.reasoner import distances, inference, network, scale
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from arlsort.reasoner.readout import MAX_POWER, permutation
 from arlsort.reasoner.traces import predecessors
@@ -19,6 +19,8 @@ Array = jax.Array
 VALID_AT: Final = 0.95  # a length counts as validated when this share of lists is in exact order
 LISTS: Final = 1000
 _PAIRS = 2**16  # lists * n * n that go through the network at a time
+_DISTANT: Final = 200  # lists, at most, whose distance from the mean is measured
+_TEMPERATURES: Final = (0.01, 0.1, 0.3)  # temperatures in ranges of a list
 _SPREADS = 3  # tried, from the widest trained on, each half of the one before
 
 
@@ -26,7 +28,9 @@ class Measured(NamedTuple):
     """What :func:`measure` finds, as the arguments of :func:`arlsort.reasoner.checkpoint.save`.
 
     Attributes:
-      scores: exact order and micro-F1 by length, and the number of lists.
+      scores: exact order and micro-F1 by length, and the number of lists; of a network with
+        places that learned from perturbed copies also the ``divergence`` of P from the mean
+        permutation, by law of the lists and by temperature, at the longest length.
       validated_length: the longest of the trained lengths up to which all are in exact order in at
         least 95 % of the lists.
       sharpest_spread: the range of scores at which most lists come out right.
@@ -112,6 +116,42 @@ def score(
     return {"exact_order": jnp.mean(jnp.all(exact, axis=-1)), "micro_f1": jnp.mean(right)}
 
 
+def divergences(
+    params: hk.Params, config: ReasonerConfig, n: int, noise: str, num_lists: int = LISTS
+) -> dict[str, dict[str, float]]:
+    """Distance of P from the mean permutation in nats, by law of the lists and temperature.
+
+    Args:
+      params: parameters.
+      config: the reasoner, with places.
+      n: list length.
+      noise: law of the perturbation the reasoner was trained with.
+      num_lists: number of lists.
+    """
+
+    @jax.jit
+    def divergence(scores: Array, temperature: Array) -> Array:
+        def one(row: Array) -> Array:
+            found = distances.distance(permute, row[None], temperature, noise)
+            return found.divergence
+
+        size = max(1, min(num_lists, _PAIRS // (n * n * n)))
+        return jnp.mean(jax.lax.map(one, scores, batch_size=size))
+
+    def permute(x: Array) -> Array:
+        found = inference.predict(params, config, x, noise, network.no_hints)
+        assert found.places is not None
+        return permutation(found.places)
+
+    key = jax.random.key(n)
+    return {
+        law: {
+            f"{t:g}": round(float(divergence(draw(key, num_lists, n), t)), 5) for t in _TEMPERATURES
+        }
+        for law, draw in distances.LAWS.items()
+    }
+
+
 def measure(
     params: hk.Params, config: ReasonerConfig, training: TrainingConfig, num_lists: int = LISTS
 ) -> Measured:
@@ -141,6 +181,9 @@ def measure(
         name: {str(n): float(values[name]) for n, values in found.items()}
         for name in ("exact_order", "micro_f1")
     }
+    if config.places and training.hints == "perturbed":
+        few = min(num_lists, _DISTANT)
+        scores["divergence"] = divergences(params, config, lengths[-1], training.noise, few)
     failing = [n for n in lengths if found[n]["exact_order"] < VALID_AT]
     valid = [n for n in lengths if not failing or n < failing[0]]
     return Measured(

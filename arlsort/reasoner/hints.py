@@ -140,11 +140,13 @@ def sample_positions(key: Array, batch_size: int, n: int) -> Array:
     return jnp.where(jax.random.bernoulli(choose, 0.5, (batch_size, 1)), drawn, even)
 
 
-def sample_scores(key: Array, batch_size: int, n: int, low: float, high: float) -> Array:
+def sample_scores(
+    key: Array, batch_size: int, n: int, low: float, high: float, ties: bool = True
+) -> Array:
     """Centred lists of scores ``[b, n]`` with log-uniform spreads.
 
-    A third of the lists is uniform, a third normal, and a third holds two to five grades, so many
-    of their scores are equal.
+    Scores are uniform or normal. With ``ties`` a third of the lists holds two to five grades
+    instead, so many of their scores are equal.
     """
     k_spread, k_uniform, k_normal, k_law, k_grades = jax.random.split(key, 5)
     log_spread = jax.random.uniform(
@@ -154,7 +156,7 @@ def sample_scores(key: Array, batch_size: int, n: int, low: float, high: float) 
     normal = jax.random.normal(k_normal, (batch_size, n)) / 4  # a normal spreads over about 4 sd
     grades = jax.random.randint(k_grades, (batch_size, 1), 2, 6)
     tied = jnp.floor(uniform * grades) / (grades - 1)
-    law = jax.random.randint(k_law, (batch_size, 1), 0, 3)
+    law = jax.random.randint(k_law, (batch_size, 1), 0, 3 if ties else 2)
     unit = jnp.where(law == 0, uniform, jnp.where(law == 1, normal, tied))
     scores = unit * jnp.exp(log_spread)
     return scores - jnp.mean(scores, axis=-1, keepdims=True)
@@ -176,7 +178,8 @@ def sample_batch(key: Array, algorithm: str, n: int, config: TrainingConfig) -> 
     """Draws one batch of lists of length ``n`` with the targets of its perturbed copies."""
     lists = config.lists(n)
     k_scores, k_pos, k_noise = jax.random.split(key, 3)
-    scores = sample_scores(k_scores, lists, n, config.min_spread, config.max_spread)
+    ties = config.hints == "perturbed"
+    scores = sample_scores(k_scores, lists, n, config.min_spread, config.max_spread, ties)
     copies = 1 if config.hints == "sampled" else config.copies
     noise = laws.sample(k_noise, config.noise, (lists, copies, n))
     noise_scales = None
