@@ -144,11 +144,10 @@ def divergences(
         return permutation(found.places)
 
     key = jax.random.key(n)
+    drawn = {law: draw(key, num_lists, n) for law, draw in distances.LAWS.items()}
     return {
-        law: {
-            f"{t:g}": round(float(divergence(draw(key, num_lists, n), t)), 5) for t in _TEMPERATURES
-        }
-        for law, draw in distances.LAWS.items()
+        law: {f"{t:g}": round(float(divergence(lists, t)), 5) for t in _TEMPERATURES}
+        for law, lists in drawn.items()
     }
 
 
