@@ -16,7 +16,7 @@ from arlsort.operators import base, hyperparameters
 from arlsort.reasoner import checkpoint as checkpoints
 from arlsort.reasoner import inference, network, scale
 from arlsort.reasoner.config import ALGORITHMS, NOISES
-from arlsort.reasoner.readout import MAX_POWER, permutation
+from arlsort.reasoner.readout import MAX_POWER
 
 
 class LogTrace(NamedTuple):
@@ -45,7 +45,8 @@ class LearnedSort(base.Operator):
     mean of the last of these pointers is the mean permutation, `E[P(x + z)]`, and P is what the
     network predicts for it, balanced to be doubly stochastic. Noise of standard deviation
     `temperature` beside scores of range R is unit noise beside scores of range `R / temperature`:
-    that is how the temperature enters.
+    that is how the temperature enters. (Of a checkpoint that was trained without places P is a
+    guess from predecessor pointers.)
 
     Scores become keys in one of two ways. With `normalize=True` each list is first mapped affinely
     to range 1, so the result does not depend on the scale or offset of `x`, and the temperature is
@@ -239,16 +240,9 @@ class LearnedSort(base.Operator):
         return found.reshape(scores.shape[:-1])
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
-        model = self._checkpoint()
-        if not model.config.places:
-            received = "one of a network without places"
-            raise ValueError(
-                checks.error_message("checkpoint", received, "one of a network with places")
-            )
         said = self._predict(scores, network.no_hints)
-        assert said.places is not None
-        logits = said.places.reshape(*scores.shape, scores.shape[-1])
-        return permutation(logits, power=self._power(scores))
+        found = inference.read(said, self._power(scores).reshape(-1, 1))
+        return found.reshape(*scores.shape, scores.shape[-1])
 
     def _predict(self, scores: jax.Array, pick: network.Pick) -> network.Prediction:
         """What the network says of lists `[..., n]`, as lists `[b, n]`."""

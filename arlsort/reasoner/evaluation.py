@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from arlsort.reasoner import distances, inference, network, scale
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
-from arlsort.reasoner.readout import MAX_POWER, permutation
+from arlsort.reasoner.readout import MAX_POWER
 from arlsort.reasoner.traces import predecessors
 
 Array = jax.Array
@@ -28,8 +28,8 @@ class Measured(NamedTuple):
     """What :func:`measure` finds, as the arguments of :func:`arlsort.reasoner.checkpoint.save`.
 
     Attributes:
-      scores: exact order and micro-F1 by length, and the number of lists; of a network with
-        places that learned from perturbed copies also the ``divergence`` of P from the mean
+      scores: exact order and micro-F1 by length, and the number of lists; of a network that
+        learned from perturbed copies also the ``divergence`` of P from the mean
         permutation, by law of the lists and by temperature, at the longest length.
       validated_length: the longest of the trained lengths up to which all are in exact order in at
         least 95 % of the lists.
@@ -39,18 +39,6 @@ class Measured(NamedTuple):
     scores: dict[str, Any]
     validated_length: int
     sharpest_spread: float
-
-
-def right_pointers(log_pred: Array, log_first: Array, order: Array) -> Array:
-    """Which elements' likeliest predecessor is the right one, ``[b, n]``.
-
-    Arguments as of :func:`micro_f1`.
-    """
-    chex.assert_equal_shape([log_first, order])
-    elements = jnp.broadcast_to(jnp.arange(order.shape[-1]), order.shape)
-    first = elements == jnp.argmax(log_first, axis=-1)[:, None]
-    found = jnp.where(first, elements, jnp.argmax(log_pred, axis=-1))
-    return found == predecessors(order)
 
 
 def micro_f1(log_pred: Array, log_first: Array, order: Array) -> Array:
@@ -71,7 +59,11 @@ def micro_f1(log_pred: Array, log_first: Array, order: Array) -> Array:
       >>> print(micro_f1(pred, jnp.array([[0.0, 0.0, 1.0]]), order))
       1.0
     """
-    return jnp.mean(right_pointers(log_pred, log_first, order))
+    chex.assert_equal_shape([log_first, order])
+    elements = jnp.broadcast_to(jnp.arange(order.shape[-1]), order.shape)
+    first = elements == jnp.argmax(log_first, axis=-1)[:, None]
+    found = jnp.where(first, elements, jnp.argmax(log_pred, axis=-1))
+    return jnp.mean(found == predecessors(order))
 
 
 @functools.partial(jax.jit, static_argnames=("config", "n", "noise", "num_lists"))
@@ -97,7 +89,7 @@ def score(
 
     Returns:
       ``exact_order``, the share of lists that are right in every position at temperature 0, and
-      ``micro_f1``. Of a network without places a list is right if all its pointers are.
+      ``micro_f1``.
     """
     x = jax.random.uniform(key, (num_lists, n))
     scores = x if noise is None else scale.unit_range(x) * spread
@@ -109,11 +101,11 @@ def score(
     size = max(1, min(num_lists, _PAIRS // (n * n)))
     found = jax.lax.map(said, scores, batch_size=size)  # in parts: all lists at once may not fit
     order = jnp.argsort(x, axis=-1)
-    right = right_pointers(found.pred, found.pred_mask, order)
-    exact = right
-    if found.places is not None:
-        exact = jnp.argmax(permutation(found.places, power=MAX_POWER), axis=-1) == order
-    return {"exact_order": jnp.mean(jnp.all(exact, axis=-1)), "micro_f1": jnp.mean(right)}
+    exact = jnp.argmax(inference.read(found, MAX_POWER), axis=-1) == order
+    return {
+        "exact_order": jnp.mean(jnp.all(exact, axis=-1)),
+        "micro_f1": micro_f1(found.pred, found.pred_mask, order),
+    }
 
 
 def divergences(
@@ -123,7 +115,7 @@ def divergences(
 
     Args:
       params: parameters.
-      config: the reasoner, with places.
+      config: the reasoner.
       n: list length.
       noise: law of the perturbation the reasoner was trained with.
       num_lists: number of lists.
@@ -139,9 +131,7 @@ def divergences(
         return jnp.mean(jax.lax.map(one, scores, batch_size=size))
 
     def permute(x: Array) -> Array:
-        found = inference.predict(params, config, x, noise, network.no_hints)
-        assert found.places is not None
-        return permutation(found.places)
+        return inference.read(inference.predict(params, config, x, noise, network.no_hints))
 
     key = jax.random.key(n)
     drawn = {law: draw(key, num_lists, n) for law, draw in distances.LAWS.items()}
@@ -180,7 +170,7 @@ def measure(
         name: {str(n): float(values[name]) for n, values in found.items()}
         for name in ("exact_order", "micro_f1")
     }
-    if config.places and training.hints == "perturbed":
+    if training.hints == "perturbed":
         few = min(num_lists, _DISTANT)
         scores["divergence"] = divergences(params, config, lengths[-1], training.noise, few)
     failing = [n for n in lengths if found[n]["exact_order"] < VALID_AT]

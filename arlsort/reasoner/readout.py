@@ -18,7 +18,7 @@ Array = jax.Array
 MAX_POWER: Final = 16.0
 # What is this far down weighs nothing in float32; further down it would only make the derivative by
 # the power overflow, where cotangents are of the size of the largest scores.
-_LOWEST_LOG: Final = -128.0
+LOWEST_LOG: Final = -128.0
 
 
 def permutation(place_logits: Array, *, power: Array | float = 1.0) -> Array:
@@ -42,5 +42,5 @@ def permutation(place_logits: Array, *, power: Array | float = 1.0) -> Array:
     chex.assert_equal(*place_logits.shape[-2:])
     batch = place_logits.shape[:-2]
     power = jnp.broadcast_to(jnp.asarray(power, place_logits.dtype), (*batch, 1))[..., None]
-    logs = jnp.maximum(jax.nn.log_softmax(place_logits, axis=-1), _LOWEST_LOG)
+    logs = jnp.maximum(jax.nn.log_softmax(place_logits, axis=-1), LOWEST_LOG)
     return jnp.swapaxes(jnp.exp(log_doubly_stochastic(power * logs)), -1, -2)
