@@ -26,6 +26,7 @@ if __package__ in (None, ""):  # run as a file: its folder would stand for the r
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import flags, logging
 from jax.sharding import Mesh
@@ -109,6 +110,7 @@ define.integer("log_every", 50, "Steps between lines of metrics.jsonl.")
 define.integer("save_every", 500, "Steps between checkpoints.")
 define.integer("evaluation_lists", evaluation.LISTS, "Fresh lists for each measured length.")
 define.string("out_dir", None, f"Where to write. (default: a new one in {DEFAULT_FOLDER})")
+define.string("start", None, "A .safetensors file of the same network to start from.")
 define.boolean("resume", False, "Continue the run in --out_dir.")
 devices.define_flags(FLAGS)
 
@@ -203,13 +205,28 @@ def make_step(
     return lambda state, n: step(state, devices.replicate(next(batches), mesh))
 
 
+def first_state(network: ReasonerConfig, config: TrainingConfig) -> training.TrainingState:
+    """The state before the first step: fresh parameters, or those of --start.
+
+    Raises:
+      FlagError: If the network of --start is another.
+    """
+    state = training.init(network, config)
+    if FLAGS.start is None:
+        return state
+    params = jax.tree.map(jnp.asarray, dict(checkpoint.load(FLAGS.start).params))
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, dict(state.params)):
+        raise FlagError(f"--start: received {FLAGS.start}, allowed: a file of the same network")
+    return state._replace(params=params, average=jax.tree.map(jnp.copy, params))
+
+
 def train(
     network: ReasonerConfig, config: TrainingConfig, folder: Path, stop: Stop, mesh: Mesh | None
 ) -> training.TrainingState:
     """Trains to the last step, from the newest checkpoint if there is one."""
     checkpoints = Checkpoints(folder / "checkpoints")
     metrics_file = folder / "metrics.jsonl"
-    state = devices.replicate(training.init(network, config), mesh)
+    state = devices.replicate(first_state(network, config), mesh)
     state = checkpoints.restore(state) or state
     start = int(state.step)
     kept = [line for line in storage.read_lines(metrics_file) if line["step"] <= start]
@@ -267,7 +284,12 @@ def export(
         params,
         dataclasses.replace(network, processor="factored"),
         config,
-        details={"steps": int(state.step), "commit": git_commit(), "machine": machine(mesh)},
+        details={
+            "steps": int(state.step),
+            "start": FLAGS.start,
+            "commit": git_commit(),
+            "machine": machine(mesh),
+        },
         **measured._asdict(),
     )
     for name in ("exact_order", "micro_f1"):

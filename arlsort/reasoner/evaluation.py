@@ -166,7 +166,7 @@ def measure(
     }
     spread = max(spreads, key=lambda spread: tried[spread])
     found = {n: jax.device_get(by_lists(report, n=n, spread=spread)) for n in lengths}
-    scores = {
+    scores: dict[str, Any] = {
         name: {str(n): float(values[name]) for n, values in found.items()}
         for name in ("exact_order", "micro_f1")
     }

@@ -62,6 +62,7 @@ class _StopAfter(Stop):
 def test_a_run_leaves_a_checkpoint_that_sorts_and_resumes_to_the_same_numbers(
     tmp_path, capsys, monkeypatch
 ):
+    monkeypatch.chdir(tmp_path)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(f"--out_dir={whole}")
     out = capsys.readouterr().out
@@ -88,6 +89,11 @@ def test_a_run_leaves_a_checkpoint_that_sorts_and_resumes_to_the_same_numbers(
     assert seconds == sorted(seconds), "the time of the interrupted part counts too"
     one, other = (checkpoint.load(d / "reasoner.safetensors").params for d in (whole, parts))
     jax.tree.map(np.testing.assert_array_equal, dict(one), dict(other))
+
+    run("--steps=1", "--learning_rate=1e-9", f"--start={whole / 'reasoner.safetensors'}")
+    (after,) = Path("runs/train_reasoner").glob("*/reasoner.safetensors")
+    started = checkpoint.load(after).params
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), started, dict(one))
 
     with pytest.raises(SystemExit):
         run(f"--out_dir={parts}")
@@ -185,7 +191,7 @@ def test_the_other_flags_are_those_tested_here_and_with_the_devices():
         field.name for cls in (ReasonerConfig, TrainingConfig) for field in dataclasses.fields(cls)
     }
     assert defined(train_reasoner.FLAGS) - settings == {
-        *("log_every", "save_every", "evaluation_lists", "out_dir", "resume"),
+        *("log_every", "save_every", "evaluation_lists", "out_dir", "resume", "start"),
         *("devices", "distributed"),
     }
 
