@@ -140,7 +140,6 @@ def test_a_network_for_likelihoods_is_trained_and_used(tmp_path, capsys):
         (["--processor=clrs", "--pair_dtype=bfloat16"], "--pair_dtype: changes nothing with"),
         (["--noplaces", "--place_weight=1"], "--place_weight: changes nothing with --noplaces"),
         (["--processor=clrs"], "--aggregator: received 'mean_max' with processor='clrs'"),
-        (["--noise_scales", "--hints=sampled"], "--comparisons: received True with noise_scales"),
         (["--pairs_per_pass=0"], "--pairs_per_pass: received 0"),
         (["--resume"], "--resume: say which --out_dir"),
         (["--devices=0"], "--devices: received 0"),
