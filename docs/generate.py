@@ -250,8 +250,6 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "learned_sort.md": {
         "amortized-gaussian": lambda: amortized_accuracy("gaussian"),
         "amortized-cauchy": lambda: amortized_accuracy("cauchy"),
-        "readouts-exact": lambda: tables.readouts_of_exact(storage.read_json(READOUTS)),
-        "readouts-learned": lambda: tables.readouts_of_learned(storage.read_json(READOUTS)),
     },
     ROOT / "docs" / "results.md": {
         "contest": lambda: contest_tables.over_lengths(contests()),
@@ -265,6 +263,8 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
     },
     ROOT / "docs" / "research.md": {
         "quick-search": quick_search,
+        "readouts-exact": lambda: tables.readouts_of_exact(storage.read_json(READOUTS)),
+        "readouts-learned": lambda: tables.readouts_of_learned(storage.read_json(READOUTS)),
         "ablations": _studies(tables.ablations, "ablations*.json"),
         "multi-task": _studies(tables.multi_task, "multi_task*.json"),
         "stability": _studies(tables.steadiness, "stability*.json"),

@@ -4,8 +4,9 @@
   python experiments/train_reasoner.py --algorithm=insertion_sort
   python experiments/train_reasoner.py --algorithm=quicksort --lengths=2,3,4,5,6,7,8 --steps=9000
   python experiments/train_reasoner.py --hints=sampled --noise=cauchy --noise_scales \
-    --noise_scale_spread=2.5
-  python experiments/train_reasoner.py --hints=clrs --lengths=4,8,16   # clean keys, as CLRS trains
+    --nocomparisons --noise_scale_spread=2.5
+  python experiments/train_reasoner.py --hints=clrs --lengths=4,8,16 --noplaces --nocomparisons \
+    --aggregator=max                       # clean keys and the network of CLRS
 
 The folder holds `metrics.jsonl`, the checkpoints, and at the end `reasoner.safetensors` with its
 card `reasoner.json`: `LearnedSort(checkpoint="<folder>/reasoner.safetensors")`. An interrupted run
@@ -25,6 +26,7 @@ if __package__ in (None, ""):  # run as a file: its folder would stand for the r
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import flags, logging
 from jax.sharding import Mesh
@@ -32,7 +34,9 @@ from tqdm import tqdm
 
 from arlsort.reasoner import checkpoint, evaluation, training
 from arlsort.reasoner.config import (
+    AGGREGATORS,
     ALGORITHMS,
+    CLRS_FIELDS,
     HINTS,
     NOISES,
     PAIR_DTYPES,
@@ -70,6 +74,8 @@ define.integer("sinkhorn_steps", _NETWORK.sinkhorn_steps, "Rounds of balancing t
 define.float("sinkhorn_temperature", _NETWORK.sinkhorn_temperature, "Divides its logits before.")
 define.boolean("noise_scales", _NETWORK.noise_scales, "Whether each key has a noise scale.")
 define.boolean("comparisons", _NETWORK.comparisons, "Whether it sees comparisons of all keys.")
+define.boolean("places", _NETWORK.places, "Whether each element points to its place.")
+define.enum("aggregator", _NETWORK.aggregator, AGGREGATORS, "What a node receives of messages.")
 define.list("lengths", [str(n) for n in _TRAINING.lengths], "List lengths, in turn.")
 define.integer("steps", _TRAINING.steps, "Optimiser steps.")
 define.integer("batch_size", _TRAINING.batch_size, "Most lists in a step.")
@@ -89,6 +95,7 @@ define.float(
 define.float("min_spread", _TRAINING.min_spread, "Smallest range of scores (perturbed, sampled).")
 define.float("max_spread", _TRAINING.max_spread, "Largest range of scores (perturbed, sampled).")
 define.float("hint_weight", _TRAINING.hint_weight, "Weight of the hint losses.")
+define.float("place_weight", _TRAINING.place_weight, "Weight of the loss of the last places.")
 define.enum(
     "remat", _TRAINING.remat, REMATS, "What the backward pass computes again to save memory."
 )
@@ -103,9 +110,15 @@ define.integer("log_every", 50, "Steps between lines of metrics.jsonl.")
 define.integer("save_every", 500, "Steps between checkpoints.")
 define.integer("evaluation_lists", evaluation.LISTS, "Fresh lists for each measured length.")
 define.string("out_dir", None, f"Where to write. (default: a new one in {DEFAULT_FOLDER})")
+define.string("start", None, "A .safetensors file of the same network to start from.")
 define.boolean("resume", False, "Continue the run in --out_dir.")
 devices.define_flags(FLAGS)
 
+# Fields that a run of an earlier version does not name, and what they were.
+OLDER: dict[str, dict[str, Any]] = {
+    "reasoner": dict(CLRS_FIELDS),
+    "training": {"place_weight": _TRAINING.place_weight},
+}
 # Of a run that is resumed: but for rounding they change no number.
 FREE_TO_CHANGE = ("remat", "pairs_per_pass")
 IDLE = {
@@ -139,6 +152,9 @@ def configs() -> tuple[ReasonerConfig, TrainingConfig]:
     if FLAGS.processor == "clrs" and FLAGS.pair_dtype != _TRAINING.pair_dtype:
         raise FlagError("--pair_dtype: changes nothing with --processor=clrs")
 
+    if not FLAGS.places and FLAGS.place_weight != _TRAINING.place_weight:
+        raise FlagError("--place_weight: changes nothing with --noplaces")
+
     def read(cls: type) -> Any:
         values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(cls)}
         return cls(**({**values, "lengths": lengths} if "lengths" in values else values))
@@ -166,7 +182,7 @@ def choose_out_dir(identity: dict[str, Any]) -> Path:
             raise FlagError(f"--resume: no run in {folder}")
         known = storage.read_json(earlier)
         for part, cls in (("reasoner", ReasonerConfig), ("training", TrainingConfig)):
-            begun = dataclasses.asdict(from_dict(cls, known[part]))
+            begun = dataclasses.asdict(from_dict(cls, {**OLDER[part], **known[part]}))
             for name, value in identity[part].items():
                 if begun[name] != value and name not in FREE_TO_CHANGE:
                     raise FlagError(
@@ -189,13 +205,28 @@ def make_step(
     return lambda state, n: step(state, devices.replicate(next(batches), mesh))
 
 
+def first_state(network: ReasonerConfig, config: TrainingConfig) -> training.TrainingState:
+    """The state before the first step: fresh parameters, or those of --start.
+
+    Raises:
+      FlagError: If the network of --start is another.
+    """
+    state = training.init(network, config)
+    if FLAGS.start is None:
+        return state
+    params = jax.tree.map(jnp.asarray, dict(checkpoint.load(FLAGS.start).params))
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, dict(state.params)):
+        raise FlagError(f"--start: received {FLAGS.start}, allowed: a file of the same network")
+    return state._replace(params=params, average=jax.tree.map(jnp.copy, params))
+
+
 def train(
     network: ReasonerConfig, config: TrainingConfig, folder: Path, stop: Stop, mesh: Mesh | None
 ) -> training.TrainingState:
     """Trains to the last step, from the newest checkpoint if there is one."""
     checkpoints = Checkpoints(folder / "checkpoints")
     metrics_file = folder / "metrics.jsonl"
-    state = devices.replicate(training.init(network, config), mesh)
+    state = devices.replicate(first_state(network, config), mesh)
     state = checkpoints.restore(state) or state
     start = int(state.step)
     kept = [line for line in storage.read_lines(metrics_file) if line["step"] <= start]
@@ -253,7 +284,12 @@ def export(
         params,
         dataclasses.replace(network, processor="factored"),
         config,
-        details={"steps": int(state.step), "commit": git_commit(), "machine": machine(mesh)},
+        details={
+            "steps": int(state.step),
+            "start": FLAGS.start,
+            "commit": git_commit(),
+            "machine": machine(mesh),
+        },
         **measured._asdict(),
     )
     for name in ("exact_order", "micro_f1"):

@@ -14,9 +14,9 @@ from arlsort import checks
 from arlsort.numerics import finite, meshes, orders
 from arlsort.operators import base, hyperparameters
 from arlsort.reasoner import checkpoint as checkpoints
-from arlsort.reasoner import inference, network, run_readout, scale
+from arlsort.reasoner import inference, network, scale
 from arlsort.reasoner.config import ALGORITHMS, NOISES
-from arlsort.reasoner.readout import MAX_POWER, READOUTS, permutation
+from arlsort.reasoner.readout import MAX_POWER
 
 
 class LogTrace(NamedTuple):
@@ -41,13 +41,12 @@ class LearnedSort(base.Operator):
     """The trace of a textbook sort, averaged over noise, as a trained network predicts it.
 
     A triplet-MPNN was trained on `E[trace(x + z)]`, the trace of the algorithm averaged over unit
-    noise z on every key. Its soft output pointers are S[j, i], the weight of i preceding j in the
-    cyclic order, and F[j], the weight of j being first. The permutation is read from two chains,
-    forward from the first element, `P[0] = F`, `P[k + 1] = S @ P[k]`, and backward from the last,
-    `S.T @ F`, mixed by position and balanced. Of insertion sort and bubble sort the soft steps of
-    the run say a second time what stands where, and P is what both agree on. Noise of standard
-    deviation `temperature` beside scores of range R is unit noise beside scores of range
-    `R / temperature`: that is how the temperature enters.
+    noise z on every key. After every step each element points to the place where it stands. The
+    mean of the last of these pointers is the mean permutation, `E[P(x + z)]`, and P is what the
+    network predicts for it, balanced to be doubly stochastic. Noise of standard deviation
+    `temperature` beside scores of range R is unit noise beside scores of range `R / temperature`:
+    that is how the temperature enters. (Of a checkpoint that was trained without places P is a
+    guess from predecessor pointers.)
 
     Scores become keys in one of two ways. With `normalize=True` each list is first mapped affinely
     to range 1, so the result does not depend on the scale or offset of `x`, and the temperature is
@@ -57,12 +56,6 @@ class LearnedSort(base.Operator):
     The checkpoint has a sharpest spread, measured and written in its card. A lower temperature, or
     scores more widely spread, are brought back to it; below it the pointers are raised to a power
     up to 16 instead, which is what `temperature=0` means.
-
-    Of a list with ties, or of clusters much closer than its range, P is not the mean permutation.
-    Insertion sort is near it for short lists: at temperature 0.01 `sort([0, 0, 1])` is right to
-    0.01, but lists of eight zeros and ones err by 0.3 and more. Bubble sort and quicksort are far
-    off: `[1, 0, 0, 0, 0]` becomes `[0, 0.56, 0, 0.44, 0]` by the former. Take another operator
-    where scores are grades. `log_likelihood` has no such fault.
 
     Rows of P sum to one, columns nearly. The
     network also sees where each key stands, so P is nearly, but not exactly, equivariant. Gradients
@@ -74,9 +67,6 @@ class LearnedSort(base.Operator):
       temperature: Standard deviation of the noise; >= 0.
       normalize: Whether to map each list to range 1 first.
       allow_extrapolation: Whether to accept lists longer than the checkpoint was validated for.
-      readout: `"run"`, from chains and steps, of insertion sort and bubble sort; `"two_ended"`,
-        from both chains; `"chain"`, from the forward chain alone. None takes the first there is;
-        of a checkpoint that was trained without hints that is `"two_ended"`.
       noise: Law of the unit noise: `"gaussian"`, or for insertion sort `"cauchy"`, of scale 1 where
         that is of standard deviation 1. Its tails are heavy, so pairs far apart in the wrong or the
         right order are felt still: for training a network. None takes `"gaussian"`, or what a
@@ -102,7 +92,6 @@ class LearnedSort(base.Operator):
     temperature: ArrayLike = 0.1
     normalize: bool = dataclasses.field(default=True, metadata=base.STATIC)
     allow_extrapolation: bool = dataclasses.field(default=False, metadata=base.STATIC)
-    readout: str | None = dataclasses.field(default=None, metadata=base.STATIC)
     noise: str | None = dataclasses.field(default=None, metadata=base.STATIC)
     checkpoint: str | None = dataclasses.field(default=None, metadata=base.STATIC)
 
@@ -121,9 +110,6 @@ class LearnedSort(base.Operator):
         if self.noise is not None:
             noises = NOISES if own else checkpoints.SHIPPED[self.algorithm]
             checks.check_choice("noise", self.noise, noises)
-        if self.readout is not None:
-            runs = ("run",) if self.algorithm in run_readout.READERS else ()
-            checks.check_choice("readout", self.readout, (*runs, *READOUTS))
         checks.check_number("temperature", self.temperature, "a finite number >= 0", 0.0, jnp.inf)
         for name in ("normalize", "allow_extrapolation"):
             checks.check_flag(name, getattr(self, name))
@@ -254,34 +240,25 @@ class LearnedSort(base.Operator):
         return found.reshape(scores.shape[:-1])
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
-        power = self._power(scores)
-        if not self._reads_run:
-            said = self._trace(scores, network.no_hints)
-            chains = "two_ended" if self.readout is None else self.readout
-            return permutation(said.log_predecessor, said.log_first, power=power, readout=chains)
-        reader = run_readout.READERS[self.algorithm]
-        said = self._trace(scores, reader.pick)
-        pointed = permutation(said.log_predecessor, said.log_first, power=power)
-        return run_readout.both(reader.read(said.log_hints), pointed)
+        said = self._predict(scores, network.no_hints)
+        found = inference.read(said, self._power(scores).reshape(-1, 1))
+        return found.reshape(*scores.shape, scores.shape[-1])
 
-    @property
-    def _reads_run(self) -> bool:
-        if self.readout is not None:
-            return self.readout == "run"
-        taught = self._checkpoint().training.hint_weight > 0  # else its steps say nothing
-        return taught and self.algorithm in run_readout.READERS
-
-    def _trace(self, scores: jax.Array, pick: network.Pick = network.all_hints) -> LogTrace:
+    def _predict(self, scores: jax.Array, pick: network.Pick) -> network.Prediction:
+        """What the network says of lists `[..., n]`, as lists `[b, n]`."""
         model = self._checkpoint()
         keys = self._keys(scores, model)
-        n = keys.shape[-1]
-        said = inference.predict(model.params, model.config, keys.reshape(-1, n), model.noise, pick)
+        keys = keys.reshape(-1, keys.shape[-1])
+        return inference.predict(model.params, model.config, keys, model.noise, pick)
+
+    def _trace(self, scores: jax.Array) -> LogTrace:
+        said = self._predict(scores, network.all_hints)
         hints = {
             name: jax.nn.log_softmax(jnp.moveaxis(hint, 0, 1), axis=-1)
             for name, hint in said.hints.items()
         }
         parts = LogTrace(hints, said.pred, jax.nn.log_softmax(said.pred_mask, axis=-1))
-        return jax.tree.map(lambda part: part.reshape(*keys.shape[:-1], *part.shape[1:]), parts)
+        return jax.tree.map(lambda part: part.reshape(*scores.shape[:-1], *part.shape[1:]), parts)
 
     def _keys(
         self,

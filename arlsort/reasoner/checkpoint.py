@@ -19,7 +19,13 @@ import numpy as np
 from arlsort import weight_files
 from arlsort.checks import error_message, one_of
 from arlsort.reasoner import network
-from arlsort.reasoner.config import ReasonerConfig, TrainingConfig, algorithm_spec, from_dict
+from arlsort.reasoner.config import (
+    CLRS_FIELDS,
+    ReasonerConfig,
+    TrainingConfig,
+    algorithm_spec,
+    from_dict,
+)
 from arlsort.weight_files import CheckpointError
 
 WEIGHTS = pathlib.Path(__file__).parent / "weights"
@@ -32,11 +38,14 @@ SHIPPED: Final[Mapping[str, tuple[str, ...]]] = {
 # Those that say how likely an order is (trained with hints="sampled"), in the same way.
 SHIPPED_LIKELIHOODS: Final[Mapping[str, tuple[str, ...]]] = {"insertion_sort": ("cauchy",)}
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 LONGEST: Final = 100_000  # elements in a list; pairs of them are kept
 SPREADS: Final = (1e-6, 1e30)  # ranges of keys in units of the noise
 # Fields of the configurations whose names in cards of format 1 were others.
 _RENAMED: Final = {"levels": "noise_scales", "level_spread": "noise_scale_spread"}
+
+# Fields that older cards do not have, and what the network was then.
+_BEFORE: Final[Mapping[str, Mapping[str, Any]]] = {"reasoner": CLRS_FIELDS, "training": {}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +136,7 @@ def _configurations(
             allowed = f"the fields of {cls.__name__}"
             raise weight_files.wrong(card, name, repr(content.get(name)), allowed)
         try:
-            found.append(from_dict(cls, _renamed(content[name])))
+            found.append(from_dict(cls, {**_BEFORE[name], **_renamed(content[name])}))
         except (TypeError, ValueError) as error:
             raise CheckpointError(f"checkpoint card {card}: {name}: {error}") from error
     return found[0], found[1]

@@ -19,7 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from arlsort.reasoner.config import ReasonerConfig, TrainingConfig, algorithm_spec
+from arlsort.reasoner.config import (
+    CLRS_FIELDS,
+    PLACE,
+    ReasonerConfig,
+    TrainingConfig,
+    algorithm_spec,
+)
 from arlsort.reasoner.hints import Batch
 
 
@@ -72,14 +78,33 @@ def to_batch(feedback: Any, num_hints: int | None = None) -> Batch:
             return jax.nn.one_hot(data.astype(np.int32), inputs["key"].shape[-1])
         return jnp.asarray(data, jnp.float32)
 
+    recorded = {probe.name: padded(probe) for probe in feedback.features.hints}
+    lengths = np.asarray(feedback.features.lengths, np.int32)
+    place = places_of_predecessors(recorded["pred_h"].astype(np.int32))
+    n = place.shape[-1]
+    last = place[np.maximum(lengths - 1, 0), np.arange(lengths.size)]
     return Batch(
         keys=inputs["key"],
         pos=inputs["pos"],
-        hints={probe.name: weights(probe) for probe in feedback.features.hints},
+        hints={
+            **{probe.name: weights(probe) for probe in feedback.features.hints},
+            PLACE: jax.nn.one_hot(place, n),
+        },
         pred=outputs["pred"],
         pred_mask=outputs["pred_mask"],
-        lengths=jnp.asarray(feedback.features.lengths, jnp.int32),
+        places=jax.nn.one_hot(last, n),
+        lengths=jnp.asarray(lengths),
     )
+
+
+def places_of_predecessors(pred_h: np.ndarray) -> np.ndarray:
+    """Place of each element, from CLRS's pointers ``[..., n]``; the first's is itself."""
+    elements = np.arange(pred_h.shape[-1])
+    place = np.zeros_like(pred_h)
+    for _ in elements[1:]:
+        behind = np.take_along_axis(place, pred_h, axis=-1) + 1
+        place = np.where(pred_h == elements, 0, behind)
+    return place
 
 
 def batches(
@@ -168,7 +193,7 @@ def restore_baseline(path: pathlib.Path, algorithm: str, hidden_size: int) -> hk
     """Parameters of a file written by ``BaselineModel.save_model``, read by CLRS itself."""
     if not path.is_file():
         raise FileNotFoundError(2, "no such file", str(path))
-    config = ReasonerConfig(algorithm, hidden_size=hidden_size)
+    config = ReasonerConfig(algorithm, hidden_size=hidden_size, **CLRS_FIELDS)
     spec, data = feedback(algorithm, 4, 1, 0)
     model = baseline_model(spec, data, config, folder=str(path.parent))
     expected = jax.tree.map(jnp.shape, dict(model.params))

@@ -5,6 +5,7 @@ Every number that shapes a forward pass or a training run is a field here, with 
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -18,7 +19,11 @@ NOISES: Final = tuple(LAWS)
 HINTS: Final = ("perturbed", "sampled", "clrs")
 REMATS: Final = ("none", "elementwise", "all")
 PAIR_DTYPES: Final = ("float32", "bfloat16")
+AGGREGATORS: Final = ("max", "mean_max")
 CPU_PAIRS_PER_PASS: Final = 1024  # docs/speed.md has the measurement
+
+PLACE: Final = "place_h"
+"""The hint of type POINTER from each element to the node of the place where it stands."""
 
 # The types of hints that sorts have, by CLRS's names.
 POINTER: Final = "pointer"  # each element points to one element
@@ -125,7 +130,13 @@ class ReasonerConfig:
       noise_scales: whether every key comes with a noise scale of its own. CLRS has no such input,
         nor the comparisons of keys in units of their scales that the network then sees beside it.
       comparisons: whether the network sees every comparison of two keys, which CLRS's must find out
-        from the keys: -1 or 1, and under noise the mean of that.
+        from the keys: -1 or 1, and under noise the mean of that. Networks with noise scales have
+        comparisons of their own, so there it must be False.
+      places: whether the network has the probe ``place_h``: each element points to its place. The
+        soft permutation is read from its last step. Keys then enter as ``asinh``, so that inputs
+        have a moderate size.
+      aggregator: what a node receives of its messages: ``"max"`` as in CLRS, or ``"mean_max"``,
+        which puts the mean beside the maximum.
     """
 
     algorithm: str = "insertion_sort"
@@ -136,18 +147,21 @@ class ReasonerConfig:
     sinkhorn_steps: int = 10
     sinkhorn_temperature: float = 0.1
     noise_scales: bool = False
-    comparisons: bool = False
+    comparisons: bool = True
+    places: bool = True
+    aggregator: str = "mean_max"
 
     def __post_init__(self) -> None:
         algorithm_spec(self.algorithm)
         if self.processor not in ("factored", "clrs"):
             raise ValueError(error_message("processor", repr(self.processor), "factored, clrs"))
-        for field in ("noise_scales", "comparisons"):
-            if getattr(self, field) and self.processor == "clrs":
-                received = "True with processor='clrs'"
-                raise ValueError(
-                    error_message(field, received, "False, since that has no such input")
-                )
+        if self.aggregator not in AGGREGATORS:
+            raise ValueError(
+                error_message("aggregator", repr(self.aggregator), one_of(AGGREGATORS))
+            )
+        if self.processor == "clrs" and self.aggregator != "max":
+            received = f"{self.aggregator!r} with processor='clrs'"
+            raise ValueError(error_message("aggregator", received, "'max'"))
         if self.comparisons and self.noise_scales:
             raise ValueError(
                 error_message(
@@ -164,8 +178,23 @@ class ReasonerConfig:
 
     @property
     def spec(self) -> AlgorithmSpec:
-        """The probes of the algorithm."""
-        return ALGORITHMS[self.algorithm]
+        """The probes of the network: CLRS's of the algorithm and, if asked for, places."""
+        spec = ALGORITHMS[self.algorithm]
+        return with_places(spec) if self.places else spec
+
+
+CLRS_FIELDS: Final[Mapping[str, Any]] = {
+    "comparisons": False,
+    "places": False,
+    "aggregator": "max",
+}
+"""Fields of `ReasonerConfig` that make it CLRS's network."""
+
+
+@functools.cache
+def with_places(spec: AlgorithmSpec) -> AlgorithmSpec:
+    """The spec with one more hint: the place of each element."""
+    return dataclasses.replace(spec, pointers=(*spec.pointers, PLACE))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,6 +227,7 @@ class TrainingConfig:
         keys' noise scales (sampled); 0 for unit noise on all.
       min_spread, max_spread: scores have a range drawn log-uniformly between these.
       hint_weight: weight of the hint losses beside the output losses (CLRS uses 1).
+      place_weight: weight of the loss of the last place pointers, which are an output.
       remat: what the backward pass computes again instead of keeping it: ``"none"``,
         ``"elementwise"`` (all but products of matrices) or ``"all"`` (whole steps).
       pair_dtype: dtype of what there is one of for each pair of elements, at hidden width:
@@ -223,6 +253,7 @@ class TrainingConfig:
     min_spread: float = 0.5
     max_spread: float = 4000.0
     hint_weight: float = 1.0
+    place_weight: float = 2.0
     remat: str = "none"
     pair_dtype: str = "float32"
     pairs_per_pass: int | None = None
@@ -261,7 +292,7 @@ class TrainingConfig:
             value = getattr(self, field)
             if type(value) is not int or value < 1:
                 raise ValueError(error_message(field, value, "an int >= 1"))
-        for field in ("warmup_steps", "hint_weight", "noise_scale_spread"):
+        for field in ("warmup_steps", "hint_weight", "place_weight", "noise_scale_spread"):
             if not 0 <= getattr(self, field) < math.inf:
                 raise ValueError(error_message(field, getattr(self, field), "a finite number >= 0"))
         if not 0 <= self.ema_decay < 1:

@@ -35,6 +35,24 @@ def log_sinkhorn(logits: Array, steps: int, temperature: float) -> Array:
     return jax.lax.scan(normalise, x, None, length=steps)[0]
 
 
+PLACE_ROUNDS = 8
+"""Rounds of balancing the last place pointers."""
+
+
+def log_doubly_stochastic(logits: Array, rounds: int = PLACE_ROUNDS) -> Array:
+    """Log of a nearly doubly stochastic matrix, by Sinkhorn's rounds of rows and columns.
+
+    Args:
+      logits: ``[..., n, n]``.
+      rounds: of row and then column normalisation; columns sum to one exactly.
+    """
+
+    def normalise(x: Array, _: None) -> tuple[Array, None]:
+        return jax.nn.log_softmax(jax.nn.log_softmax(x, axis=-1), axis=-2), None
+
+    return jax.lax.scan(normalise, logits, None, length=rounds)[0]
+
+
 class PointerDecoder:
     """Logits ``[b, n, n]`` of a node pointer: row j holds the weights of j's targets.
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from arlsort.reasoner.config import AlgorithmSpec
+from arlsort.reasoner.config import PLACE, AlgorithmSpec
 
 Array = jax.Array
 
@@ -63,7 +63,8 @@ class Scalars(NamedTuple):
 
     Attributes:
       nodes: ``[b, n, k]`` of inputs and MASK_ONE hints.
-      edges: for each POINTER hint ``[b, n, n]``; before them the comparisons, if any are seen.
+      edges: for each POINTER hint ``[b, n, n]``; before them the comparisons, if any are seen, and
+        after them the place pointers turned round, if there are any.
       graph: ``[b, k]`` of CATEGORICAL hints, of which most sorts have none: k = 0.
     """
 
@@ -102,6 +103,7 @@ class Encoders:
         *,
         noise_scales: bool,
         comparisons: bool,
+        places: bool = False,
         dtype: DTypeLike = jnp.float32,
     ):
         def basis(sizes: Mapping[str, int]) -> Basis:
@@ -113,11 +115,13 @@ class Encoders:
             biases = [jnp.zeros(hidden_size, dtype), *(b for _, b in linears)]
             return Basis(jnp.concatenate(vectors), functools.reduce(jnp.add, biases))
 
-        self._spec = spec
+        self._spec, self._places = spec, places
         inputs = ["pos", "key", "level"] if noise_scales else ["pos", "key"]
         pairs = ["comparison"] if noise_scales or comparisons else []
         self.nodes = basis(dict.fromkeys([*inputs, *spec.masks], 1))
-        self.edges = basis(dict.fromkeys([*pairs, *spec.pointers], 1))
+        # An element is to see where it stands, and a place what stands there: both ways.
+        turned = [f"{PLACE}_turned"] if places else []
+        self.edges = basis(dict.fromkeys([*pairs, *spec.pointers, *turned], 1))
         self.graph = basis(dict(spec.categories))
 
     def scalars(
@@ -141,6 +145,8 @@ class Encoders:
         """
         spec = self._spec
         inputs, pairs = [pos, keys], [] if comparisons is None else [comparisons]
+        if self._places:
+            inputs = [pos, jnp.arcsinh(keys)]
         if noise_scales is not None:
             inputs = [pos, jnp.arcsinh(keys), jnp.log(noise_scales)]
             difference = keys[:, None, :] - keys[:, :, None]
@@ -149,8 +155,11 @@ class Encoders:
             ]
         nodes = jnp.stack([*inputs, *(hints[name] for name in spec.masks)], axis=-1)
         states = [hints[name] for name, _ in spec.categories]
+        edges = [*pairs, *(hints[name] for name in spec.pointers)]
+        if self._places:
+            edges.append(jnp.swapaxes(hints[PLACE], 1, 2))
         return Scalars(
             nodes,
-            (*pairs, *(hints[name] for name in spec.pointers)),
+            tuple(edges),
             jnp.concatenate([nodes[:, 0, :0], *states], axis=-1),
         )

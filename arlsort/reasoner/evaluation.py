@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well a reasoner sorts: exact order and CLRS's micro-F1, on fresh uniform lists."""
+"""How well a reasoner sorts: exact order, CLRS's micro-F1 and the distance from the mean."""
 
 import functools
 from typing import Any, Final, NamedTuple
@@ -9,9 +9,9 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from arlsort.reasoner import inference, scale
+from arlsort.reasoner import distances, inference, network, scale
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
-from arlsort.reasoner.readout import MAX_POWER, permutation
+from arlsort.reasoner.readout import MAX_POWER
 from arlsort.reasoner.traces import predecessors
 
 Array = jax.Array
@@ -19,6 +19,8 @@ Array = jax.Array
 VALID_AT: Final = 0.95  # a length counts as validated when this share of lists is in exact order
 LISTS: Final = 1000
 _PAIRS = 2**16  # lists * n * n that go through the network at a time
+_DISTANT: Final = 200  # lists, at most, whose distance from the mean is measured
+_TEMPERATURES: Final = (0.01, 0.1, 0.3)  # temperatures in ranges of a list
 _SPREADS = 3  # tried, from the widest trained on, each half of the one before
 
 
@@ -26,7 +28,9 @@ class Measured(NamedTuple):
     """What :func:`measure` finds, as the arguments of :func:`arlsort.reasoner.checkpoint.save`.
 
     Attributes:
-      scores: exact order and micro-F1 by length, and the number of lists.
+      scores: exact order and micro-F1 by length, and the number of lists; of a network that
+        learned from perturbed copies also the ``divergence`` of P from the mean
+        permutation, by law of the lists and by temperature, at the longest length.
       validated_length: the longest of the trained lengths up to which all are in exact order in at
         least 95 % of the lists.
       sharpest_spread: the range of scores at which most lists come out right.
@@ -89,18 +93,51 @@ def score(
     """
     x = jax.random.uniform(key, (num_lists, n))
     scores = x if noise is None else scale.unit_range(x) * spread
-    log_pred, log_first = jax.lax.map(  # in parts: all lists at once may not fit
-        lambda row: jax.tree.map(
-            lambda leaf: leaf[0], inference.log_pointers(params, config, row[None], noise)
-        ),
-        scores,
-        batch_size=max(1, min(num_lists, _PAIRS // (n * n))),
-    )
-    found = jnp.argmax(permutation(log_pred, log_first, power=MAX_POWER), axis=-1)
+
+    def said(row: Array) -> network.Prediction:
+        found = inference.predict(params, config, row[None], noise, network.no_hints)
+        return jax.tree.map(lambda leaf: leaf[0], found)
+
+    size = max(1, min(num_lists, _PAIRS // (n * n)))
+    found = jax.lax.map(said, scores, batch_size=size)  # in parts: all lists at once may not fit
     order = jnp.argsort(x, axis=-1)
+    exact = jnp.argmax(inference.read(found, MAX_POWER), axis=-1) == order
     return {
-        "exact_order": jnp.mean(jnp.all(found == order, axis=-1)),
-        "micro_f1": micro_f1(log_pred, log_first, order),
+        "exact_order": jnp.mean(jnp.all(exact, axis=-1)),
+        "micro_f1": micro_f1(found.pred, found.pred_mask, order),
+    }
+
+
+def divergences(
+    params: hk.Params, config: ReasonerConfig, n: int, noise: str, num_lists: int = LISTS
+) -> dict[str, dict[str, float]]:
+    """Distance of P from the mean permutation in nats, by law of the lists and temperature.
+
+    Args:
+      params: parameters.
+      config: the reasoner.
+      n: list length.
+      noise: law of the perturbation the reasoner was trained with.
+      num_lists: number of lists.
+    """
+
+    @jax.jit
+    def divergence(scores: Array, temperature: Array) -> Array:
+        def one(row: Array) -> Array:
+            found = distances.distance(permute, row[None], temperature, noise)
+            return found.divergence
+
+        size = max(1, min(num_lists, _PAIRS // (n * n * n)))
+        return jnp.mean(jax.lax.map(one, scores, batch_size=size))
+
+    def permute(x: Array) -> Array:
+        return inference.read(inference.predict(params, config, x, noise, network.no_hints))
+
+    key = jax.random.key(n)
+    drawn = {law: draw(key, num_lists, n) for law, draw in distances.LAWS.items()}
+    return {
+        law: {f"{t:g}": round(float(divergence(lists, t)), 5) for t in _TEMPERATURES}
+        for law, lists in drawn.items()
     }
 
 
@@ -129,10 +166,13 @@ def measure(
     }
     spread = max(spreads, key=lambda spread: tried[spread])
     found = {n: jax.device_get(by_lists(report, n=n, spread=spread)) for n in lengths}
-    scores = {
+    scores: dict[str, Any] = {
         name: {str(n): float(values[name]) for n, values in found.items()}
         for name in ("exact_order", "micro_f1")
     }
+    if training.hints == "perturbed":
+        few = min(num_lists, _DISTANT)
+        scores["divergence"] = divergences(params, config, lengths[-1], training.noise, few)
     failing = [n for n in lengths if found[n]["exact_order"] < VALID_AT]
     valid = [n for n in lengths if not failing or n < failing[0]]
     return Measured(

@@ -202,16 +202,27 @@ def _loss_of_part(
     )
     outputs = losses.output_losses(batch, prediction, whole.lists)
     hints = losses.hint_losses(batch, prediction, whole.steps)
-    total = losses.add_up(outputs) + training.hint_weight * losses.add_up(hints)
+    weighted = outputs | {
+        name: training.place_weight * loss for name, loss in outputs.items() if name == "places"
+    }
+    total = losses.add_up(weighted) + training.hint_weight * losses.add_up(hints)
     agree = jnp.argmax(prediction.pred, -1) == jnp.argmax(batch.pred, -1)
     agree &= batch.lengths[:, None] > 0  # not where there is no list
-    surprise = jax.scipy.special.xlogy(batch.pred, batch.pred) - batch.pred * prediction.pred
     elements = whole.lists * batch.keys.shape[1]
     metrics = {
         "loss": total,
         "accuracy": jnp.sum(agree) / elements,
-        "divergence": jnp.sum(surprise) / elements,
+        "divergence": _divergence(batch.pred, prediction.pred) / elements,
         **outputs,
         **{f"hint_{k}": v for k, v in hints.items()},
     }
+    if prediction.places is not None:
+        metrics["place_divergence"] = (
+            _divergence(batch.places, losses.log_places(prediction)) / elements
+        )
     return total, metrics
+
+
+def _divergence(target: Array, log_weights: Array) -> Array:
+    """Kullback-Leibler distance in nats, all rows together."""
+    return jnp.sum(jax.scipy.special.xlogy(target, target) - target * log_weights)

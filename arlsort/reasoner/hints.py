@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from arlsort.numerics import noise as laws
-from arlsort.reasoner.config import TrainingConfig, algorithm_spec
+from arlsort.numerics.mean_permutation import mean_permutation
+from arlsort.reasoner.config import PLACE, TrainingConfig, algorithm_spec
 from arlsort.reasoner.traces import Trace, parents, predecessors, trace
 
 Array = jax.Array
@@ -33,6 +34,7 @@ class Batch(NamedTuple):
         its targets; of a MASK_ONE ``[T, b, n]``; of a CATEGORICAL ``[T, b, states]``.
       pred: ``[b, n, n]`` output pointers, cyclic: the first element points to the last.
       pred_mask: ``[b, n]`` output mask of the first element.
+      places: ``[b, n, n]`` weights of each element over the places where it ends.
       lengths: ``[b]`` number of recorded states.
     """
 
@@ -41,6 +43,7 @@ class Batch(NamedTuple):
     hints: dict[str, Array]
     pred: Array
     pred_mask: Array
+    places: Array
     lengths: Array
     noise_scales: Array | None = None
 
@@ -72,7 +75,7 @@ def initial_hints(algorithm: str, keys: Array, noise: str | None) -> dict[str, A
         return jnp.broadcast_to(one_hot, (b, *one_hot.shape))
 
     last = max(n - 1, 0)
-    first: dict[str, Array | int] = {"pred_h": predecessors(places)}
+    first: dict[str, Array | int] = {"pred_h": predecessors(places), PLACE: places}
     if algorithm == "quicksort":
         first |= {"p": 0, "r": last, "i": 0, "j": 0}
     elif algorithm == "heapsort":
@@ -137,15 +140,24 @@ def sample_positions(key: Array, batch_size: int, n: int) -> Array:
     return jnp.where(jax.random.bernoulli(choose, 0.5, (batch_size, 1)), drawn, even)
 
 
-def sample_scores(key: Array, batch_size: int, n: int, low: float, high: float) -> Array:
-    """Centred lists of scores ``[b, n]``, uniform or normal, with log-uniform spreads."""
-    k_spread, k_uniform, k_normal, k_law = jax.random.split(key, 4)
+def sample_scores(
+    key: Array, batch_size: int, n: int, low: float, high: float, ties: bool = True
+) -> Array:
+    """Centred lists of scores ``[b, n]`` with log-uniform spreads.
+
+    Scores are uniform or normal. With ``ties`` a third of the lists holds two to five grades
+    instead, so many of their scores are equal.
+    """
+    k_spread, k_uniform, k_normal, k_law, k_grades = jax.random.split(key, 5)
     log_spread = jax.random.uniform(
         k_spread, (batch_size, 1), minval=jnp.log(low), maxval=jnp.log(high)
     )
-    uniform = jax.random.uniform(k_uniform, (batch_size, n)) - 0.5
+    uniform = jax.random.uniform(k_uniform, (batch_size, n))
     normal = jax.random.normal(k_normal, (batch_size, n)) / 4  # a normal spreads over about 4 sd
-    unit = jnp.where(jax.random.bernoulli(k_law, 0.5, (batch_size, 1)), uniform, normal)
+    grades = jax.random.randint(k_grades, (batch_size, 1), 2, 6)
+    tied = jnp.floor(uniform * grades) / (grades - 1)
+    law = jax.random.randint(k_law, (batch_size, 1), 0, 3 if ties else 2)
+    unit = jnp.where(law == 0, uniform, jnp.where(law == 1, normal, tied))
     scores = unit * jnp.exp(log_spread)
     return scores - jnp.mean(scores, axis=-1, keepdims=True)
 
@@ -166,7 +178,8 @@ def sample_batch(key: Array, algorithm: str, n: int, config: TrainingConfig) -> 
     """Draws one batch of lists of length ``n`` with the targets of its perturbed copies."""
     lists = config.lists(n)
     k_scores, k_pos, k_noise = jax.random.split(key, 3)
-    scores = sample_scores(k_scores, lists, n, config.min_spread, config.max_spread)
+    ties = config.hints == "perturbed"
+    scores = sample_scores(k_scores, lists, n, config.min_spread, config.max_spread, ties)
     copies = 1 if config.hints == "sampled" else config.copies
     noise = laws.sample(k_noise, config.noise, (lists, copies, n))
     noise_scales = None
@@ -179,10 +192,14 @@ def sample_batch(key: Array, algorithm: str, n: int, config: TrainingConfig) -> 
         scores[:, None, :] + noise
     )
     num_hints = algorithm_spec(algorithm).num_hints(n)
+    if config.hints == "perturbed":  # the mean is known, which has less noise than that of copies
+        exact = jnp.swapaxes(mean_permutation(scores, config.noise), -1, -2)
+        hints[PLACE] = hints[PLACE].at[:, -1].set(exact)
     return Batch(
         keys=scores,
         pos=sample_positions(k_pos, lists, n),
         hints={name: jnp.swapaxes(hint, 0, 1) for name, hint in hints.items()},
+        places=hints[PLACE][:, -1],
         pred=pred,
         pred_mask=pred_mask,
         lengths=jnp.full(lists, num_hints),

@@ -5,7 +5,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from arlsort.reasoner import network, traces
+from arlsort.reasoner import network, pointer_readout, readout, traces
 from arlsort.reasoner.config import ReasonerConfig
 
 Array = jax.Array
@@ -30,6 +30,19 @@ def predict(
     return network.transform(config).apply(
         _as_wide(params, scores), None, scores, _even_positions(scores), noise=noise, pick=pick
     )
+
+
+def read(prediction: network.Prediction, power: Array | float = 1.0) -> Array:
+    """The soft permutation ``[b, n, n]`` of a prediction: from its places, if it has them.
+
+    Args:
+      prediction: what the network said.
+      power: weights are raised to it first, ``[b, 1]`` or a scalar.
+    """
+    if prediction.places is not None:
+        return readout.permutation(prediction.places, power=power)
+    log_first = jax.nn.log_softmax(prediction.pred_mask, axis=-1)
+    return pointer_readout.permutation(prediction.pred, log_first, power=power)
 
 
 def log_likelihood(
@@ -83,16 +96,3 @@ def _even_positions(scores: Array) -> Array:
     return jnp.broadcast_to(
         jnp.arange(scores.shape[-1], dtype=scores.dtype) / scores.shape[-1], scores.shape
     )
-
-
-def log_pointers(
-    params: hk.Params, config: ReasonerConfig, scores: Array, noise: str | None
-) -> tuple[Array, Array]:
-    """The output of :func:`predict` in logs.
-
-    Returns:
-      ``[b, n, n]``, row j the log weights of j's cyclic predecessor, and ``[b, n]``, the log
-      weights of being first.
-    """
-    prediction = predict(params, config, scores, noise)
-    return prediction.pred, jax.nn.log_softmax(prediction.pred_mask, axis=-1)

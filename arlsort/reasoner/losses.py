@@ -11,6 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from arlsort.reasoner.decoders import log_doubly_stochastic
 from arlsort.reasoner.hints import Batch
 from arlsort.reasoner.network import Prediction
 
@@ -52,13 +53,14 @@ def hint_losses(
     return {
         name: mean(_cross_entropy(target[1:], prediction.hints[name]))
         for name, target in batch.hints.items()
+        if name in prediction.hints
     }
 
 
 def output_losses(
     batch: Batch, prediction: Prediction, lists: int | None = None
 ) -> dict[str, Array]:
-    """Mean cross-entropy of the output pointers and of the mask of the first element.
+    """Mean cross-entropy of output pointers, of the mask of the first element, and of places.
 
     Args:
       batch: the targets.
@@ -68,10 +70,19 @@ def output_losses(
     b, n = batch.keys.shape
     chex.assert_equal_shape([batch.pred, prediction.pred])
     lists = b if lists is None else lists
-    return {
+    outputs = {
         "pred": -jnp.sum(batch.pred * prediction.pred) / (lists * n),
         "pred_mask": jnp.sum(_cross_entropy(batch.pred_mask, prediction.pred_mask)) / lists,
     }
+    if prediction.places is not None:
+        outputs["places"] = -jnp.sum(batch.places * log_places(prediction)) / (lists * n)
+    return outputs
+
+
+def log_places(prediction: Prediction) -> Array:
+    """Log weights of the last place pointers ``[b, n, n]``, balanced as in the permutation."""
+    assert prediction.places is not None
+    return log_doubly_stochastic(prediction.places)
 
 
 def add_up(parts: dict[str, Array]) -> Array:

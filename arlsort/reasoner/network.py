@@ -17,7 +17,7 @@ from jax.typing import DTypeLike
 
 from arlsort.checks import error_message
 from arlsort.numerics import finite, meshes
-from arlsort.reasoner.config import ReasonerConfig
+from arlsort.reasoner.config import PLACE, ReasonerConfig
 from arlsort.reasoner.decoders import Decoders, Step, gumbel_noise, log_sinkhorn
 from arlsort.reasoner.encoders import Encoders
 from arlsort.reasoner.hints import comparisons, initial_hints
@@ -46,11 +46,14 @@ class Prediction(NamedTuple):
         of them.
       pred: ``[b, n, n]`` log weights of each element's cyclic predecessor, after Sinkhorn.
       pred_mask: ``[b, n]`` logits of being the first element.
+      places: ``[b, n, n]`` logits of each element over the places where it ends; None of a network
+        without places.
     """
 
     hints: Hints
     pred: Array
     pred_mask: Array
+    places: Array | None = None
 
 
 class _State(NamedTuple):
@@ -166,10 +169,10 @@ class Reasoner(hk.Module):
                 raise ValueError(
                     error_message("start", "hints beside forced, which has the first", "None")
                 )
-            forced = {name: hint.astype(dtype) for name, hint in forced.items()}
+            forced = {name: forced[name].astype(dtype) for name in config.spec.hints}
             start = {name: hint[0] for name, hint in forced.items()}
         hints = initial_hints(config.algorithm, keys, noise) if start is None else start
-        hints = {name: hint.astype(dtype) for name, hint in hints.items()}
+        hints = {name: hints[name].astype(dtype) for name in config.spec.hints}
         hidden = jnp.zeros((b, n, config.hidden_size), dtype)
         first, _ = meshes.vary_alike(_State(hints, hidden), keys)
         if hk.running_init():
@@ -185,14 +188,15 @@ class Reasoner(hk.Module):
         if forced is not None and not ragged:
             last = last._replace(hints={name: hint[-1] for name, hint in forced.items()})
         step = run(last)
+        end_hints = decoders.hints(step)
         if not ragged:  # the common last step is not in the loop
-            tail = pick(decoders.hints(step), jnp.asarray(looped))
+            tail = pick(end_hints, jnp.asarray(looped))
             logits = {name: jnp.concatenate([logits[name], tail[name][None]]) for name in tail}
         pred, pred_mask = decoders.outputs(step)
         if output_noise is not None:
             pred = pred + output_noise
         pred = log_sinkhorn(pred, config.sinkhorn_steps, config.sinkhorn_temperature)
-        return Prediction(logits, pred, pred_mask)
+        return Prediction(logits, pred, pred_mask, end_hints.get(PLACE))
 
     def _construct_encoders_decoders(self, dtype: DTypeLike) -> tuple[Encoders, Decoders]:
         # Haiku puts the method's name into the parameters' names, so this name is CLRS's.
@@ -202,6 +206,7 @@ class Reasoner(hk.Module):
             spec,
             noise_scales=self._config.noise_scales,
             comparisons=self._config.comparisons,
+            places=self._config.places,
             dtype=dtype,
         )
         return encoders, Decoders(size, spec, encoders)

@@ -212,7 +212,9 @@ class TripletMPNN(hk.Module):
         )
         triplet_bias = ij_edges.bias + ik_edges.bias + jk_edges.bias
         by_graph = [self._encoders.graph.mapped(*linear.weights(size)) for linear in (g_1, g_2)]
-        (w_o2, b_o2), (w_o3, b_o3) = o_2.weights(size), o_3.weights(triplet)
+        with_mean = self._config.aggregator == "mean_max"
+        w_o2, b_o2 = o_2.weights(2 * size if with_mean else size)
+        w_o3, b_o3 = o_3.weights(triplet)
         dtype = self._dtype
 
         def process(scalars: Scalars, hidden: Array) -> tuple[Array, Array]:
@@ -232,7 +234,11 @@ class TripletMPNN(hk.Module):
                     rows = rows + b.astype(dtype)[None]
                 return rows
 
-            received = max_over_senders(on_rows(mlp, messages)).astype(hidden.dtype)  # [b, n, h]
+            messages = on_rows(mlp, messages)
+            received = max_over_senders(messages).astype(hidden.dtype)  # [b, n, h]
+            if with_mean:
+                mean = jnp.mean(messages, axis=1).astype(hidden.dtype)
+                received = jnp.concatenate([received, mean], axis=-1)
             sent = on_rows(lambda rows: rows @ w_o2, received) + b_o2[None, None]
             new_hidden = norm(jax.nn.relu(o_j + sent))
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from arlsort.reasoner.config import algorithm_spec
+from arlsort.reasoner.config import PLACE, algorithm_spec
 
 Array = jax.Array
 
@@ -27,7 +27,8 @@ class Trace(NamedTuple):
     Attributes:
       hints: what each hint chooses, as ints: of a POINTER ``[T, n]``, each element's target, with
         the first element's own predecessor and the root's own parent being itself; of a MASK_ONE
-        its marked element and of a CATEGORICAL its state, both ``[T]``.
+        its marked element and of a CATEGORICAL its state, both ``[T]``. Beside CLRS's hints there
+        is ``place_h``, each element's place.
       order: ``[n]`` int, the elements in their final order.
       length: scalar int, number of recorded states; later rows repeat the last one.
     """
@@ -41,6 +42,11 @@ def predecessors(order: Array) -> Array:
     """Predecessor pointers of the elements of ``order`` ``[..., n]``; the first's is itself."""
     before = jnp.concatenate([order[..., :1], order[..., :-1]], axis=-1)
     return _by_element(order, before)
+
+
+def places_of(order: Array) -> Array:
+    """Place of each element of ``order`` ``[..., n]``: the inverse permutation."""
+    return _by_element(order, _places(order.shape))
 
 
 def parents(order: Array, heap_size: Array | int) -> Array:
@@ -68,6 +74,11 @@ def _by_element(order: Array, by_place: Array) -> Array:
     """
     elements = _places((*order.shape, order.shape[-1]), axis=-2)
     return jnp.sum(jnp.where(order[..., None, :] == elements, by_place[..., None, :], 0), axis=-1)
+
+
+def _pointers(orders: Array) -> dict[str, Array]:
+    """The pointers that every sort has, of orders ``[..., n]``."""
+    return {"pred_h": predecessors(orders), PLACE: places_of(orders)}
 
 
 def _at(v: Array, place: Array) -> Array:
@@ -100,7 +111,7 @@ def insertion_sort(keys: Array) -> Trace:
     (_, order), (orders, i, j) = jax.lax.scan(insert, (keys, places), places[1:])
     return Trace(
         hints={
-            "pred_h": predecessors(jnp.concatenate([places[None], orders])),
+            **_pointers(jnp.concatenate([places[None], orders])),
             "i": jnp.pad(i, (1, 0)),
             "j": jnp.pad(j, (1, 0)),
         },
@@ -130,7 +141,7 @@ def bubble_sort(keys: Array) -> Trace:
     (_, order), (orders, i, j) = jax.lax.scan(compare, (keys, places), (compared_i, compared_j))
     return Trace(
         hints={
-            "pred_h": predecessors(jnp.concatenate([places[None], orders])),
+            **_pointers(jnp.concatenate([places[None], orders])),
             "i": jnp.pad(i, (1, 0)),
             "j": jnp.pad(j, (1, 0)),
         },
@@ -179,7 +190,7 @@ def quicksort(keys: Array) -> Trace:
     names = ("p", "r", "i", "j")
     if n < 2:  # CLRS's quicksort records no state for a single key
         nothing = dict.fromkeys(names, jnp.zeros(1, places.dtype))
-        nothing["pred_h"] = jnp.zeros((1, n), places.dtype)
+        nothing |= _pointers(places[None])
         return Trace(nothing, places, jnp.asarray(1))
 
     def step(run: _Run) -> _Run:
@@ -215,7 +226,7 @@ def quicksort(keys: Array) -> Trace:
     total = algorithm_spec("quicksort").num_hints(n)
     orders, marks, length = _until_done(step, start, total)
     hints = {name: _at(orders, marks[:, i]) for i, name in enumerate(names)}
-    return Trace({"pred_h": predecessors(orders), **hints}, orders[-1], length)
+    return Trace({**_pointers(orders), **hints}, orders[-1], length)
 
 
 _BUILD, _EXCHANGE, _REPAIR = range(3)  # CLRS's phases
@@ -270,7 +281,7 @@ def heapsort(keys: Array) -> Trace:
     orders, marks, length = _until_done(step, start, total - 1)
     i, j, largest, last, phase = marks.T
     hints = {
-        "pred_h": predecessors(orders),
+        **_pointers(orders),
         "parent": parents(orders, last + 1),
         "i": _at(orders, i),
         "j": _at(orders, j),
@@ -279,7 +290,7 @@ def heapsort(keys: Array) -> Trace:
         "phase": phase,
     }
     before = {
-        "pred_h": predecessors(places),
+        **_pointers(places),
         "parent": parents(places, n),
         **dict.fromkeys(("i", "j", "largest", "heap_size"), jnp.asarray(n - 1)),
         "phase": jnp.asarray(_BUILD),

@@ -26,7 +26,14 @@ from absl import flags, logging
 from arlsort import operators
 from arlsort.operators.learned import LearnedSort
 from arlsort.reasoner import checkpoint, network, training
-from arlsort.reasoner.config import ALGORITHMS, PAIR_DTYPES, REMATS, ReasonerConfig, TrainingConfig
+from arlsort.reasoner.config import (
+    ALGORITHMS,
+    CLRS_FIELDS,
+    PAIR_DTYPES,
+    REMATS,
+    ReasonerConfig,
+    TrainingConfig,
+)
 from arlsort.reasoner.gradients import gradients
 from arlsort.reasoner.hints import Batch, sample_batch
 from arlsort.reasoner.traces import trace
@@ -73,7 +80,7 @@ def reasoner_case(
     """A training step and a prediction of CLRS's model and of ours, on one batch of CLRS's."""
     from arlsort.reasoner import clrs_bridge
 
-    config = ReasonerConfig(algorithm, hidden_size=hidden_size)
+    config = ReasonerConfig(algorithm, hidden_size=hidden_size, **CLRS_FIELDS)
     spec, feedback = clrs_bridge.feedback(algorithm, n, batch_size, seed=0)
     model = clrs_bridge.baseline_model(spec, feedback, config)
     key = jax.random.PRNGKey(0)

@@ -40,7 +40,10 @@ ABLATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "hidden_32": ({"hidden_size": 32}, {}),
     "64_copies": ({}, {"copies": 64}),
     "not_clipped": ({}, {"grad_clip": 1e9}),
-    "comparisons": ({"comparisons": True}, {}),
+    "no_comparisons": ({"comparisons": False}, {}),
+    "max": ({"aggregator": "max"}, {}),
+    "place_weight_1": ({}, {"place_weight": 1.0}),
+    "place_weight_4": ({}, {"place_weight": 4.0}),
     "hidden_128": ({"hidden_size": 128}, {}),
 }
 """Changes to the network and to its training."""

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from arlsort.reasoner import network, training
-from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
+from arlsort.reasoner.config import CLRS_FIELDS, ReasonerConfig, TrainingConfig
 
 INPUTS = ("comparisons", "clrs")
 """What a network sees: comparisons of keys too, or the keys alone, as CLRS has it."""
@@ -19,10 +19,8 @@ def configs(
     settings: dict[str, Any], algorithm: str, seed: int
 ) -> tuple[ReasonerConfig, TrainingConfig]:
     """The network of a sort that sees these inputs, and its training on CLRS's batches."""
-    comparisons = settings["inputs"] == "comparisons"
-    reasoner = ReasonerConfig(
-        algorithm, hidden_size=settings["hidden_size"], comparisons=comparisons
-    )
+    fields = {**CLRS_FIELDS, "comparisons": settings["inputs"] == "comparisons"}
+    reasoner = ReasonerConfig(algorithm, hidden_size=settings["hidden_size"], **fields)
     schedule = TrainingConfig(
         lengths=tuple(settings["lengths"]),
         hints="clrs",

@@ -12,7 +12,7 @@ from arlsort.operators.learned import LearnedSort
 from arlsort.reasoner import checkpoint, evaluation
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from experiments.common.command_line import check_at_least, check_out, read_lengths
-from experiments.research import mean_runs
+from experiments.research import mean_distances
 
 SPREADS = (1.0, 10.0, 100.0, 1000.0)
 
@@ -30,7 +30,7 @@ def settings(values: flags.FlagValues) -> dict[str, Any]:
     return {
         "lengths": read_lengths(values, "lengths"),
         **{name: values[name].value for name in names},
-        "measured": mean_runs.settings(SPREADS),
+        "measured": mean_distances.settings(SPREADS),
     }
 
 
@@ -54,7 +54,7 @@ def keep(
         allow_extrapolation=True,
     )
     distances = [
-        mean_runs.compare(operator, schedule.noise, n, spread)
+        mean_distances.compare(operator, schedule.noise, n, spread)
         for n in schedule.lengths
         for spread in SPREADS
     ]

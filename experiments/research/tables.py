@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from arlsort.reasoner.readout import READOUTS
 from experiments.common.reports import markdown
 from experiments.four_digits.config import essence
 from experiments.four_digits.losses import SCALED
 from experiments.research import stability
-from experiments.research.ablations import ABLATIONS
 from experiments.research.contest_tables import Reports
 from experiments.research.contest_tables import rows as contest_rows
 from experiments.research.families import CONTROLS, OURS, TITLES, WITH_NOISE_SCALES
@@ -179,14 +177,8 @@ def ablations(report: dict[str, Any]) -> str:
     n = max(config["lengths"])
     rows = []
     for record in report["records"]:
-        _, changes = ABLATIONS[record["ablation"]]
-        readout = "run" if changes.get("hint_weight", 1) else "two_ended"  # as the operator does
-        cells = [
-            f"{row['pointers']:.3f}, {row['learned']['steps']['divergence']:.3f}, "
-            f"{row['learned'][readout]['divergence']:.3f}"
-            for row in record["distances"]
-            if row["n"] == n
-        ]
+        readout = "two_ended" if record["ablation"] == "no_hints" else "run"
+        cells = [_cell(row, "steps", readout) for row in record["distances"] if row["n"] == n]
         exact = f"{100 * record['scores']['exact_order'][str(n)]:.1f}"
         rows.append([record["ablation"].replace("_", " "), *cells, exact])
     first = report["records"][0]["distances"]
@@ -197,6 +189,15 @@ def ablations(report: dict[str, Any]) -> str:
         "distances of pointers, of P by the steps, and of P in nats:\n\n"
     )
     return head + markdown(["changed", *spreads, "exact order %"], rows)
+
+
+def _cell(row: Mapping[str, Any], *readouts: str) -> str:
+    """Distances of pointers and of P; reports of the networks without places have readouts."""
+    if "permutation" in row:
+        found = [row["permutation"]]
+    else:
+        found = [row["learned"][readout]["divergence"] for readout in readouts]
+    return ", ".join(f"{value:.3f}" for value in (row["pointers"], *found))
 
 
 def multi_task(report: dict[str, Any]) -> str:
@@ -212,8 +213,8 @@ def multi_task(report: dict[str, Any]) -> str:
     for (algorithm, kind), own in sorted(found.items()):
         cells = []
         for row in own:
-            read = row["learned"].get("run", row["learned"]["two_ended"])
-            cells.append(f"{row['pointers']:.3f}, {read['divergence']:.3f}")
+            readout = "run" if "run" in row.get("learned", {}) else "two_ended"
+            cells.append(_cell(row, readout))
         rows.append([algorithm.replace("_", " "), kind, *cells])
     spreads = [f"spread {spread:g}" for spread in config["measured"]["spreads"]]
     head = (
@@ -293,7 +294,7 @@ def _gaps(
 
 def readouts_of_exact(report: dict[str, Any]) -> str:
     """How far each readout of the exact mean trace is from the mean permutation."""
-    names = ("steps", *READOUTS)
+    names = ("steps", "two_ended", "chain")
     rows = [
         [str(row["n"]), f"{row['spread']:g}", *_distances(row["exact"], names)]
         for row in report["records"]

@@ -25,7 +25,7 @@ COMMAND = re.compile(
 )
 SCRIPTS = [path for path in SOURCES if "\nSCRIPT = Script(" in path.read_text(encoding="utf-8")]
 # What an earlier version offered; the page says so.
-NOT_OFFERED = ("readout=sinkhorn", "readout=passage")
+NOT_OFFERED = ("readout=",)
 
 
 def _commands():

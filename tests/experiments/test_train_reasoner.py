@@ -62,6 +62,7 @@ class _StopAfter(Stop):
 def test_a_run_leaves_a_checkpoint_that_sorts_and_resumes_to_the_same_numbers(
     tmp_path, capsys, monkeypatch
 ):
+    monkeypatch.chdir(tmp_path)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(f"--out_dir={whole}")
     out = capsys.readouterr().out
@@ -89,6 +90,11 @@ def test_a_run_leaves_a_checkpoint_that_sorts_and_resumes_to_the_same_numbers(
     one, other = (checkpoint.load(d / "reasoner.safetensors").params for d in (whole, parts))
     jax.tree.map(np.testing.assert_array_equal, dict(one), dict(other))
 
+    run("--steps=1", "--learning_rate=1e-9", f"--start={whole / 'reasoner.safetensors'}")
+    (after,) = Path("runs/train_reasoner").glob("*/reasoner.safetensors")
+    started = checkpoint.load(after).params
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), started, dict(one))
+
     with pytest.raises(SystemExit):
         run(f"--out_dir={parts}")
     assert "holds a run; add --resume" in capsys.readouterr().err
@@ -101,6 +107,7 @@ def test_a_run_leaves_a_checkpoint_that_sorts_and_resumes_to_the_same_numbers(
 def test_a_network_for_likelihoods_is_trained_and_used(tmp_path, capsys):
     tiny = [text for text in TINY if not text.startswith("--copies")]
     sampled = ("--hints=sampled", "--noise_scales", "--noise_scale_spread=1", "--noise=cauchy")
+    sampled += ("--nocomparisons",)
     with kept(train_reasoner.FLAGS):
         train_reasoner.SCRIPT.run(["train_reasoner.py", *tiny, *sampled, f"--out_dir={tmp_path}"])
     path = str(tmp_path / "reasoner.safetensors")
@@ -110,7 +117,7 @@ def test_a_network_for_likelihoods_is_trained_and_used(tmp_path, capsys):
     assert jnp.isfinite(plain) and jnp.isfinite(unsure) and plain != unsure
     capsys.readouterr()
     with kept(train_reasoner.FLAGS):
-        line = ["train_reasoner.py", *tiny, "--hints=sampled", "--noise_scales"]
+        line = ["train_reasoner.py", *tiny, *sampled[:2], "--nocomparisons"]
         assert "--noise_scale_spread: greater than 0" in refusal(
             lambda: train_reasoner.SCRIPT.run(line), capsys
         )
@@ -131,6 +138,8 @@ def test_a_network_for_likelihoods_is_trained_and_used(tmp_path, capsys):
         (["--algorithm=bogosort"], "bogosort"),
         (["--log_every=0"], "--log_every: received 0"),
         (["--processor=clrs", "--pair_dtype=bfloat16"], "--pair_dtype: changes nothing with"),
+        (["--noplaces", "--place_weight=1"], "--place_weight: changes nothing with --noplaces"),
+        (["--processor=clrs"], "--aggregator: received 'mean_max' with processor='clrs'"),
         (["--pairs_per_pass=0"], "--pairs_per_pass: received 0"),
         (["--resume"], "--resume: say which --out_dir"),
         (["--devices=0"], "--devices: received 0"),
@@ -153,14 +162,23 @@ def test_every_setting_is_a_flag_that_reaches_the_configuration():
         "pair_dtype": "bfloat16",
         "pairs_per_pass": "64",
         "noise_scales": "true",
+        "comparisons": "false",
+        "places": "false",
+        "aggregator": "max",
     }
-    together = ("--hints=sampled", "--noise_scales", "--noise_scale_spread=1")
+    together = {
+        **dict.fromkeys(
+            ("noise_scales", "noise_scale_spread"),
+            ("--hints=sampled", "--noise_scales", "--nocomparisons", "--noise_scale_spread=1"),
+        ),
+        "processor": ("--aggregator=max",),
+    }
     for cls, index in ((ReasonerConfig, 0), (TrainingConfig, 1)):
         for field in dataclasses.fields(cls):
             default = field.default
             text = changed.get(field.name) or str(0.5 if field.name == "ema_decay" else default + 1)
             with kept(train_reasoner.FLAGS):
-                others = together if field.name in ("noise_scales", "noise_scale_spread") else ()
+                others = together.get(field.name, ())
                 line = ["train_reasoner.py", *others, f"--{field.name}={text}"]
                 train_reasoner.SCRIPT.parse(line)
                 value = getattr(train_reasoner.configs()[index], field.name)
@@ -172,7 +190,7 @@ def test_the_other_flags_are_those_tested_here_and_with_the_devices():
         field.name for cls in (ReasonerConfig, TrainingConfig) for field in dataclasses.fields(cls)
     }
     assert defined(train_reasoner.FLAGS) - settings == {
-        *("log_every", "save_every", "evaluation_lists", "out_dir", "resume"),
+        *("log_every", "save_every", "evaluation_lists", "out_dir", "resume", "start"),
         *("devices", "distributed"),
     }
 

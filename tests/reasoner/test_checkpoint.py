@@ -9,20 +9,20 @@ import chex
 import pytest
 
 from arlsort.reasoner import checkpoint, training
-from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
+from arlsort.reasoner.config import CLRS_FIELDS, ReasonerConfig, TrainingConfig
 
 CONFIG = ReasonerConfig(hidden_size=8)
 TRAINING = TrainingConfig(lengths=(2, 3))
 
-# CLRS's layers for one sort: name -> (inputs, outputs) in units of the hidden size h, or numbers.
+# CLRS's layers for one sort: name -> (inputs, outputs) of a network of hidden size h.
 GOLDEN = {
-    "net/mpnn_aggr_clrs_processor/linear_6": (128, 8),
-    "net/mpnn_aggr_clrs_processor/linear_13": (8, 64),
-    "net/mpnn_aggr_clrs_processor/mlp/~/linear_1": (64, 64),
-    "net/~_construct_encoders_decoders/algo_0_key_enc_linear": (1, 64),
-    "net/~_construct_encoders_decoders/algo_0_pred_dec_linear_2": (128, 64),
-    "net/~_construct_encoders_decoders/algo_0_pred_dec_linear_3": (64, 1),
-    "net/~_construct_encoders_decoders/algo_0_pred_mask_dec_linear": (192, 1),
+    "net/mpnn_aggr_clrs_processor/linear_6": lambda h: (2 * h, 8),
+    "net/mpnn_aggr_clrs_processor/linear_13": lambda h: (8, h),
+    "net/mpnn_aggr_clrs_processor/mlp/~/linear_1": lambda h: (h, h),
+    "net/~_construct_encoders_decoders/algo_0_key_enc_linear": lambda h: (1, h),
+    "net/~_construct_encoders_decoders/algo_0_pred_dec_linear_2": lambda h: (2 * h, h),
+    "net/~_construct_encoders_decoders/algo_0_pred_dec_linear_3": lambda h: (h, 1),
+    "net/~_construct_encoders_decoders/algo_0_pred_mask_dec_linear": lambda h: (3 * h, 1),
 }
 
 
@@ -103,6 +103,21 @@ def test_weights_that_are_not_the_networks_are_refused(saved):
         checkpoint.load(path)
 
 
+def test_a_card_of_an_older_version_is_of_a_network_without_places(tmp_path):
+    config = ReasonerConfig(hidden_size=8, **CLRS_FIELDS)
+    path = tmp_path / "old.safetensors"
+    params = training.init(config, TRAINING).params
+    checkpoint.save(
+        path, params, config, TRAINING, validated_length=3, sharpest_spread=1.0, scores={}
+    )
+    card = json.loads(path.with_suffix(".json").read_text())
+    for field in CLRS_FIELDS:
+        del card["reasoner"][field]
+    del card["training"]["place_weight"]
+    path.with_suffix(".json").write_text(json.dumps(card | {"format": 2}))
+    assert checkpoint.load(path).config == config
+
+
 NAMED = [
     (algorithm, noise, table is checkpoint.SHIPPED_LIKELIHOODS)
     for table in (checkpoint.SHIPPED, checkpoint.SHIPPED_LIKELIHOODS)
@@ -121,7 +136,9 @@ def test_shipped_checkpoints_are_whole_small_and_described(algorithm, noise, lik
     assert {"exact_order", "micro_f1"} <= set(model.card["scores"])
     assert model.card["steps"] > 0
     for module, shape in GOLDEN.items():
-        assert model.params[module]["w"].shape == shape, module
+        assert model.params[module]["w"].shape == shape(model.config.hidden_size), module
+    assert not (model.config.places and likelihood)
+    assert ("divergence" in model.card["scores"]) == model.config.places
 
 
 def test_a_checkpoint_that_is_not_shipped_is_refused():

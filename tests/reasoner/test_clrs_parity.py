@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from arlsort.reasoner import checkpoint, clrs_bridge, losses, network
-from arlsort.reasoner.config import ALGORITHMS, ReasonerConfig, TrainingConfig
+from arlsort.reasoner.config import ALGORITHMS, CLRS_FIELDS, ReasonerConfig, TrainingConfig
 from arlsort.reasoner.gradients import loss_and_metrics
 
 HIDDEN = 16
@@ -37,7 +37,7 @@ FEW = ("insertion_sort", "quicksort")
 )
 def case(request):
     spec, feedback = clrs_bridge.feedback(request.param, n=4, batch_size=4, seed=0)
-    config = ReasonerConfig(request.param, hidden_size=HIDDEN)
+    config = ReasonerConfig(request.param, hidden_size=HIDDEN, **CLRS_FIELDS)
     return config, clrs_bridge.baseline_model(spec, feedback, config, seed=1), feedback
 
 
@@ -93,7 +93,7 @@ def test_predictions_equal_clrs(case):
 def test_predictions_on_long_lists_equal_clrs():
     # Long enough for another way through the triplets' maximum.
     spec, feedback = clrs_bridge.feedback("insertion_sort", n=17, batch_size=2, seed=0)
-    config = ReasonerConfig("insertion_sort", hidden_size=8)
+    config = ReasonerConfig("insertion_sort", hidden_size=8, **CLRS_FIELDS)
     model = clrs_bridge.baseline_model(spec, feedback, config)
     outputs, _ = _predict_by_clrs(model, feedback)
     ours = _predict(config, model.params, clrs_bridge.to_batch(feedback))

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from arlsort.numerics import noise as laws
+from arlsort.numerics.mean_permutation import mean_permutation
 from arlsort.reasoner import hints
-from arlsort.reasoner.config import ALGORITHMS, NOISES, TrainingConfig
+from arlsort.reasoner.config import ALGORITHMS, NOISES, PLACE, TrainingConfig
 from arlsort.reasoner.traces import trace
 
 SAMPLES = 200_000
@@ -65,7 +66,7 @@ def test_initial_hints_are_the_expected_first_state(algorithm):
     copies = keys[None] + jax.random.normal(jax.random.key(2), (4000, 4))
     means, _, _ = jax.jit(lambda c: hints.mean_trace(algorithm, c))(copies)
     first = hints.initial_hints(algorithm, keys[None], "gaussian")
-    assert set(first) == set(means) == set(ALGORITHMS[algorithm].hints)
+    assert set(first) == set(means) == {*ALGORITHMS[algorithm].hints, PLACE}
     tolerance = 5 * 0.5 / 4000**0.5
     for name, hint in first.items():
         np.testing.assert_allclose(hint[0], means[name][0], atol=tolerance, err_msg=name)
@@ -90,6 +91,32 @@ def test_batches_span_the_spreads_and_mix_positions():
     even = np.isclose(batch.pos, np.arange(3) / 3).all(-1).mean()
     assert 0.4 < even < 0.6
     assert (np.diff(batch.pos) >= 0).all()
+
+
+def test_a_third_of_the_lists_has_ties():
+    scores = hints.sample_scores(jax.random.key(5), 3000, 9, 1.0, 10.0)
+    tied = [len(np.unique(np.round(row, 4))) < 7 for row in np.asarray(scores)]
+    assert 0.28 < np.mean(tied) < 0.38
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_the_last_places_are_the_exact_mean(noise):
+    config = TrainingConfig(batch_size=4, noise=noise, copies=2000, max_spread=5)
+    batch = hints.sample_batch(jax.random.key(6), "bubble_sort", 3, config)
+    exact = jnp.swapaxes(mean_permutation(batch.keys, noise), -1, -2)
+    np.testing.assert_array_equal(batch.places, exact)
+    np.testing.assert_array_equal(batch.hints[PLACE][-1], exact)
+    # Bubble sort's places before the last comparison are a mean of copies, and not yet the last.
+    copies = batch.hints[PLACE][1:-1]
+    np.testing.assert_allclose(copies * 2000, jnp.round(copies * 2000), atol=1e-2)
+    np.testing.assert_allclose(copies.sum(-1), np.ones(copies.shape[:-1]), atol=1e-5)
+
+
+def test_places_of_one_run_are_its_ranks():
+    batch = hints.sample_batch(jax.random.key(7), "quicksort", 4, SAMPLED)
+    assert set(np.unique(batch.places)) == {0.0, 1.0}
+    first = np.take_along_axis(batch.places[..., 0], batch.pred_mask.argmax(-1)[:, None], 1)
+    np.testing.assert_array_equal(first, np.ones_like(first))
 
 
 @pytest.mark.parametrize(

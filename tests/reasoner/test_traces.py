@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from clrs._src import algorithms, probing
 
-from arlsort.reasoner.config import ALGORITHMS, POINTER, algorithm_spec
+from arlsort.reasoner import clrs_bridge
+from arlsort.reasoner.config import ALGORITHMS, PLACE, POINTER, algorithm_spec
 from arlsort.reasoner.hints import output_pointers
-from arlsort.reasoner.traces import predecessors, trace
+from arlsort.reasoner.traces import places_of, predecessors, trace
 
 LISTS = 6
 
@@ -47,13 +48,32 @@ def test_every_probe_equals_clrs(algorithm, n):
         ours = jax.tree.map(lambda leaf, row=row: leaf[row], traces)
         length = len(hints["pred_h"])
         assert ours.length == length
-        assert set(ours.hints) == set(hints)
+        assert set(ours.hints) == {*hints, PLACE}
+        places = clrs_bridge.places_of_predecessors(hints["pred_h"].astype(int))
         for name, chosen in ours.hints.items():
+            if name == PLACE:  # CLRS does not record it, but its predecessors determine it
+                np.testing.assert_array_equal(chosen[:length], places, err_msg=name)
+                continue
             kind = algorithm_spec(algorithm).hints[name]
             expected = hints[name] if kind == POINTER else hints[name].argmax(-1)
             np.testing.assert_array_equal(chosen[:length], expected, err_msg=name)
             assert (chosen[length:] == chosen[length - 1]).all(), "a finished run holds its state"
         np.testing.assert_array_equal(predecessors(ours.order), output)
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_the_last_places_are_the_ranks(algorithm):
+    for keys in (jnp.array([0.3, 0.9, 0.1, 0.5, 0.2]), jnp.array([1.0, 0.0, 1.0, 0.0, 0.0])):
+        found = trace(algorithm, keys)
+        last = found.hints[PLACE][found.length - 1]
+        np.testing.assert_array_equal(last, places_of(found.order))
+        np.testing.assert_array_equal(last[found.order], np.arange(5))
+        np.testing.assert_array_equal(keys[jnp.argsort(last)], jnp.sort(keys))
+
+
+def test_places_invert_orders():
+    orders = jnp.array([[[2, 0, 1], [0, 1, 2]], [[1, 2, 0], [2, 1, 0]]])
+    np.testing.assert_array_equal(places_of(orders), jnp.argsort(orders, axis=-1))
 
 
 def test_quicksort_has_room_for_its_worst_case():

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from arlsort.reasoner import clrs_bridge, network, training
-from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
+from arlsort.reasoner.config import PLACE, ReasonerConfig, TrainingConfig
+from arlsort.reasoner.gradients import loss_and_metrics
 from arlsort.reasoner.hints import sample_batch
 from tests import base_install
 
@@ -114,16 +115,21 @@ def test_an_error_of_the_sampler_reaches_who_asks_for_the_batch():
     "fields, message",
     [
         (
-            {"comparisons": True, "processor": "clrs"},
-            "comparisons: received True with processor='clrs'",
+            {"aggregator": "mean_max", "processor": "clrs"},
+            "aggregator: received 'mean_max' with processor='clrs', allowed: 'max'",
+        ),
+        (
+            {"noise_scales": True, "comparisons": False, "aggregator": "max", "processor": "clrs"},
+            "noise_scales: received True with processor='clrs'",
         ),
         (
             {"comparisons": True, "noise_scales": True},
             "comparisons: received True with noise_scales",
         ),
+        ({"aggregator": "sum"}, "aggregator: received 'sum', allowed: max, mean_max"),
     ],
 )
-def test_comparisons_are_refused_where_there_is_no_place_for_them(fields, message):
+def test_what_does_not_go_together_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         ReasonerConfig(**fields)
 
@@ -142,3 +148,49 @@ def test_a_reasoner_with_comparisons_sees_them():
 
     blind = {**params, names[0]: {**params[names[0]], "w": 0 * params[names[0]]["w"]}}
     assert jnp.abs(pred(params) - pred(blind)).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_a_mean_beside_the_maximum_counts():
+    """A maximum cannot count the smaller keys, a mean can: one of many equal messages matters."""
+    keys, pos = jnp.zeros((1, 5)), jnp.arange(5.0)[None] / 5
+    for aggregator, inputs in (("max", 8), ("mean_max", 16)):
+        config = ReasonerConfig(hidden_size=8, aggregator=aggregator)
+        params = network.transform(config).init(jax.random.key(0), keys, pos)
+        assert params["net/mpnn_aggr_clrs_processor/linear_5"]["w"].shape == (inputs, 8)
+
+
+@pytest.mark.slow
+def test_networks_with_places_predict_them_and_others_do_not():
+    keys, pos = jnp.array([[0.3, 0.1, 0.2]]), jnp.arange(3.0)[None] / 3
+    for places in (True, False):
+        config = ReasonerConfig(hidden_size=4, places=places)
+        params = training.init(config, TrainingConfig()).params
+        found = network.transform(config).apply(params, None, keys, pos)
+        assert (PLACE in found.hints) == (found.places is not None) == places
+        if places:
+            np.testing.assert_allclose(found.places, found.hints[PLACE][-1], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_last_places_have_a_weight_of_their_own():
+    def loss(place_weight):
+        settings = dataclasses.replace(TRAINING, place_weight=place_weight)
+        batch = sample_batch(training.step_key(settings, 0), "insertion_sort", 3, settings)
+        params = training.init(CONFIG, settings).params
+        return loss_and_metrics(params, None, batch, CONFIG, settings)
+
+    (without, metrics), (thrice, _) = loss(0.0), loss(3.0)
+    np.testing.assert_allclose(thrice - without, 3 * metrics["places"], rtol=1e-5)
+    assert metrics["place_divergence"] > 0
+
+
+@pytest.mark.slow
+def test_places_are_learned_from_clean_batches_of_clrs_too():
+    settings = TrainingConfig(hints="clrs", lengths=(3,), batch_size=4, steps=4)
+    batch = next(clrs_bridge.batches("heapsort", settings))
+    np.testing.assert_array_equal(batch.places.argmax(-1), jnp.argsort(jnp.argsort(batch.keys)))
+    config = ReasonerConfig("heapsort", hidden_size=4)
+    state = training.init(config, settings)
+    _, metrics = training.make_clrs_step(config, settings)(state, batch)
+    assert np.isfinite(metrics["places"])

@@ -93,7 +93,8 @@ def test_auto_asks_what_an_own_checkpoint_can(tmp_path):
         ("insertion_sort", False),
         ("quicksort", 0),
     ):
-        network = ReasonerConfig(algorithm, hidden_size=4, noise_scales=bool(scaled))
+        inputs = {"noise_scales": bool(scaled), "comparisons": not scaled}
+        network = ReasonerConfig(algorithm, hidden_size=4, **inputs)
         settings = TrainingConfig(lengths=(3,), hints="sampled", noise_scale_spread=float(scaled))
         params = training.init(network, settings).params
         path = tmp_path / f"{algorithm}{scaled}.safetensors"

@@ -8,7 +8,7 @@ import pytest
 from arlsort.reasoner import checkpoint
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from experiments.common import storage
-from experiments.research import ablations, mean_runs, reasoner_studies
+from experiments.research import ablations, mean_distances, reasoner_studies
 from tests.experiments.flags import kept, refusal
 
 
@@ -41,8 +41,8 @@ def test_a_variant_differs_from_the_default_in_one_setting(name):
 
 @pytest.mark.slow
 def test_it_trains_measures_and_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(mean_runs, "LISTS", 2)
-    monkeypatch.setattr(mean_runs, "COPIES", 20)
+    monkeypatch.setattr(mean_distances, "LISTS", 2)
+    monkeypatch.setattr(mean_distances, "COPIES", 20)
     monkeypatch.setattr(reasoner_studies, "SPREADS", (10.0,))
     out, folder = tmp_path / "found.json", tmp_path / "left"
     arguments = ("--lengths=2", "--steps=2", f"--folder={folder}", f"--out={out}")
@@ -53,4 +53,4 @@ def test_it_trains_measures_and_goes_on(tmp_path, monkeypatch):
     left = checkpoint.load(folder / "hidden_32.safetensors")
     assert left.config.hidden_size == 32 and left.noise == "cauchy"
     (row,) = record["distances"]
-    assert row["pointers"] >= -1e-6 and row["learned"]["run"]["divergence"] > 0
+    assert row["pointers"] >= -1e-6 and row["permutation"] > 0

@@ -8,7 +8,7 @@ import pytest
 from arlsort.reasoner import checkpoint
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from experiments.common import storage
-from experiments.research import mean_runs, multi_task, reasoner_studies
+from experiments.research import mean_distances, multi_task, reasoner_studies
 from tests.experiments.flags import kept, refusal
 
 SCHEDULE = TrainingConfig(lengths=(3,), batch_size=2, copies=2, steps=3, warmup_steps=1)
@@ -46,8 +46,8 @@ def test_the_processor_is_shared_and_nothing_else():
 
 @pytest.mark.slow
 def test_it_goes_on_and_one_sort_alone_is_trained_as_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(mean_runs, "LISTS", 2)
-    monkeypatch.setattr(mean_runs, "COPIES", 20)
+    monkeypatch.setattr(mean_distances, "LISTS", 2)
+    monkeypatch.setattr(mean_distances, "COPIES", 20)
     monkeypatch.setattr(reasoner_studies, "SPREADS", (10.0,))
     monkeypatch.setattr(multi_task, "SORTS", ("insertion_sort",))
     out, folder = tmp_path / "found.json", tmp_path / "left"
