@@ -94,7 +94,10 @@ def distance(
       True
     """
     x = lists(kind, n, count, seed)
-    operator = dataclasses.replace(operator, temperature=temperature)  # type: ignore[call-arg]
+    fields: dict[str, Any] = {"temperature": temperature}
+    if hasattr(operator, "normalize"):
+        fields["normalize"] = False  # else the gradient has that of the range, which is 1, as well
+    operator = dataclasses.replace(operator, **fields)
     if n > LONGEST_GRADIENT:
         pull = None
     else:

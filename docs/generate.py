@@ -32,6 +32,7 @@ import numpy as np
 import arlsort
 from arlsort.amortized import checkpoint as amortized
 from arlsort.operators import base, registry
+from experiments.benchmarks import learned as learned_speed
 from experiments.benchmarks import plots as speed_plots
 from experiments.benchmarks import tables as speed_tables
 from experiments.common import storage
@@ -47,6 +48,7 @@ ERRORS = RESULTS / "accuracy" / "error_analysis.json"
 ORDER_QUALITY = RESULTS / "accuracy" / "order_quality.json"
 READOUTS = RESEARCH / "readouts.json"
 SPEED_OF_OPERATORS = RESULTS / "speed" / "benchmark.json"
+SPEED_OF_LEARNED = RESULTS / "speed" / "benchmark_learned.json"
 SPEED_OF_REASONER = RESULTS / "speed" / "benchmark_reasoner.json"
 
 IMAGES = ROOT / "docs" / "images"
@@ -198,6 +200,14 @@ def quick_search() -> str:
     )
 
 
+def speed_of_learned() -> str:
+    """Renders what P costs by the learned sorts, with its conditions."""
+    report = storage.read_json(SPEED_OF_LEARNED)
+    config, machine = report["config"], report["machine"]
+    where = f"{config['batch_size']} lists, {machine['backend']} with {machine['cpus']} cores"
+    return _linked(f"{learned_speed.table(report)}\n\n{where}", SPEED_OF_LEARNED)
+
+
 def amortized_accuracy(noise: str) -> str:
     """Renders how near a shipped amortised sort is to the mean permutation, from its card."""
     measured = amortized.shipped(noise).card["measured"]
@@ -250,6 +260,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "learned_sort.md": {
         "amortized-gaussian": lambda: amortized_accuracy("gaussian"),
         "amortized-cauchy": lambda: amortized_accuracy("cauchy"),
+        "learned-speed": speed_of_learned,
     },
     ROOT / "docs" / "results.md": {
         "contest": lambda: contest_tables.over_lengths(contests()),

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Times P of the learned sorts and of the exact mean permutation, beside a sorting network.
+
+  python -m experiments.benchmarks.learned
+  python -m experiments.benchmarks.learned --lengths=5,15 --batch_size=32
+
+All programs of a length take turns in one process. Writes medians in seconds to `--out`, and prints
+them with their ratios to the network's. Nothing else should run on the machine.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+
+from arlsort import AmortizedSort, LearnedSort, SortingNetwork
+from arlsort.numerics.mean_permutation import mean_permutation
+from experiments.benchmarks import timing
+from experiments.common import storage
+from experiments.common.command_line import (
+    Script,
+    check_at_least,
+    check_out,
+    definers,
+    read_lengths,
+    refused,
+)
+from experiments.common.reports import git_commit, machine, markdown
+
+RIVAL = "odd_even"
+LONGEST, LONGEST_EXECUTED = 64, 16
+TEMPERATURE = 0.1
+
+FLAGS = flags.FlagValues()
+define = definers(FLAGS)
+define.list("lengths", ["5", "15", "32", "64"], "Lengths of the lists, up to 64.")
+define.integer("batch_size", 100, "Lists in a call.")
+define.integer("repeats", 15, "Calls of each program, in turn.")
+define.string("out", "runs/benchmark_learned.json", "Where to write.")
+
+
+def permutations(n: int) -> dict[str, Callable[[jax.Array], jax.Array]]:
+    """What gives P of scores `[b, n]`, by name."""
+    given: dict[str, Callable[[jax.Array], jax.Array]] = {
+        RIVAL: SortingNetwork("odd_even", temperature=TEMPERATURE).permutation,
+        "amortized": AmortizedSort(temperature=TEMPERATURE, normalize=False).permutation,
+        "exact mean": lambda x: mean_permutation(x / TEMPERATURE),
+    }
+    if n <= LONGEST_EXECUTED:
+        given["learned"] = LearnedSort(temperature=TEMPERATURE, normalize=False).permutation
+    return given
+
+
+def case(n: int, batch_size: int, repeats: int) -> dict[str, Any]:
+    """Medians at one length: of P, and of P with the gradient of a weighted sum of it."""
+    key = jax.random.key(n)
+    x = jax.random.uniform(key, (batch_size, n))
+    pull = jax.random.normal(key, (batch_size, n, n))
+    programs: dict[str, timing.Program] = {}
+    for name, permutation in permutations(n).items():
+        forward = jax.jit(permutation)
+        both = jax.jit(jax.value_and_grad(lambda x, p=permutation: jnp.vdot(pull, p(x))))
+        programs[name] = lambda forward=forward: forward(x)
+        programs[f"{name}, gradient"] = lambda both=both: both(x)
+    return {"n": n, "seconds": timing.medians(programs, repeats)}
+
+
+def table(report: dict[str, Any]) -> str:
+    """Renders milliseconds, P and P with gradient, and in brackets times of the network's."""
+    names = list(report["cases"][0]["seconds"])
+    names = [name for name in names if not name.endswith(", gradient")]
+    rows = []
+    for one in report["cases"]:
+        seconds, row = one["seconds"], [str(one["n"])]
+        for name in names:
+            cells = []
+            for end in ("", ", gradient"):
+                if name + end in seconds:
+                    ratio = seconds[name + end] / seconds[RIVAL + end]
+                    cells.append(f"{1e3 * seconds[name + end]:.3g} [{ratio:.2g}]")
+            row.append(" / ".join(cells) or "-")
+        rows.append(row)
+    return markdown(["n", *names], rows)
+
+
+def main() -> None:
+    """Measures, prints, writes."""
+    for name in ("batch_size", "repeats"):
+        check_at_least(FLAGS, name, 1)
+    out, lengths = check_out(FLAGS), read_lengths(FLAGS, "lengths")
+    if max(lengths, default=0) > LONGEST:
+        raise refused("lengths", max(lengths), f"at most {LONGEST}")
+    report = {
+        "config": {"batch_size": FLAGS.batch_size, "repeats": FLAGS.repeats},
+        "commit": git_commit(),
+        "machine": machine(),
+        "cases": [case(n, FLAGS.batch_size, FLAGS.repeats) for n in lengths],
+    }
+    storage.write_json(out, report)
+    print(f"{table(report)}\n\n{out}")
+
+
+SCRIPT = Script("benchmark_learned", __doc__, FLAGS, main, (OSError, ValueError))
+
+if __name__ == "__main__":
+    SCRIPT.run(sys.argv)
