@@ -162,6 +162,11 @@ class ReasonerConfig:
         if self.processor == "clrs" and self.aggregator != "max":
             received = f"{self.aggregator!r} with processor='clrs'"
             raise ValueError(error_message("aggregator", received, "'max'"))
+        if self.processor == "clrs" and self.noise_scales:
+            received = "True with processor='clrs'"
+            raise ValueError(
+                error_message("noise_scales", received, "False, since that has no such input")
+            )
         if self.comparisons and self.noise_scales:
             raise ValueError(
                 error_message(
