@@ -11,10 +11,12 @@ import pytest
 
 import arlsort
 from arlsort import __main__ as command_line
+from arlsort.amortized import checkpoint as amortized
 from arlsort.operators import names
 from arlsort.reasoner import checkpoint, training
 
-TINY = ("--steps=3", "--hidden-size=8", "--lengths", "2", "3", "--lists=10", "--batch-size=4")
+SHORT = ("--steps=3", "--lengths", "2", "3", "--lists=10", "--batch-size=4")
+TINY = ("--network=executed", "--hidden-size=8", *SHORT)
 
 
 def run(*arguments):
@@ -71,11 +73,13 @@ def test_temperatures_beyond_float32_give_their_limit(temperature, capsys):
         ("", "required: COMMAND"),
         ("sort", "required: numbers"),
         ("sort a", "invalid float value: 'a'"),
-        ("sort 1 2 --operator bogosort", "operator: received 'bogosort', allowed: learned"),
+        ("sort 1 2 --operator bogosort", "operator: received 'bogosort', allowed: amortized"),
         ("sort 1 2 --operator hard --temperature 1", "--temperature: hard has none"),
         ("sort 1 2 --temperature -1", "temperature: received -1"),
         ("train --out x.npz", "--out: received x.npz"),
         ("train --out x.safetensors --steps 0", "--steps: received 0"),
+        ("train --out x.safetensors --algorithm quicksort", "add --network executed"),
+        ("train --out x.safetensors --noise gumbel", "allowed: gaussian, cauchy"),
         ("train --out x.safetensors --lengths 1", "lengths"),
         ("train --out x.safetensors --learning-rate nan", "--learning-rate: received nan"),
         ("train --out /proc/x.safetensors", "/proc"),
@@ -116,10 +120,25 @@ def test_what_is_trained_is_evaluated(tmp_path, capsys):
     out = tmp_path / "new" / "mine.safetensors"
     run("train", f"--out={out}", *TINY)
     said = capsys.readouterr()
-    assert "step      3" in said.err and "3 steps, validated to" in said.out
+    assert "3/3" in said.err and "3 steps, validated to" in said.out
     assert checkpoint.load(out).training.lengths == (2, 3)
     run("evaluate", f"--checkpoint={out}", "--lists=5", "--lengths", "2")
     assert "exact_order  n=2: " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_an_amortised_sort_is_trained_and_evaluated(tmp_path, capsys):
+    out = tmp_path / "mine.safetensors"
+    run("train", f"--out={out}", *SHORT, "--noise=cauchy")
+    said = capsys.readouterr()
+    assert "3/3" in said.err and f"3 steps, validated to n = 3: {out}" in said.out
+    card = amortized.load_card(out)
+    assert card["training"]["noise"] == "cauchy" and card["measured"][0]["n"] == 3
+    run("evaluate", f"--checkpoint={out}", "--lists=2", "--lengths", "3")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "amortised sort, noise cauchy"
+    assert sum(line.startswith("zeros and ones") for line in lines) == 5
+    assert lines[-1].startswith("exact order at temperature 0, n = 3: ")
 
 
 def test_numbers_may_be_written_as_programs_print_them(capsys):
@@ -174,4 +193,4 @@ def test_an_interrupted_training_keeps_what_it_has_learned(tmp_path, monkeypatch
 def test_it_is_a_module_and_a_closed_pipe_is_no_error():
     command = f"{sys.executable} -m arlsort operators | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, env=os.environ)
-    assert done.stdout.startswith("learned") and done.stderr == ""
+    assert done.stdout.startswith("amortized") and done.stderr == ""

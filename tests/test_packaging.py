@@ -81,6 +81,7 @@ def test_base_install_has_no_tensorflow(arguments):
         "numpy",
         "optax",
         "safetensors",
+        "tqdm",
     }
 
 

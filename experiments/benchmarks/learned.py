@@ -8,6 +8,7 @@ All programs of a length take turns in one process. Writes medians in seconds to
 them with their ratios to the network's. Nothing else should run on the machine.
 """
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -54,6 +55,12 @@ def permutations(n: int) -> dict[str, Callable[[jax.Array], jax.Array]]:
     return given
 
 
+def _weighted_sum(
+    permutation: Callable[[jax.Array], jax.Array], pull: jax.Array, x: jax.Array
+) -> jax.Array:
+    return jnp.vdot(pull, permutation(x))
+
+
 def case(n: int, batch_size: int, repeats: int) -> dict[str, Any]:
     """Medians at one length: of P, and of P with the gradient of a weighted sum of it."""
     key = jax.random.key(n)
@@ -61,10 +68,9 @@ def case(n: int, batch_size: int, repeats: int) -> dict[str, Any]:
     pull = jax.random.normal(key, (batch_size, n, n))
     programs: dict[str, timing.Program] = {}
     for name, permutation in permutations(n).items():
-        forward = jax.jit(permutation)
-        both = jax.jit(jax.value_and_grad(lambda x, p=permutation: jnp.vdot(pull, p(x))))
-        programs[name] = lambda forward=forward: forward(x)
-        programs[f"{name}, gradient"] = lambda both=both: both(x)
+        weighted = functools.partial(_weighted_sum, permutation, pull)
+        programs[name] = functools.partial(jax.jit(permutation), x)
+        programs[f"{name}, gradient"] = functools.partial(jax.jit(jax.value_and_grad(weighted)), x)
     return {"n": n, "seconds": timing.medians(programs, repeats)}
 
 
