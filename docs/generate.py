@@ -32,6 +32,7 @@ import numpy as np
 import arlsort
 from arlsort.amortized import checkpoint as amortized
 from arlsort.operators import base, registry
+from arlsort.reasoner import checkpoint as reasoner
 from experiments.benchmarks import learned as learned_speed
 from experiments.benchmarks import plots as speed_plots
 from experiments.benchmarks import tables as speed_tables
@@ -224,6 +225,19 @@ def amortized_accuracy(noise: str) -> str:
     return markdown(titles, rows)
 
 
+def executed_accuracy() -> str:
+    """Renders how near the shipped executed sorts are to the mean permutation, from their cards."""
+    rows = []
+    for algorithm, noises in reasoner.SHIPPED.items():
+        for noise in noises:
+            card = reasoner.shipped(algorithm, noise).card
+            for kind, found in card["scores"].get("divergence", {}).items():
+                cells = " / ".join(f"{value:.3f}" for value in found.values())
+                length, kind = str(card["validated_length"]), kind.replace("_", " ")
+                rows.append([algorithm.replace("_", " "), noise, kind, length, cells])
+    return markdown(["sort", "noise", "lists", "n", "temperature 0.01 / 0.1 / 0.3"], rows)
+
+
 def _all(render: Callable[[dict[str, Any]], str], paths: Iterable[Path]) -> str:
     """Renders files, each with a link to it."""
     return "\n\n".join(_linked(render(storage.read_json(path)), path) for path in sorted(paths))
@@ -261,6 +275,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "amortized-gaussian": lambda: amortized_accuracy("gaussian"),
         "amortized-cauchy": lambda: amortized_accuracy("cauchy"),
         "learned-speed": speed_of_learned,
+        "executed-accuracy": executed_accuracy,
     },
     ROOT / "docs" / "results.md": {
         "contest": lambda: contest_tables.over_lengths(contests()),
