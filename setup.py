@@ -112,6 +112,7 @@ setup(
     packages=find_packages(include=["arlsort", "arlsort.*"]),
     package_data={
         "arlsort": ["py.typed"],
+        "arlsort.amortized": ["weights/*.safetensors", "weights/*.json"],
         "arlsort.reasoner": ["weights/*.safetensors", "weights/*.json"],
     },
     zip_safe=False,

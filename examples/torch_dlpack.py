@@ -7,7 +7,7 @@ import torch
 
 import arlsort
 
-OPERATOR = arlsort.LearnedSort()
+OPERATOR = arlsort.AmortizedSort()
 
 
 @jax.jit

@@ -7,7 +7,8 @@ few numbers between -1 and 1 and adds them up. Each sum is a *soft count*, such 
 surely below me". A small network at each element turns the counts into a curve over places, the
 log weights of its place pointer. Places enter as distances from the mean place, which the
 comparisons give exactly. No input says where an element stands in the list, so the network is
-equivariant; none is divided by a length, so the same weights serve every length.
+equivariant. Counts enter as they are, beside their shares of the list, so that places stay apart
+in long lists.
 
 The distribution of places is that of `arlsort.numerics.mean_permutation`, which takes
 `nodes * n^3` operations; this takes `n^2`.
