@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from arlsort import checks
 from arlsort.numerics.mean_permutation import mean_permutation
 from arlsort.operators import base
 
@@ -21,7 +22,7 @@ TEMPERATURES: Final = (0.01, 0.03, 0.1, 0.3, 1.0)
 LISTS: Final = 30
 LONGEST_GRADIENT: Final = 24
 _NEGLIGIBLE = 1e-9  # a weight below it counts as this in the distance
-_ELEMENTS = 2**17  # lists * n * n that are compared at a time
+_ELEMENTS = 2**17  # lists * n * n at a time of P alone; of the exact mean a 64th
 
 
 def _with_both_ends(draw: Callable[[np.random.Generator, int], np.ndarray]) -> Callable:
@@ -73,7 +74,7 @@ def distance(
     n: int,
     temperature: float,
     *,
-    noise: str = "gaussian",
+    noise: str,
     count: int = LISTS,
     seed: int = 2026,
 ) -> Distance:
@@ -84,15 +85,22 @@ def distance(
       kind: One of `KINDS`.
       n: Length of the lists.
       temperature: Scale of the noise.
-      noise: Its law.
+      noise: Its law, as the operator was trained with.
       count: How many lists.
       seed: Of the lists.
 
     Example:
       >>> from arlsort import AmortizedSort
-      >>> distance(AmortizedSort(), "uniform", 5, 0.1, count=10).kl < 0.02
+      >>> distance(AmortizedSort(), "uniform", 5, 0.1, noise="gaussian", count=10).kl < 0.02
       True
     """
+    checks.check_choice("kind", kind, tuple(KINDS))
+    for name, value, least in (("n", n, 2), ("count", count, 1)):
+        if type(value) is not int or value < least:
+            raise ValueError(checks.error_message(name, value, f"an int >= {least}"))
+    if not hasattr(operator, "temperature"):
+        received = f"{type(operator).__name__}, which has no temperature"
+        raise ValueError(checks.error_message("operator", received, "one with a temperature"))
     x = lists(kind, n, count, seed)
     fields: dict[str, Any] = {"temperature": temperature}
     if hasattr(operator, "normalize"):
@@ -159,7 +167,7 @@ def table(
     operator: base.Operator,
     lengths: Sequence[int],
     *,
-    noise: str = "gaussian",
+    noise: str,
     kinds: Sequence[str] = tuple(KINDS),
     temperatures: Sequence[float] = TEMPERATURES,
     count: int = LISTS,

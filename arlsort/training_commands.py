@@ -29,6 +29,7 @@ from arlsort.reasoner.config import ALGORITHMS, NOISES, ReasonerConfig, Training
 Add = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
 
 NETWORKS = ("amortized", "executed")
+NEAR = 0.1  # nats a position from the mean permutation: a length counts as validated
 _OF_EXECUTED = ("algorithm", "hidden_size", "hints")
 
 
@@ -47,18 +48,26 @@ def add(command: Add) -> None:
     one.add_argument("--algorithm", choices=sorted(ALGORITHMS), help=executed)
     one.add_argument("--hidden-size", type=int, help=executed)
     one.add_argument("--hints", choices=("perturbed", "sampled"), help=executed)
-    one.add_argument("--noise", choices=NOISES)
-    one.add_argument("--lengths", type=int, nargs="+")
-    one.add_argument("--steps", type=int)
-    one.add_argument("--batch-size", type=int)
-    one.add_argument("--learning-rate", type=float)
-    one.add_argument("--seed", type=int)
-    one.add_argument("--lists", type=int, help="Measured at the end.")
+    one.add_argument("--noise", choices=NOISES, help="(default: gaussian)")
+    for name, kind, count in (
+        ("lengths", int, "+"),
+        ("steps", int, None),
+        ("batch_size", int, None),
+        ("learning_rate", float, None),
+        ("seed", int, None),
+    ):
+        defaults = (getattr(settings(), name) for settings in (AmortizedTraining, TrainingConfig))
+        told = "(default: {}; executed: {})".format(*defaults)
+        one.add_argument(f"--{name.replace('_', '-')}", type=kind, nargs=count, help=told)
+    told = f"Measured at the end. (default: {accuracy.LISTS}; executed: {evaluation.LISTS})"
+    one.add_argument("--lists", type=int, help=told)
 
     one = command("evaluate", evaluate, "Measure how near a learned sort is to what it predicts.")
-    one.add_argument("--checkpoint", type=Path, help="A .safetensors file; or:")
-    one.add_argument("--algorithm", choices=tuple(checkpoint.SHIPPED), help="A shipped sort.")
-    one.add_argument("--noise", choices=NOISES, help="Of the shipped one.")
+    one.add_argument("--checkpoint", type=Path, help="A .safetensors file.")
+    one.add_argument(
+        "--algorithm", choices=tuple(checkpoint.SHIPPED), help="Or a shipped executed sort."
+    )
+    one.add_argument("--noise", choices=NOISES, help="Or, of the shipped one, its noise.")
     one.add_argument("--lengths", type=int, nargs="+", help="(default: 5, 16, 32 and the longest)")
     one.add_argument("--lists", default=accuracy.LISTS, type=int, help="Of each kind and length.")
 
@@ -120,17 +129,23 @@ def _train_amortized(arguments: argparse.Namespace, settings: AmortizedTraining)
             lambda watch: amortized_training.train(config, settings, watch=watch), "kl"
         )
         params, steps = jax.device_get(state.average), int(state.step)
+        seen = settings.lengths[:steps]
+        if len(seen) < len(settings.lengths):
+            raise ValueError(f"stopped after {steps} steps, before every length was seen")
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+            raise ValueError(f"--learning-rate: training diverged before step {steps}")
         longest = max(settings.lengths)
         details = {"steps": steps, "version": arlsort.__version__}
-        save = functools.partial(
-            amortized_checkpoint.save, out, params, config, settings, validated_length=longest
-        )
-        save(details=details)
-        lengths = _some_lengths(settings.lengths)
-        operator = AmortizedSort(checkpoint=str(out))
-        lists = min(arguments.lists or accuracy.LISTS, 5 if stopping.asked else 2**31)
-        rows = accuracy.table(operator, lengths, noise=settings.noise, count=lists)
-        save(measured=rows, details=details)
+        save = functools.partial(amortized_checkpoint.save, details=details)
+        with tempfile.TemporaryDirectory() as folder:  # the operator reads a file
+            trial = Path(folder) / "trial.safetensors"
+            save(trial, params, config, settings, validated_length=longest)
+            operator = AmortizedSort(checkpoint=str(trial))
+            lists = min(arguments.lists or accuracy.LISTS, 5 if stopping.asked else 2**31)
+            lengths = _some_lengths(settings.lengths)
+            rows = accuracy.table(operator, lengths, noise=settings.noise, count=lists)
+        longest = _validated(rows)
+        save(out, params, config, settings, validated_length=longest, measured=rows)
     _print_table(rows)
     print(f"{steps} steps, validated to n = {longest}: {out}")
     if stopping.asked:
@@ -157,6 +172,12 @@ def _train_executed(
         sys.exit(130)
 
 
+def _validated(rows: Sequence[dict[str, Any]]) -> int:
+    """The longest of the measured lengths up to which no distance is above `NEAR`."""
+    far = [row["n"] for row in rows if row["kl"] > NEAR]
+    return max((row["n"] for row in rows if not far or row["n"] < min(far)), default=1)
+
+
 def _some_lengths(lengths: Sequence[int]) -> list[int]:
     """The longest of some lengths, and below it a few."""
     return sorted({n for n in (5, 16, 32) if n < max(lengths)} | {max(lengths)})
@@ -172,6 +193,7 @@ class _Stopping:
     def ask(self, number: int, frame: Any) -> None:
         """Is called at Ctrl-C."""
         self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # once more ends at once
 
     def run(self, whole: Callable[[Callable[[Any, Any], None]], Any], shown: str) -> Any:
         """Runs a training, given its `watch`, and returns its last state."""
@@ -236,7 +258,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
         raise ValueError("--checkpoint: says the sort and the noise; leave those out")
     amortized = arguments.algorithm is None
     if path is not None:
-        amortized = weight_files.read_card(path).get("kind") == "amortized"
+        card = weight_files.read_card(path)
+        amortized = isinstance(card, dict) and card.get("kind") == "amortized"
     if amortized:
         of_amortized = amortized_checkpoint.load(path) if path else None
         found = of_amortized or amortized_checkpoint.shipped(arguments.noise)
@@ -251,8 +274,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
         executed = of_executed or checkpoint.shipped(arguments.algorithm, arguments.noise)
         lengths = arguments.lengths or _some_lengths(executed.training.lengths)
         _print_clrs_scores(executed, lengths, arguments.lists)
-        if executed.noise is None:  # its keys have no noise to average over
+        if executed.training.hints != "perturbed":
+            print("It was not trained to predict the mean permutation: no distances from it.")
             return
+        assert executed.noise is not None
         noise = executed.noise
         operator = LearnedSort(
             executed.config.algorithm,

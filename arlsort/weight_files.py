@@ -127,6 +127,8 @@ def check_format(card: pathlib.Path, content: Any, newest: int) -> None:
     number, allowed = content.get("format"), range(1, newest + 1)
     if type(number) is not int or number not in allowed:
         raise wrong(card, "format", repr(number), one_of(allowed))
+    if not isinstance(content.get("sha256"), str):
+        raise wrong(card, "sha256", repr(content.get("sha256")), "the SHA-256 of the weights")
 
 
 def wrong(card: pathlib.Path, field: str, received: str, allowed: str) -> CheckpointError:

@@ -10,6 +10,7 @@ from arlsort.checks import error_message, one_of
 FURTHEST: Final = {"gaussian": 20.0, "cauchy": 300.0}
 """Scores this many units of noise apart are as far apart as the network can tell."""
 NOISES: Final = tuple(FURTHEST)
+LARGEST: Final = {"counts": 4096, "width": 4096, "bends": 4096, "balancing_rounds": 100}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +32,9 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if type(value) is not int or value < 1:
-                raise ValueError(error_message(field.name, value, "an int >= 1"))
+            most = LARGEST[field.name]
+            if type(value) is not int or not 1 <= value <= most:
+                raise ValueError(error_message(field.name, value, f"an int from 1 to {most}"))
 
 
 @dataclasses.dataclass(frozen=True)

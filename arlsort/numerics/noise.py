@@ -77,7 +77,7 @@ LAWS: Mapping[str, NoiseLaw] = {
     "gumbel": NoiseLaw(
         jax.random.gumbel,
         lambda z: -z - jnp.exp(-z),
-        lambda z: jnp.exp(-jnp.exp(-z)),
+        lambda z: jnp.exp(-jnp.exp(-jnp.maximum(z, -80.0))),  # beyond, derivatives overflow
         jax.nn.sigmoid,
         mean=float(np.euler_gamma),
     ),

@@ -2,8 +2,8 @@
 """AmortizedSort: a graph network that has learned what sorting noisy scores gives on average."""
 
 import dataclasses
+import functools
 import os
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,11 @@ from arlsort import checks
 from arlsort.amortized import checkpoint as checkpoints
 from arlsort.amortized import network
 from arlsort.numerics import finite, meshes, orders
-from arlsort.operators import base, hyperparameters
+from arlsort.operators import base, calls
 from arlsort.reasoner import scale
+
+_FROZEN = 2.0  # a temperature of zero arrives as the smallest there is
+_FAR = 1e30  # in units of the noise: far beyond what the network tells apart
 
 
 @base.register
@@ -28,7 +31,7 @@ class AmortizedSort(base.Operator):
     a few learned functions of the comparisons, and points to its place; the pointers of all
     elements, balanced by a few of Sinkhorn's rounds, are P.
 
-    P is doubly stochastic (rows exactly, columns nearly) and equivariant: no input says where an
+    Rows of P sum to one exactly, columns to 0.1 or better. P is equivariant: no input says where an
     element stands. Equal scores share their places. How near P is to the exact mean is in the
     checkpoint's card and in docs/learned_sort.md. `arlsort.numerics.mean_permutation` computes the
     mean itself, in `n^3` times some 50 operations instead of `n^2` times some 50.
@@ -126,26 +129,32 @@ class AmortizedSort(base.Operator):
         noise_scales = checks.check_noise_scales(x, noise_scales)
         if x.shape[-1] < 2:
             return super().permutation(x, descending=descending)
-        found = _with_noise_scales(self, x, noise_scales)
-        return jnp.flip(found, axis=-2) if descending else found
+        return _with_noise_scales(self, x, noise_scales, descending)
 
     def _permutation(self, scores: jax.Array, noise_scales: jax.Array | None = None) -> jax.Array:
         model = self._checkpoint()
-        n = scores.shape[-1]
         if self.normalize:
             scores = scale.unit_range(scores)
         temperature = jnp.asarray(self.temperature, scores.dtype)
+        frozen = temperature <= _FROZEN / finite.largest(scores.dtype)
+        if noise_scales is None:
+            unit = temperature
+        else:  # scales about 1, whatever their size
+            logs = jnp.log(noise_scales)
+            middle = jnp.mean(logs, axis=-1, keepdims=True)
+            noise_scales = jnp.exp(logs - middle)
+            unit = temperature * jnp.exp(middle)[..., None]
+        smallest = 1 / finite.largest(scores.dtype)
+        unit = jnp.where(frozen | (unit < smallest), 1.0, unit)
         apart = scores[..., :, None] - scores[..., None, :]
-        coldest = jnp.finfo(scores.dtype).tiny
-        by_index = jnp.arange(n)[:, None] - jnp.arange(n)[None]
-        by_index = jnp.broadcast_to(jnp.sign(by_index).astype(apart.dtype), apart.shape)
-        cold = jax.lax.stop_gradient(jnp.where(apart == 0, by_index, jnp.sign(apart)))
-        frozen = temperature < coldest
-        warm = apart / jnp.where(frozen, 1.0, temperature)
-        differences = jnp.where(frozen, cold * 1e6, jnp.clip(warm, -1e6, 1e6))
+        # At temperature 0 indices decide ties, and there is nothing to learn.
+        index = jax.lax.broadcasted_iota(apart.dtype, apart.shape, apart.ndim - 1)
+        by_index = jnp.swapaxes(index, -1, -2) - index
+        cold = jax.lax.stop_gradient(jnp.where(apart == 0, by_index, apart))
+        differences = jnp.where(frozen, jnp.sign(cold) * _FAR, apart / unit)
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, scores.dtype), model.params)
         apply = network.transform(model.config, model.noise).apply
-        return apply(params, None, differences, noise_scales)
+        return apply(params, None, jnp.clip(differences, -_FAR, _FAR), noise_scales)
 
     def _checkpoint(self) -> checkpoints.Checkpoint:
         if self.checkpoint is None:
@@ -170,11 +179,11 @@ class AmortizedSort(base.Operator):
             raise ValueError(checks.error_message("x", f"lists of {n} scores", allowed))
 
 
-@meshes.jit_over_lists
-def _with_noise_scales(operator: AmortizedSort, x: jax.Array, noise_scales: jax.Array) -> Any:
-    scores = finite.sanitise(x)
-    noise_scales, wrong = orders.sanitise_scales(noise_scales, scores.dtype)
-    unknown = wrong | finite.has_nan(x) | ~hyperparameters.valid(operator)
-    operator = hyperparameters.in_dtype(operator, scores.dtype)
-    found = operator._permutation(scores, noise_scales)
-    return jnp.where(unknown[..., None, None], jnp.nan, found).astype(x.dtype)
+@functools.partial(meshes.jit_over_lists, static=("descending",))
+def _with_noise_scales(
+    operator: AmortizedSort, x: jax.Array, noise_scales: jax.Array, descending: bool
+) -> jax.Array:
+    call = calls.Call.of(operator, x, descending)
+    scales, wrong = orders.sanitise_scales(noise_scales, call.scores.dtype)
+    found = call.finish_weights(call.operator._permutation(call.scores, call.in_place(scales)))
+    return jnp.where(wrong[..., None, None], jnp.nan, found)

@@ -116,8 +116,8 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
                 error="",
                 temperature="standard deviation of the noise that is averaged over, as a fraction "
                 "of the range of the scores",
-                choose_when="an average over noise is what soft should mean, or the order "
-                "supervises, and lists have up to 64 scores",
+                choose_when="you want the mean over noise, or the order supervises, and lists have "
+                "up to 64 scores",
             ),
         ),
         "learned": Entry(
@@ -134,8 +134,8 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
                 error="",
                 temperature="standard deviation of the noise that the sort is averaged over, as a "
                 "fraction of the range of the scores",
-                choose_when="an order supervises, by `log_likelihood`; or an average over noise is "
-                "what soft should mean, lists are short, and scores have no ties or clusters",
+                choose_when="an order supervises, by `log_likelihood`; or to see a network execute "
+                "a sort",
             ),
         ),
         "hard": Entry(

@@ -48,6 +48,26 @@ def test_more_nodes_change_nothing(noise):
     np.testing.assert_allclose(found, mean_permutation(scores, noise, nodes=512), atol=1e-3)
 
 
+@pytest.mark.parametrize("noise", laws.LAWS)
+def test_gradients_are_finite_however_far_scores_are_apart(noise):
+    scores = jnp.array([0.0, 200.0, -1000.0, 0.0])
+    weights = jnp.arange(16.0).reshape(4, 4)
+    assert jnp.isfinite(
+        jax.grad(lambda x: jnp.vdot(weights, mean_permutation(x, noise)))(scores)
+    ).all()
+
+
+def test_short_lists_and_short_dtypes():
+    assert mean_permutation(jnp.zeros((2, 0))).shape == (2, 0, 0)
+    assert mean_permutation(jnp.zeros(1)).tolist() == [[1.0]]
+    found = mean_permutation(jnp.array([0.0, 1.0], jnp.float16))
+    assert found.dtype == jnp.float32
+    with pytest.raises(TypeError, match="scores: received dtype int32"):
+        mean_permutation(jnp.arange(3))
+    with pytest.raises(ValueError, match="noise: received 'uniform'"):
+        mean_permutation(jnp.zeros(3), "uniform")
+
+
 def test_gradients_are_those_of_finite_differences():
     weights = jax.random.normal(jax.random.key(2), (5, 5))
     with jax.enable_x64(True):

@@ -30,7 +30,7 @@ def test_it_is_as_near_to_the_mean_as_its_card_says(noise):
         assert found.kl < HALF_MORE * row["kl"] + SMALLEST, row
         assert found.values < HALF_MORE * row["values"] + SMALLEST, row
         assert found.worst_value < HALF_MORE * row["worst_value"] + SMALLEST, row
-        assert found.gradient > 1 - HALF_MORE * (1 - row["gradient"]) - SMALLEST, row
+        assert found.gradient > 1 - HALF_MORE * (1 - row["gradient"]) - 5 * SMALLEST, row
 
 
 @pytest.mark.parametrize("noise", checkpoint.SHIPPED)
@@ -73,6 +73,39 @@ def test_noise_scales_are_those_of_the_scores():
     np.testing.assert_allclose(found, mean, atol=0.06)
     turned = operator.permutation(x, noise_scales=scales, descending=True)
     np.testing.assert_array_equal(turned, found[::-1])
+
+
+def test_noise_scales_are_in_units_of_the_temperature_at_any_size():
+    x, scales = jnp.array([0.2, 0.9, 0.4]), jnp.array([1.0, 2.0, 0.5])
+    expected = AmortizedSort(temperature=0.1).permutation(x, noise_scales=scales)
+    for size in (1e-19, 1e-8, 1e7):
+        operator = AmortizedSort(temperature=0.1 / size)
+
+        def weighted(scales, operator=operator):
+            found = operator.permutation(x, noise_scales=scales)
+            return (found * jnp.arange(9.0).reshape(3, 3)).sum(), found
+
+        (_, found), slope = jax.value_and_grad(weighted, has_aux=True)(scales * size)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        assert jnp.isfinite(slope).all()
+
+
+def test_hard_and_descending_are_so_with_noise_scales_too():
+    x, scales = jnp.array([0.2, 0.9, 0.4]), jnp.array([1.0, 2.0, 0.5])
+    operator = AmortizedSort(temperature=0.5, hard=True)
+    found = operator.permutation(x, noise_scales=scales, descending=True)
+    np.testing.assert_array_equal(found, operator.permutation(x, descending=True))
+    assert found.tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-30, 1e-10])
+def test_gradients_of_ties_are_finite_however_cold(temperature):
+    operator = AmortizedSort(temperature=temperature)
+    weights = jnp.arange(9.0).reshape(3, 3) ** 1.5
+    for x in (jnp.array([0.0, 0.0, 1.0]), jnp.array([0.0, 1.0, 2.0]) * 1e-8):
+        slope = jax.grad(lambda x: (operator.permutation(x) * weights).sum())(x)
+        assert jnp.isfinite(slope).all(), x
+        assert temperature > 0 or not slope.any()
 
 
 def test_noise_scales_that_are_none_are_refused_or_give_nan():
