@@ -75,7 +75,7 @@ class LearnedSort(base.Operator):
 
     Raises:
       ValueError: If a hyperparameter is out of range, or (when called) a list is too long.
-      arlsort.reasoner.checkpoint.CheckpointError: If the checkpoint is missing or damaged.
+      arlsort.weight_files.CheckpointError: If the checkpoint is missing or damaged.
 
     Example:
       >>> import jax.numpy as jnp

@@ -9,8 +9,9 @@ import pytest
 from arlsort import AmortizedSort, accuracy
 from arlsort.amortized import checkpoint
 
-HALF_MORE = 1.5  # other lists than the card's, a few of them
+HALF_MORE = 1.5  # other lists than the card's, half as many
 SMALLEST = 1e-3
+SMALLEST_VALUE = 0.02  # of the largest error in a list, which one list may decide
 
 
 def rows(noise):
@@ -28,8 +29,8 @@ def test_it_is_as_near_to_the_mean_as_its_card_says(noise):
             AmortizedSort(noise=noise), kind, n, temperature, noise=noise, count=16, seed=7
         )
         assert found.kl < HALF_MORE * row["kl"] + SMALLEST, row
-        assert found.values < HALF_MORE * row["values"] + SMALLEST, row
-        assert found.worst_value < HALF_MORE * row["worst_value"] + SMALLEST, row
+        assert found.values < HALF_MORE * row["values"] + SMALLEST_VALUE, row
+        assert found.worst_value < HALF_MORE * row["worst_value"] + 2 * SMALLEST_VALUE, row
         assert found.gradient > 1 - HALF_MORE * (1 - row["gradient"]) - 5 * SMALLEST, row
 
 

@@ -34,7 +34,7 @@ def alone(name, *others):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--operators=bogosort"], "--operators: received 'bogosort', allowed: learned"),
+        (["--operators=bogosort"], "--operators: received 'bogosort', allowed: amortized"),
         (["--lengths=8,4"], "--lengths: received 8,4, allowed: integers of at least 2, each once"),
         (["--lengths=1"], "--lengths: received 1"),
         (["--long=x"], "--long: received x"),

@@ -25,7 +25,7 @@ def run(*arguments):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--operators=bogosort"], "--operators: received 'bogosort', allowed: learned"),
+        (["--operators=bogosort"], "--operators: received 'bogosort', allowed: amortized"),
         (["--lengths=8,4"], "--lengths: received 8,4, allowed: integers of at least 2, each once"),
         (["--gradient_lengths=1"], "--gradient_lengths: received 1"),
         (["--lists=0"], "--lists: received 0, allowed: an integer >= 1"),
