@@ -38,6 +38,7 @@ def test_the_distance_falls(trained):
     assert losses[-10:].mean() < 0.5 * losses[:10].mean()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_to_the_same_numbers(trained):
     part = training.train(SMALL, dataclasses.replace(SHORT, steps=60), state=None)
     state = training.init(SMALL, SHORT)

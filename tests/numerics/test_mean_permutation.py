@@ -10,6 +10,10 @@ from jax.test_util import check_grads
 from arlsort.numerics import noise as laws
 from arlsort.numerics.mean_permutation import mean_permutation
 
+EVERY_LAW = [
+    law if law in ("gaussian", "cauchy") else pytest.param(law, marks=pytest.mark.slow)
+    for law in laws.LAWS
+]
 COPIES = 40_000
 SAMPLING = 5 / (2 * COPIES**0.5)  # five standard errors of a probability
 
@@ -20,7 +24,7 @@ def noisy_sorts(scores, noise, scales=1.0):
     return np.stack([np.bincount(at, minlength=len(scores)) for at in order.T]) / COPIES
 
 
-@pytest.mark.parametrize("noise", laws.LAWS)
+@pytest.mark.parametrize("noise", EVERY_LAW)
 def test_it_is_the_mean_of_noisy_sorts(noise):
     scores = np.array([0.3, 4.0, 0.3, -30.0, 2.5, 2.0, 1.0], np.float32)
     scales = np.array([1.0, 3.0, 0.4, 1.0, 1.0, 0.7, 2.0], np.float32)
@@ -32,7 +36,7 @@ def test_it_is_the_mean_of_noisy_sorts(noise):
     np.testing.assert_allclose(found, noisy_sorts(scores, noise, scales), atol=SAMPLING)
 
 
-@pytest.mark.parametrize("noise", laws.LAWS)
+@pytest.mark.parametrize("noise", EVERY_LAW)
 def test_two_elements_are_in_order_as_their_law_says(noise):
     differences = jnp.array([0.0, 0.1, 1.0, 7.0, 40.0])
     scores = jnp.stack([jnp.zeros(5), differences], axis=-1)
@@ -41,14 +45,14 @@ def test_two_elements_are_in_order_as_their_law_says(noise):
     np.testing.assert_allclose(found, expected, atol=3e-4)
 
 
-@pytest.mark.parametrize("noise", laws.LAWS)
+@pytest.mark.parametrize("noise", EVERY_LAW)
 def test_more_nodes_change_nothing(noise):
     scores = jax.random.uniform(jax.random.key(1), (3, 15)) * jnp.array([[3.0], [30.0], [300.0]])
     found = mean_permutation(scores, noise)
     np.testing.assert_allclose(found, mean_permutation(scores, noise, nodes=512), atol=1e-3)
 
 
-@pytest.mark.parametrize("noise", laws.LAWS)
+@pytest.mark.parametrize("noise", EVERY_LAW)
 def test_gradients_are_finite_however_far_scores_are_apart(noise):
     scores = jnp.array([0.0, 200.0, -1000.0, 0.0])
     weights = jnp.arange(16.0).reshape(4, 4)

@@ -21,6 +21,7 @@ def rows(noise):
     return [row for i, row in enumerate(kept) if i % 5 == (i // 5) % 5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", checkpoint.SHIPPED)
 def test_it_is_as_near_to_the_mean_as_its_card_says(noise):
     for row in rows(noise):
@@ -46,7 +47,9 @@ def test_it_is_near_the_mean_of_noisy_sorts(noise):
 
 
 @pytest.mark.parametrize("noise", checkpoint.SHIPPED)
-@pytest.mark.parametrize(("n", "least"), [(16, 0.998), (64, 0.99)])
+@pytest.mark.parametrize(
+    ("n", "least"), [(16, 0.998), pytest.param(64, 0.99, marks=pytest.mark.slow)]
+)
 def test_at_temperature_zero_the_order_is_exact(noise, n, least):
     assert accuracy.exact_order(AmortizedSort(noise=noise), n, count=100, seed=5) >= least
 
