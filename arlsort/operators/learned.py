@@ -57,9 +57,9 @@ class LearnedSort(base.Operator):
     scores more widely spread, are brought back to it; below it the pointers are raised to a power
     up to 16 instead, which is what `temperature=0` means.
 
-    Rows of P sum to one, columns nearly. The
-    network also sees where each key stands, so P is nearly, but not exactly, equivariant. Gradients
-    at scores beyond 1e30, and at infinities, overflow; the values and weights themselves do not.
+    Rows of P sum to one, columns nearly. The network also sees where each key stands, so P is only
+    nearly equivariant. Gradients at scores beyond 1e30, and at infinities, overflow; values and
+    weights do not.
 
     Attributes:
       algorithm: `"insertion_sort"`, `"bubble_sort"` or `"quicksort"`; with a checkpoint of your own
