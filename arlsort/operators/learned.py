@@ -172,7 +172,7 @@ class LearnedSort(base.Operator):
           >>> import jax.numpy as jnp
           >>> said = LearnedSort().log_trace(jnp.array([3.0, 1.0, 2.0]))
           >>> {name: hint.shape for name, hint in said.log_hints.items()}
-          {'i': (2, 3), 'j': (2, 3), 'pred_h': (2, 3, 3)}
+          {'i': (2, 3), 'j': (2, 3), 'place_h': (2, 3, 3), 'pred_h': (2, 3, 3)}
         """
         return _log_trace(self, self._check_pointers(x))
 
