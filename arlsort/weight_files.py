@@ -11,7 +11,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import haiku as hk
 import numpy as np
@@ -22,6 +22,7 @@ from arlsort.checks import error_message, one_of
 
 Path = str | os.PathLike[str]
 
+LONGEST: Final = 100_000  # elements in a list; pairs of them are kept
 _SEPARATOR = "::"  # between module and parameter name; Haiku's module names contain "/"
 
 
@@ -129,6 +130,16 @@ def check_format(card: pathlib.Path, content: Any, newest: int) -> None:
         raise wrong(card, "format", repr(number), one_of(allowed))
     if not isinstance(content.get("sha256"), str):
         raise wrong(card, "sha256", repr(content.get("sha256")), "the SHA-256 of the weights")
+
+
+def check_lengths(card: pathlib.Path, content: Mapping[str, Any], longest: int) -> None:
+    """Raises CheckpointError if lengths cannot be; `longest` is the longest list trained on."""
+    if longest > LONGEST:
+        raise wrong(card, "training, lengths", str(longest)[:40], f"at most {LONGEST}")
+    length = content.get("validated_length")
+    if type(length) is not int or not 1 <= length <= longest:
+        allowed = f"an int from 1 to {longest}, the longest list trained on"
+        raise wrong(card, "validated_length", repr(length), allowed)
 
 
 def wrong(card: pathlib.Path, field: str, received: str, allowed: str) -> CheckpointError:

@@ -19,7 +19,6 @@ from arlsort.checks import error_message, one_of
 from arlsort.weight_files import CheckpointError
 
 FORMAT: Final = 1
-LONGEST: Final = 100_000  # elements in a list; pairs of them are kept
 SHIPPED: Final = ("gaussian", "cauchy")
 """The noises that there is a checkpoint for; the first is the default."""
 
@@ -105,14 +104,7 @@ def load_card(path: str | os.PathLike[str]) -> dict[str, Any]:
         received = repr(content.get("kind", "a card of an executed sort"))
         raise weight_files.wrong(card, "kind", received, "'amortized'")
     _, training = _configurations(card, content)
-    longest = max(training.lengths)
-    if longest > LONGEST:
-        allowed = f"at most {LONGEST}"
-        raise weight_files.wrong(card, "training, lengths", str(longest)[:40], allowed)
-    length = content.get("validated_length")
-    if type(length) is not int or not 1 <= length <= longest:
-        allowed = f"an int from 1 to {longest}, the longest list trained on"
-        raise weight_files.wrong(card, "validated_length", repr(length), allowed)
+    weight_files.check_lengths(card, content, max(training.lengths))
     return content
 
 

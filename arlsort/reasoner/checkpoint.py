@@ -39,7 +39,6 @@ SHIPPED: Final[Mapping[str, tuple[str, ...]]] = {
 SHIPPED_LIKELIHOODS: Final[Mapping[str, tuple[str, ...]]] = {"insertion_sort": ("cauchy",)}
 
 FORMAT: Final = 3
-LONGEST: Final = 100_000  # elements in a list; pairs of them are kept
 SPREADS: Final = (1e-6, 1e30)  # ranges of keys in units of the noise
 # Fields of the configurations whose names in cards of format 1 were others.
 _RENAMED: Final = {"levels": "noise_scales", "level_spread": "noise_scale_spread"}
@@ -146,14 +145,7 @@ def _check_card(card: pathlib.Path, content: Any) -> None:
     """Raises CheckpointError, naming the field, if a card says what cannot be."""
     weight_files.check_format(card, content, FORMAT)
     _, training = _configurations(card, content)
-    longest = max(training.lengths)
-    if longest > LONGEST:
-        allowed = f"at most {LONGEST}"
-        raise weight_files.wrong(card, "training, lengths", str(longest)[:40], allowed)
-    length = content.get("validated_length")
-    if type(length) is not int or not 1 <= length <= longest:
-        meaning = f"an int from 1 to {longest}, the longest list trained on"
-        raise weight_files.wrong(card, "validated_length", repr(length), meaning)
+    weight_files.check_lengths(card, content, max(training.lengths))
     spread: Any = content.get("sharpest_spread")
     if type(spread) not in (int, float) or not SPREADS[0] <= spread <= SPREADS[1]:
         meaning = f"a number from {SPREADS[0]:g} to {SPREADS[1]:g}"
