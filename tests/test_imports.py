@@ -16,7 +16,7 @@ ROOT = pathlib.Path(arlsort.__file__).parent
 # A module may import from layers before its own, and from its own.
 LAYERS = (
     ("arlsort.checks",),
-    ("arlsort.weight_files",),
+    ("arlsort.weight_files", "arlsort.descent"),
     ("arlsort.numerics",),
     ("arlsort.soft_permutation",),
     ("arlsort.reasoner", "arlsort.amortized", "arlsort.programs", "arlsort.networks"),

@@ -12,6 +12,7 @@ import optax
 
 from arlsort.amortized import lists, network
 from arlsort.amortized.config import NetworkConfig, TrainingConfig
+from arlsort.descent import TrainingState, begin, descend
 from arlsort.numerics.mean_permutation import mean_permutation
 
 Array = jax.Array
@@ -21,39 +22,11 @@ _SMALLEST = 1e-30
 _SMALL_CHANGE = 0.01  # of a list that noise hardly touches there is hardly a derivative
 
 
-class TrainingState(NamedTuple):
-    """A training run at one moment; a pytree of arrays.
-
-    Attributes:
-      params: The parameters being optimised.
-      average: Their exponential moving average, bias-corrected by a growing decay.
-      opt_state: Optimiser state.
-      step: Number of steps taken.
-    """
-
-    params: hk.Params
-    average: hk.Params
-    opt_state: optax.OptState
-    step: Array
-
-
-def optimizer(config: TrainingConfig) -> optax.GradientTransformation:
-    """Adam after clipping by global norm, warm-up and cosine decay to zero."""
-    warmup = min(config.warmup_steps, config.steps // 2)
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, warmup, max(config.steps, warmup + 1)
-    )
-    return optax.chain(optax.clip_by_global_norm(config.grad_clip), optax.adam(schedule))
-
-
 def init(config: NetworkConfig, training: TrainingConfig) -> TrainingState:
     """Fresh parameters and optimiser state from `training.seed`."""
     init = network.transform(config, training.noise).init
     params = init(jax.random.key(training.seed), jnp.zeros((2, 2)), jnp.ones(2))
-    average = jax.tree.map(jnp.copy, params)  # its own buffers, since a step donates both
-    return TrainingState(
-        params, average, optimizer(training).init(params), jnp.zeros((), jnp.int32)
-    )
+    return begin(params, training)
 
 
 class Targets(NamedTuple):
@@ -146,13 +119,8 @@ def make_step(
         of_loss = jax.value_and_grad(loss, has_aux=True)
         target = targets(key, n, training)
         (_, metrics), grads = of_loss(state.params, target, config, training)
-        updates, opt_state = optimizer(training).update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        count = state.step + 1
-        decay = jnp.minimum(training.ema_decay, count / (count + 9.0))
-        average = optax.incremental_update(params, state.average, 1 - decay)
         metrics["grad_norm"] = optax.tree.norm(grads)
-        return TrainingState(params, average, opt_state, count), metrics
+        return descend(state, grads, training), metrics
 
     return jax.jit(step, donate_argnums=0, static_argnums=1)
 

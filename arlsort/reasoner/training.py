@@ -7,15 +7,15 @@ The random key of step s is folded from the seed and s, so a resumed run repeats
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from arlsort.checks import error_message
+from arlsort.descent import TrainingState, begin, descend
 from arlsort.reasoner import network
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from arlsort.reasoner.gradients import Metrics, gradients
@@ -24,39 +24,11 @@ from arlsort.reasoner.hints import Batch, sample_batch
 Array = jax.Array
 
 
-class TrainingState(NamedTuple):
-    """A training run at one moment; a pytree of arrays.
-
-    Attributes:
-      params: the parameters being optimised.
-      average: their exponential moving average, bias-corrected by a growing decay.
-      opt_state: optimiser state.
-      step: number of steps taken.
-    """
-
-    params: hk.Params
-    average: hk.Params
-    opt_state: optax.OptState
-    step: Array
-
-
-def optimizer(config: TrainingConfig) -> optax.GradientTransformation:
-    """Adam after clipping by global norm, warm-up and cosine decay to zero."""
-    warmup = min(config.warmup_steps, config.steps // 2)
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, warmup, max(config.steps, warmup + 1)
-    )
-    return optax.chain(optax.clip_by_global_norm(config.grad_clip), optax.adam(schedule))
-
-
 def init(config: ReasonerConfig, training: TrainingConfig) -> TrainingState:
     """Fresh parameters and optimiser state from ``training.seed``."""
     keys = jnp.zeros((1, 2))
     params = network.transform(config).init(jax.random.key(training.seed), keys, keys)
-    average = jax.tree.map(jnp.copy, params)  # its own buffers, since a step donates both
-    return TrainingState(
-        params, average, optimizer(training).init(params), jnp.zeros((), jnp.int32)
-    )
+    return begin(params, training)
 
 
 def update(
@@ -71,16 +43,6 @@ def update(
     grads, metrics = gradients(state.params, key, batch, config, training, mesh)
     metrics["grad_norm"] = optax.global_norm(grads)
     return descend(state, grads, training), metrics
-
-
-def descend(state: TrainingState, grads: Any, training: TrainingConfig) -> TrainingState:
-    """One optimiser step by given gradients; parameters may be any pytree."""
-    updates, opt_state = optimizer(training).update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    step = state.step + 1
-    decay = jnp.minimum(training.ema_decay, step / (step + 9.0))
-    average = optax.incremental_update(params, state.average, 1 - decay)
-    return TrainingState(params, average, opt_state, step)
 
 
 def step_key(training: TrainingConfig, step: Array | int) -> Array:

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import optax
 from absl import flags
 
+from arlsort import descent
 from arlsort.reasoner import training
 from arlsort.reasoner.config import NOISES, ReasonerConfig, TrainingConfig
 from arlsort.reasoner.gradients import gradients
@@ -80,11 +81,11 @@ def train_shared(
     params: dict[str, Any] = {}
     for name, config in reasoners.items():
         params = _marked(training.init(config, schedule).params, name) | params
-    start = training.optimizer(unclipped).init(params)
-    state = training.TrainingState(params, params, start, jnp.zeros((), jnp.int32))
+    start = descent.optimizer(unclipped).init(params)
+    state = descent.TrainingState(params, params, start, jnp.zeros((), jnp.int32))
 
     @functools.partial(jax.jit, static_argnums=1)
-    def step(state: training.TrainingState, n: int) -> training.TrainingState:
+    def step(state: descent.TrainingState, n: int) -> descent.TrainingState:
         total = dict(jax.tree.map(jnp.zeros_like, state.params))
         key = training.step_key(schedule, state.step)
         for name, config in reasoners.items():
@@ -94,7 +95,7 @@ def train_shared(
             each, _ = clip.update(each, clip.init(own))
             marked = _marked(each, name)
             total |= {m: jax.tree.map(jnp.add, total[m], leaves) for m, leaves in marked.items()}
-        return training.descend(state, total, unclipped)
+        return descent.descend(state, total, unclipped)
 
     for done in range(schedule.steps):
         state = step(state, schedule.length(done))

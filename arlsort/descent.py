@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the parameters of a learned sort descend: the optimiser, and the average that is kept."""
+
+from typing import Any, NamedTuple, Protocol
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import optax
+
+Array = jax.Array
+
+
+class Schedule(Protocol):
+    """What a configuration of training says of the optimiser."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def warmup_steps(self) -> int: ...
+    @property
+    def grad_clip(self) -> float: ...
+    @property
+    def ema_decay(self) -> float: ...
+
+
+class TrainingState(NamedTuple):
+    """A training run at one moment; a pytree of arrays.
+
+    Attributes:
+      params: the parameters being optimised.
+      average: their exponential moving average, bias-corrected by a growing decay.
+      opt_state: optimiser state.
+      step: number of steps taken.
+    """
+
+    params: hk.Params
+    average: hk.Params
+    opt_state: optax.OptState
+    step: Array
+
+
+def optimizer(config: Schedule) -> optax.GradientTransformation:
+    """Adam after clipping by global norm, warm-up and cosine decay to zero."""
+    warmup = min(config.warmup_steps, config.steps // 2)
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, warmup, max(config.steps, warmup + 1)
+    )
+    return optax.chain(optax.clip_by_global_norm(config.grad_clip), optax.adam(schedule))
+
+
+def begin(params: hk.Params, config: Schedule) -> TrainingState:
+    """The state before the first step."""
+    average = jax.tree.map(jnp.copy, params)  # its own buffers, since a step donates both
+    return TrainingState(params, average, optimizer(config).init(params), jnp.zeros((), jnp.int32))
+
+
+def descend(state: TrainingState, grads: Any, training: Schedule) -> TrainingState:
+    """One optimiser step by given gradients; parameters may be any pytree."""
+    updates, opt_state = optimizer(training).update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    step = state.step + 1
+    decay = jnp.minimum(training.ema_decay, step / (step + 9.0))
+    average = optax.incremental_update(params, state.average, 1 - decay)
+    return TrainingState(params, average, opt_state, step)
