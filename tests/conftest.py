@@ -16,6 +16,7 @@ import pathlib
 import platform
 import sys
 from importlib.metadata import version
+from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -129,33 +130,45 @@ FEW_ROWS = {
 # compile; slow where the row of the other one is not.
 TWINS = {"odd_even_merge": "bitonic", "learned": "amortized"}
 
-# A process that holds more than this after a module forgets its programs, which are kept on disk.
+# A process that holds more than the first after a module forgets what its programs were compiled
+# from, and if that leaves more than the second the programs, which are kept on disk.
+MANY_MEGABYTES = 800
 MOST_MEGABYTES = 1200
 
 
-def _group(item: pytest.Item) -> str:
-    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    for parameter in parameters:
-        name = parameter.partition(":")[0] if isinstance(parameter, str) else None
+def _group(nodeid: str) -> str:
+    """The operator that a test is of, or its file: "tests/a/test_b.py::test_c[odd_even-3]"."""
+    path, _, test = nodeid.partition("::")
+    _, bracket, parameters = test.partition("[")
+    for parameter in parameters.rstrip("]").split("-") if bracket else ():
+        name = parameter.partition(":")[0]
         if name in registry.REGISTRY:
             return name
-    tests = pathlib.Path(__file__).parent
-    if not item.path.is_relative_to(tests):
-        return item.path.name
-    folder, *_ = parts = item.path.relative_to(tests).parts
+    folder, *_ = parts = path.removeprefix("tests/").split("/")
     # What moves between the folders of `experiments` stays what it is.
     file = "/".join((folder, parts[-1])) if len(parts) > 1 else parts[-1]
     return OF_OPERATOR.get(file, file)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Gives each group to one worker, by the names of tests: marks are not read by pytest 9.2."""
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return Groups(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
-    groups = {item: _group(item) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
     _leave_rows_to_ci(items)
-    items.sort(key=lambda item: ranks.get(groups[item], len(ranks)))
+    items.sort(key=lambda item: ranks.get(_group(item.nodeid), len(ranks)))
 
 
 def _leave_rows_to_ci(items: list[pytest.Item]) -> None:
@@ -186,6 +199,8 @@ def _leave_rows_to_ci(items: list[pytest.Item]) -> None:
 def _forget_sources_of_programs():
     """Frees what programs were compiled from, a megabyte each; the programs stay."""
     yield
+    if _megabytes() < MANY_MEGABYTES:
+        return  # to look for garbage takes seconds
     for module, name in ((pxla, "_cached_lowering_to_hlo"), (pjit, "_pjit_lower")):
         clear = getattr(getattr(module, name, None), "cache_clear", None)
         if clear is not None:  # not a part of JAX's interface

@@ -159,7 +159,13 @@ def test_nothing_of_the_users_is_overwritten(tmp_path, capsys):
     arguments = ("train", f"--out={tmp_path / 'package.safetensors'}", *TINY)
     assert "package.json exists" in refusal(capsys, *arguments)
     assert card.read_text() == "mine"
-    run(*arguments, "--overwrite")
+
+
+@pytest.mark.slow
+def test_what_is_to_be_overwritten_is(tmp_path):
+    card = tmp_path / "package.json"
+    card.write_text("mine")
+    run("train", f"--out={tmp_path / 'package.safetensors'}", *TINY, "--overwrite")
     assert checkpoint.load_card(card.with_suffix(".safetensors"))["steps"] == 3
 
 

@@ -36,6 +36,7 @@ def _run(step, steps, state=None):
     return state, losses
 
 
+@pytest.mark.slow
 def test_the_loss_falls(step):
     _, losses = _run(step, 150)
     assert np.mean(losses[-20:]) < 0.75 * np.mean(losses[:20])
