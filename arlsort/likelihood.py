@@ -1,23 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """How likely an order is under noise: a loss for those who know orders and nothing else.
 
-`LearnedSort.log_likelihood` has a trained network execute a sort along the order; the function here
-computes the same probability by numerical integration, where the noise has a closed form.
+`AmortizedSort.log_likelihood` has a small recurrent network read the scores along the order,
+`LearnedSort.log_likelihood` has a network execute a sort along it; the function here computes the
+same probability by numerical integration, where the noise has a closed form.
 """
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
 from arlsort import checks
-from arlsort.numerics import finite, meshes, orders
+from arlsort.numerics import cauchy_orders, finite, meshes, orders
 
-# Where the integration looks, from each score in units of its noise: at quantiles, and further out
-# evenly in the logarithm.
-_QUANTILES = np.tan(np.pi * ((np.arange(16) + 0.5) / 16 - 0.5))
-_TAIL = np.geomspace(2 * _QUANTILES[-1], 1e5, 8)
-_OFFSETS = np.concatenate([-_TAIL[::-1], _QUANTILES, _TAIL])
 _LARGEST = 1e9  # in units of the noise; its square, times that of the grid's ends, is finite
 
 
@@ -84,33 +79,7 @@ def _of_order(
         scores = jnp.clip(
             scores / finite.temperature(temperature, scores.dtype), -_LARGEST, _LARGEST
         )
-        found = _log_probability(*(jnp.take_along_axis(v, order, -1) for v in (scores, widths)))
+        in_order = (jnp.take_along_axis(v, order, -1) for v in (scores, widths))
+        found = jnp.sum(cauchy_orders.log_increments(*in_order), axis=-1)
     unknown = wrong | finite.has_nan(x) | ~finite.is_positive(temperature)
     return jnp.where(unknown, jnp.nan, found).astype(x.dtype)
-
-
-def _log_probability(a: jax.Array, w: jax.Array) -> jax.Array:
-    """Of scores `[..., n]` with noise of scales `[..., n]` being in the order they stand in."""
-    largest = jnp.max(jnp.abs(a), axis=-1, keepdims=True) + jnp.max(w, axis=-1, keepdims=True)
-    w = jnp.maximum(w, 1e-9 * jax.lax.stop_gradient(largest))
-    offsets = jnp.asarray(_OFFSETS, a.dtype).reshape((1,) * a.ndim + (-1,))
-    points = a[..., None] + w[..., None] * offsets
-    points = jnp.sort(points.reshape(*a.shape[:-1], -1), axis=-1)
-    # Beyond the ends there is next to nothing: 1e-7 of the mass of the widest.
-    end = 1e6 * largest
-    grid = jax.lax.stop_gradient(jnp.concatenate([-end, points, end], axis=-1))
-
-    def place(
-        state: tuple[jax.Array, jax.Array], key: tuple[jax.Array, jax.Array]
-    ) -> tuple[tuple[jax.Array, jax.Array], None]:
-        below, total = state  # f at the points of the grid, over its largest, whose log is in total
-        z = (grid - key[0][..., None]) / key[1][..., None]
-        mass = jnp.arctan2(z[..., 1:] - z[..., :-1], 1 + z[..., 1:] * z[..., :-1]) / jnp.pi
-        inside = jnp.cumsum(mass * (below[..., 1:] + below[..., :-1]) / 2, axis=-1)
-        most = jnp.maximum(inside[..., -1], jnp.finfo(a.dtype).tiny)
-        below = jnp.concatenate([jnp.zeros_like(inside[..., :1]), inside], axis=-1)
-        return (below / most[..., None], total + jnp.log(most)), None
-
-    start = (jnp.ones_like(grid), jnp.zeros_like(a[..., 0]))
-    steps = (jnp.moveaxis(a, -1, 0), jnp.moveaxis(w, -1, 0))
-    return jax.lax.scan(place, start, steps)[0][1]
