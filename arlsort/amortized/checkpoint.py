@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints of an amortised sort, and those that come with the library."""
+"""Checkpoints of amortised networks, of permutations and of orders, and the shipped ones."""
 
 import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 import haiku as hk
 import jax
@@ -15,30 +15,69 @@ import numpy as np
 from arlsort import weight_files
 from arlsort.amortized import network
 from arlsort.amortized.config import NetworkConfig, TrainingConfig
+from arlsort.amortized.orders import network as order_network
+from arlsort.amortized.orders.config import OrderConfig, OrderTraining
 from arlsort.checks import error_message, one_of
 from arlsort.weight_files import CheckpointError
 
 FORMAT: Final = 1
 SHIPPED: Final = ("gaussian", "cauchy")
-"""The noises that there is a checkpoint for; the first is the default."""
+"""The noises that there is a checkpoint of permutations for; the first is the default."""
+ORDER_NOISE: Final = "cauchy"
+"""The noise of the network of orders."""
 
 _WEIGHTS = pathlib.Path(__file__).parent / "weights"
 
 
+class Kind(NamedTuple):
+    """What a network predicts, as cards name it, and what it is made of.
+
+    Attributes:
+      name: In the card.
+      config: Class of the network's configuration.
+      training: Class of that of its training.
+      shapes: The parameters of a network, as shapes, by its configuration.
+    """
+
+    name: str
+    config: type
+    training: type
+    shapes: Callable[[Any], hk.Params]
+
+
+@functools.cache
+def _places(config: NetworkConfig) -> hk.Params:
+    init = network.transform(config, SHIPPED[0]).init
+    pairs, scales = (jax.ShapeDtypeStruct(shape, np.float32) for shape in ((2, 2), (2,)))
+    return jax.eval_shape(init, jax.eval_shape(jax.random.key, 0), pairs, scales)
+
+
+@functools.cache
+def _along(config: OrderConfig) -> hk.Params:
+    scores = jax.ShapeDtypeStruct((1, 2), np.float32)
+    init = order_network.transform(config).init
+    return jax.eval_shape(init, jax.eval_shape(jax.random.key, 0), scores, scores)
+
+
+PERMUTATIONS: Final = Kind("amortized", NetworkConfig, TrainingConfig, _places)
+ORDERS: Final = Kind("amortized_orders", OrderConfig, OrderTraining, _along)
+KINDS: Final = (PERMUTATIONS, ORDERS)
+
+
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A trained amortised sort.
+    """A trained amortised network.
 
     Attributes:
       params: Haiku parameters, float32.
-      config: The network.
-      training: What it was trained on.
+      config: The network, a `NetworkConfig` or an `OrderConfig`.
+      training: What it was trained on, a `TrainingConfig` or an `OrderTraining`.
       card: The whole JSON card.
     """
 
     params: hk.Params
-    config: NetworkConfig
-    training: TrainingConfig
+    config: Any
+    training: Any
     card: Mapping[str, Any]
 
     @property
@@ -48,15 +87,20 @@ class Checkpoint:
 
     @property
     def noise(self) -> str:
-        """Law of the noise that it averages over."""
-        return self.training.noise
+        """Law of the noise that it is about."""
+        return ORDER_NOISE if self.of_orders else self.training.noise
+
+    @property
+    def of_orders(self) -> bool:
+        """Whether it says how likely orders are, and not what the mean permutation is."""
+        return isinstance(self.config, OrderConfig)
 
 
 def save(
     path: str | os.PathLike[str],
     params: hk.Params,
-    config: NetworkConfig,
-    training: TrainingConfig,
+    config: NetworkConfig | OrderConfig,
+    training: TrainingConfig | OrderTraining,
     *,
     validated_length: int,
     measured: Any = None,
@@ -73,8 +117,9 @@ def save(
       measured: What was measured, as JSON.
       details: More facts for the card, such as versions and steps taken.
     """
+    kind = next(kind for kind in KINDS if isinstance(config, kind.config))
     card = {
-        "kind": "amortized",
+        "kind": kind.name,
         "validated_length": validated_length,
         "network": dataclasses.asdict(config),
         "training": dataclasses.asdict(training),
@@ -85,14 +130,15 @@ def save(
 
 
 def load(path: str | os.PathLike[str]) -> Checkpoint:
-    """Reads a checkpoint and verifies it against its card.
+    """Reads a checkpoint of either kind and verifies it against its card.
 
     Raises:
       CheckpointError: If a file is missing, unreadable, or does not match the card.
     """
     card = load_card(path)
-    config, training = _configurations(weight_files.card_path(path), card)
-    params = weight_files.read(path, card, weight_files.shapes(_parameters(config)))
+    kind = next(kind for kind in KINDS if kind.name == card["kind"])
+    config, training = _configurations(weight_files.card_path(path), card, kind)
+    params = weight_files.read(path, card, weight_files.shapes(kind.shapes(config)))
     return Checkpoint(params, config, training, card)
 
 
@@ -100,19 +146,19 @@ def load_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Reads the JSON card of a checkpoint; raises CheckpointError if it is missing or wrong."""
     card, content = weight_files.card_path(path), weight_files.read_card(path)
     weight_files.check_format(card, content, FORMAT)
-    if content.get("kind") != "amortized":
+    kind = next((kind for kind in KINDS if kind.name == content.get("kind")), None)
+    if kind is None:
         received = repr(content.get("kind", "a card of an executed sort"))
-        raise weight_files.wrong(card, "kind", received, "'amortized'")
-    _, training = _configurations(card, content)
+        allowed = one_of(repr(kind.name) for kind in KINDS)
+        raise weight_files.wrong(card, "kind", received, allowed)
+    _, training = _configurations(card, content, kind)
     weight_files.check_lengths(card, content, max(training.lengths))
     return content
 
 
-def _configurations(
-    card: pathlib.Path, content: Mapping[str, Any]
-) -> tuple[NetworkConfig, TrainingConfig]:
+def _configurations(card: pathlib.Path, content: Mapping[str, Any], kind: Kind) -> tuple[Any, Any]:
     found: list[Any] = []
-    for name, cls in (("network", NetworkConfig), ("training", TrainingConfig)):
+    for name, cls in (("network", kind.config), ("training", kind.training)):
         fields = content.get(name)
         if not isinstance(fields, dict):
             allowed = f"the fields of {cls.__name__}"
@@ -128,26 +174,25 @@ def _configurations(
     return found[0], found[1]
 
 
-@functools.cache
-def _parameters(config: NetworkConfig) -> hk.Params:
-    """The parameters of a network, as shapes."""
-    init = network.transform(config, SHIPPED[0]).init
-    key = jax.eval_shape(jax.random.key, 0)
-    pairs, scales = (jax.ShapeDtypeStruct(shape, np.float32) for shape in ((2, 2), (2,)))
-    return jax.eval_shape(init, key, pairs, scales)
+def shipped_path(noise: str | None = None, *, of_orders: bool = False) -> pathlib.Path:
+    """Names a checkpoint that comes with the library: of permutations under a noise, or of orders.
 
-
-def shipped_path(noise: str | None = None) -> pathlib.Path:
-    """Names the checkpoint of a noise that comes with the library; None takes the first."""
+    No noise takes the first of `SHIPPED`, of orders `ORDER_NOISE`.
+    """
+    if of_orders:
+        if noise not in (None, ORDER_NOISE):
+            allowed = f"{ORDER_NOISE!r} or None, for the likelihood of orders"
+            raise ValueError(error_message("noise", repr(noise), allowed))
+        return _WEIGHTS / f"{ORDER_NOISE}_orders.safetensors"
     if noise not in (None, *SHIPPED):
         raise ValueError(error_message("noise", repr(noise), one_of(SHIPPED)))
     return _WEIGHTS / f"{noise or SHIPPED[0]}.safetensors"
 
 
 @functools.cache
-def shipped(noise: str | None = None) -> Checkpoint:
+def shipped(noise: str | None = None, *, of_orders: bool = False) -> Checkpoint:
     """The checkpoint that comes with the library, read once."""
-    return load(shipped_path(noise))
+    return load(shipped_path(noise, of_orders=of_orders))
 
 
 @functools.cache

@@ -1,13 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lists an amortised sort is trained on: scores in units of the noise, and noise scales."""
+"""Lists that amortised networks are trained on: scores in units of the noise, and noise scales."""
+
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from arlsort.amortized.config import TrainingConfig
-
 Array = jax.Array
+
+
+class Sizes(Protocol):
+    """What a configuration of training says of the lists."""
+
+    @property
+    def min_spread(self) -> float: ...
+    @property
+    def max_spread(self) -> float: ...
+    @property
+    def scaled_share(self) -> float: ...
+    @property
+    def noise_scale_spread(self) -> float: ...
+
 
 # Shares of uniform, normal, tied and clustered lists; the rest has one or two outliers.
 _UNIFORM, _NORMAL, _TIED, _CLUSTERED = 0.25, 0.2, 0.25, 0.2
@@ -15,14 +29,14 @@ _MOST_GRADES = 6
 _CLUSTER_WIDTHS = (1e-3, 0.1)  # as a share of the range
 
 
-def sample(key: Array, n: int, config: TrainingConfig) -> tuple[Array, Array]:
-    """Draws scores and noise scales, both `[lists, n]`.
+def sample(key: Array, n: int, config: Sizes, count: int) -> tuple[Array, Array]:
+    """Draws scores and noise scales, both `[count, n]`.
 
     The size of a list is log-uniform between `min_spread` and `max_spread`; every second list is
     drawn again between 1 and 50, where noise and order compete.
     """
     keys = iter(jax.random.split(key, 20))
-    shape, one = (config.lists(n), n), (config.lists(n), 1)
+    shape, one = (count, n), (count, 1)
 
     def uniform(shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Array:
         return jax.random.uniform(next(keys), shape, minval=low, maxval=high)

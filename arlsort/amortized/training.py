@@ -50,7 +50,7 @@ class Targets(NamedTuple):
 def targets(key: Array, n: int, training: TrainingConfig) -> Targets:
     """Draws lists of length n and integrates over their noise."""
     of_lists, of_direction = jax.random.split(key)
-    scores, noise_scales = lists.sample(of_lists, n, training)
+    scores, noise_scales = lists.sample(of_lists, n, training, training.lists(n))
 
     def permutation(scores: Array) -> Array:
         return mean_permutation(scores, training.noise, noise_scales, nodes=training.nodes)

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the network of orders is made of and what it was trained on: the frozen configurations."""
+
+import dataclasses
+import math
+from typing import Final
+
+from arlsort.checks import check_count, error_message
+
+LARGEST: Final = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class OrderConfig:
+    """The network: a recurrent state along the order, and a reading of it at each score.
+
+    Attributes:
+      state: width of the recurrent state.
+      width: width of the hidden layer that reads it.
+    """
+
+    state: int = 64
+    width: int = 64
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            check_count(field.name, value := getattr(self, field.name))
+            if value > LARGEST:
+                raise ValueError(error_message(field.name, value, f"an int from 1 to {LARGEST}"))
+
+
+@dataclasses.dataclass(frozen=True)
+class OrderTraining:
+    """How a network of orders is trained.
+
+    The targets are the log-probabilities of `arlsort.numerics.cauchy_orders`, on a grid three times
+    as dense as that of `cauchy_log_likelihood`, and their gradients. They take longer to compute
+    than a step, so lists are drawn once, and each step takes some of them.
+
+    Attributes:
+      lengths: list lengths, visited in turn.
+      lists: how many lists are drawn of each length.
+      batch_size: lists in a step.
+      steps: optimiser steps.
+      learning_rate: peak of the cosine schedule.
+      warmup_steps: linear warm-up before it.
+      grad_clip: clip of the gradient's global norm.
+      ema_decay: decay of the averaged weights, which are the ones kept.
+      gradient_weight: weight of the squared error of the gradients by scores and by the logarithms
+        of noise scales, each as a share of its square, beside the squared error of the values.
+      wide_share: share of the orders that come from more noise than the network is told of, so
+        that they are unlikely.
+      widest: the noise of those is up to this many times as wide, log-uniformly.
+      min_spread, max_spread: lists have a size drawn log-uniformly between these.
+      scaled_share: share of the lists whose scores have noise scales of their own.
+      noise_scale_spread: the largest standard deviation, within a list, of the logarithms of them.
+      seed: of parameters and data.
+    """
+
+    lengths: tuple[int, ...] = (3, 4, 6, 9, 12, 16, 24, 32)
+    lists: int = 16_000
+    batch_size: int = 128
+    steps: int = 20_000
+    learning_rate: float = 4e-3
+    warmup_steps: int = 200
+    grad_clip: float = 1.0
+    ema_decay: float = 0.998
+    gradient_weight: float = 0.2
+    wide_share: float = 0.4
+    widest: float = 300.0
+    min_spread: float = 0.5
+    max_spread: float = 3000.0
+    scaled_share: float = 0.6
+    noise_scale_spread: float = 1.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lengths", tuple(self.lengths))  # a list could not be hashed
+        if not self.lengths or any(type(n) is not int or n < 2 for n in self.lengths):
+            raise ValueError(error_message("lengths", self.lengths, "one or more ints >= 2"))
+        for field in ("lists", "batch_size", "steps"):
+            check_count(field, getattr(self, field))
+        for field in ("warmup_steps", "gradient_weight", "noise_scale_spread"):
+            if not 0 <= getattr(self, field) < math.inf:
+                raise ValueError(error_message(field, getattr(self, field), "a finite number >= 0"))
+        for field in ("learning_rate", "grad_clip"):
+            if not 0 < getattr(self, field) < math.inf:
+                raise ValueError(error_message(field, getattr(self, field), "a finite number > 0"))
+        for field in ("wide_share", "scaled_share"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise ValueError(error_message(field, getattr(self, field), "in [0, 1]"))
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(error_message("ema_decay", self.ema_decay, "a number in [0, 1)"))
+        if not 1 <= self.widest < math.inf:
+            raise ValueError(error_message("widest", self.widest, "a finite number >= 1"))
+        if not 0 < self.min_spread <= self.max_spread < math.inf:
+            spreads = f"{self.min_spread}, {self.max_spread}"
+            allowed = "0 < min_spread <= max_spread"
+            raise ValueError(error_message("min_spread, max_spread", spreads, allowed))
+
+    def length(self, step: int) -> int:
+        """Length of the lists of a step, counted from 0."""
+        return self.lengths[step % len(self.lengths)]
