@@ -21,6 +21,9 @@ from arlsort.amortized import checkpoint as amortized_checkpoint
 from arlsort.amortized import training as amortized_training
 from arlsort.amortized.config import NetworkConfig
 from arlsort.amortized.config import TrainingConfig as AmortizedTraining
+from arlsort.amortized.orders import accuracy as order_accuracy
+from arlsort.amortized.orders import training as order_training
+from arlsort.amortized.orders.config import OrderConfig, OrderTraining
 from arlsort.operators.amortized import AmortizedSort
 from arlsort.operators.learned import LearnedSort
 from arlsort.reasoner import checkpoint, evaluation, training
@@ -28,7 +31,7 @@ from arlsort.reasoner.config import ALGORITHMS, NOISES, ReasonerConfig, Training
 
 Add = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
 
-NETWORKS = ("amortized", "executed")
+NETWORKS = ("amortized", "orders", "executed")
 NEAR = 0.1  # nats a position from the mean permutation: a length counts as validated
 _OF_EXECUTED = ("algorithm", "hidden_size", "hints")
 
@@ -42,7 +45,8 @@ def add(command: Add) -> None:
         "--network",
         default=NETWORKS[0],
         choices=NETWORKS,
-        help="What sorts give on average, or a sort step by step. (default: %(default)s)",
+        help="What sorts give on average, how likely orders are, or a sort step by step. "
+        "(default: %(default)s)",
     )
     executed = "Of an executed sort."
     one.add_argument("--algorithm", choices=sorted(ALGORITHMS), help=executed)
@@ -56,10 +60,12 @@ def add(command: Add) -> None:
         ("learning_rate", float, None),
         ("seed", int, None),
     ):
-        defaults = (getattr(settings(), name) for settings in (AmortizedTraining, TrainingConfig))
-        told = "(default: {}; executed: {})".format(*defaults)
+        every = (AmortizedTraining, OrderTraining, TrainingConfig)
+        defaults = (getattr(settings(), name) for settings in every)
+        told = "(default: {}; orders: {}; executed: {})".format(*defaults)
         one.add_argument(f"--{name.replace('_', '-')}", type=kind, nargs=count, help=told)
-    told = f"Measured at the end. (default: {accuracy.LISTS}; executed: {evaluation.LISTS})"
+    counts = (accuracy.LISTS, order_accuracy.LISTS, evaluation.LISTS)
+    told = "Measured at the end. (default: {}; orders: {}; executed: {})".format(*counts)
     one.add_argument("--lists", type=int, help=told)
 
     one = command("evaluate", evaluate, "Measure how near a learned sort is to what it predicts.")
@@ -112,11 +118,16 @@ def train(arguments: argparse.Namespace) -> None:
     if not 0 < given.get("learning_rate", 1.0) < np.inf:
         received = f"--learning-rate: received {given['learning_rate']}"
         raise ValueError(f"{received}, allowed: a finite number > 0")
+    if of_executed and arguments.network != "executed":
+        flag = "--" + next(iter(of_executed)).replace("_", "-")
+        raise ValueError(f"{flag}: is of an executed sort; add --network executed")
     if arguments.network == "amortized":
-        if of_executed:
-            flag = "--" + next(iter(of_executed)).replace("_", "-")
-            raise ValueError(f"{flag}: is of an executed sort; add --network executed")
         _train_amortized(arguments, AmortizedTraining(**given))
+    elif arguments.network == "orders":
+        if given.pop("noise", amortized_checkpoint.ORDER_NOISE) != amortized_checkpoint.ORDER_NOISE:
+            received, allowed = arguments.noise, f"{amortized_checkpoint.ORDER_NOISE}, of orders"
+            raise ValueError(checks.error_message("--noise", received, allowed))
+        _train_orders(arguments, OrderTraining(**given))
     else:
         _train_executed(arguments, given, of_executed)
 
@@ -128,12 +139,7 @@ def _train_amortized(arguments: argparse.Namespace, settings: AmortizedTraining)
         state = stopping.run(
             lambda watch: amortized_training.train(config, settings, watch=watch), "kl"
         )
-        params, steps = jax.device_get(state.average), int(state.step)
-        seen = settings.lengths[:steps]
-        if len(seen) < len(settings.lengths):
-            raise ValueError(f"stopped after {steps} steps, before every length was seen")
-        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
-            raise ValueError(f"--learning-rate: training diverged before step {steps}")
+        params, steps = _learned(state, settings.lengths)
         longest = max(settings.lengths)
         details = {"steps": steps, "version": arlsort.__version__}
         save = functools.partial(amortized_checkpoint.save, details=details)
@@ -150,6 +156,41 @@ def _train_amortized(arguments: argparse.Namespace, settings: AmortizedTraining)
     print(f"{steps} steps, validated to n = {longest}: {out}")
     if stopping.asked:
         sys.exit(130)
+
+
+def _train_orders(arguments: argparse.Namespace, settings: OrderTraining) -> None:
+    out = _check_out(arguments.out, arguments.overwrite)
+    config = OrderConfig()
+    print(f"integrating over the noise of {settings.lists} lists of each length", file=sys.stderr)
+    with _until_stopped(settings.steps) as stopping:
+        state = stopping.run(
+            lambda watch: order_training.train(config, settings, watch=watch), "values"
+        )
+        params, steps = _learned(state, settings.lengths)
+        lists = arguments.lists or order_accuracy.LISTS
+        lengths = _some_lengths(settings.lengths)
+        rows = order_accuracy.table(params, config, lengths, count=lists)
+        longest = max(settings.lengths)
+        amortized_checkpoint.save(
+            *(out, params, config, settings),
+            validated_length=longest,
+            measured=rows,
+            details={"steps": steps, "version": arlsort.__version__},
+        )
+    _print_orders(rows)
+    print(f"{steps} steps, validated to n = {longest}: {out}")
+    if stopping.asked:
+        sys.exit(130)
+
+
+def _learned(state: Any, lengths: Sequence[int]) -> tuple[Any, int]:
+    """The parameters and steps of a training, if they are of any use."""
+    params, steps = jax.device_get(state.average), int(state.step)
+    if steps < len(lengths):
+        raise ValueError(f"stopped after {steps} steps, before every length was seen")
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+        raise ValueError(f"--learning-rate: training diverged before step {steps}")
+    return params, steps
 
 
 def _train_executed(
@@ -259,10 +300,18 @@ def evaluate(arguments: argparse.Namespace) -> None:
     amortized = arguments.algorithm is None
     if path is not None:
         card = weight_files.read_card(path)
-        amortized = isinstance(card, dict) and card.get("kind") == "amortized"
+        kind = card.get("kind") if isinstance(card, dict) else None
+        amortized = kind in [known.name for known in amortized_checkpoint.KINDS]
     if amortized:
         of_amortized = amortized_checkpoint.load(path) if path else None
         found = of_amortized or amortized_checkpoint.shipped(arguments.noise)
+        if found.of_orders:
+            lengths = arguments.lengths or _some_lengths(found.training.lengths)
+            print(f"network of orders, noise {found.noise}")
+            _print_orders(
+                order_accuracy.table(found.params, found.config, lengths, count=arguments.lists)
+            )
+            return
         operator: Any = AmortizedSort(
             noise=found.noise, checkpoint=path and str(path), allow_extrapolation=True
         )
@@ -307,6 +356,17 @@ def _print_scores(scores: Any) -> None:
     for name in ("exact_order", "micro_f1"):
         cells = (f"n={n}: {100 * value:.1f}" for n, value in scores[name].items())
         print(f"{name:12} {'  '.join(cells)}")
+
+
+def _print_orders(rows: Sequence[dict[str, Any]]) -> None:
+    print("distance from the exact likelihood, nats an element, mean and mean size; cosine of the")
+    print("gradients, median and tenth percentile; derivatives of the right sign, %")
+    names = "".join(f" {name:>8}" for name in ("apart", "error", "cosine", "least", "sign"))
+    print(f"{'n':>4} {'range':>6} {'noise':>6}{names}")
+    for row in rows:
+        numbers = [row[name] for name in ("apart", "error", "cosine", "least_cosine")]
+        cells = " ".join(f"{value:8.4f}" for value in (*numbers, 100 * row["same_sign"]))
+        print(f"{row['n']:4d} {row['spread']:6g} {row['wide']:6g} {cells}")
 
 
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:

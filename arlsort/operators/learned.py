@@ -190,7 +190,7 @@ class LearnedSort(base.Operator):
         `noise=None` means here. It has seen orders as the noise makes them: of an order that is all
         but impossible, with errors of some twenty units of noise or more, the value is low but
         the gradient need not point the right way. Beyond the sharpest spread of its card lists are
-        brought back to it.
+        brought back to it. `AmortizedSort.log_likelihood` is many times faster, and nearer.
 
         Args:
           x: Scores `[..., n]`, floating.
