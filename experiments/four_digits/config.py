@@ -127,12 +127,12 @@ class Method:
     def weights(self) -> str | None:
         """The SHA-256 of the trained weights of an operator that has any."""
         operator = self.operator
+        likelihood = losses.parse(self.loss).entry.needs is losses.LIKELIHOOD
         if isinstance(operator, AmortizedSort):
-            path = operator.checkpoint or amortized.shipped_path(operator.noise)
-            return amortized.load_card(path)["sha256"]
+            shipped = amortized.shipped_path(operator.noise, of_orders=likelihood)
+            return amortized.load_card(operator.checkpoint or shipped)["sha256"]
         if not isinstance(operator, LearnedSort):
             return None
-        likelihood = losses.parse(self.loss).entry.needs is losses.LIKELIHOOD
         path = operator.checkpoint or checkpoint.shipped_path(
             operator.algorithm, operator.noise, likelihood=likelihood
         )

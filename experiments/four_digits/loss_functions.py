@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from arlsort.likelihood import cauchy_log_likelihood
 from arlsort.networks import engine
+from arlsort.operators.amortized import AmortizedSort
 from arlsort.operators.learned import LearnedSort
 from arlsort.operators.sorting_network import SortingNetwork
 from arlsort.reasoner import traces
@@ -128,12 +129,12 @@ def error_free_loss(network: SortingNetwork, scores: jax.Array, order: jax.Array
 
 
 def likelihood_loss(
-    operator: LearnedSort,
+    operator: AmortizedSort | LearnedSort,
     scores: jax.Array,
     order: jax.Array,
     noise_scales: jax.Array | None = None,
 ) -> jax.Array:
-    """Negative log-likelihood of the order, led along the run of the sort, per element.
+    """Negative log-likelihood of the order, as a network reads or executes it, per element.
 
     Args:
       operator: The sort.

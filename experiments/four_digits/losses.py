@@ -49,8 +49,8 @@ EXACT_SWAPS = Need(
 )
 LEARNED = Need("a learned sort", lambda operator: isinstance(operator, LearnedSort))
 LIKELIHOOD = Need(
-    "a learned sort that has a likelihood",
-    lambda operator: isinstance(operator, LearnedSort) and operator.has_likelihood,
+    "a learned sort, executed or amortised, that has a likelihood",
+    lambda operator: isinstance(operator, LearnedSort | AmortizedSort) and operator.has_likelihood,
 )
 NOTHING = Need("no operator", lambda operator: operator is None)
 
@@ -96,7 +96,7 @@ def _permutation(batch: Batch) -> jax.Array:
 
 TABLE: Mapping[str, LossEntry] = {
     "likelihood": LossEntry(
-        "negative log-likelihood of the order, along the run of the sort",
+        "negative log-likelihood of the order, as a network reads or executes it",
         LIKELIHOOD,
         lambda b: functions.likelihood_loss(b.operator, b.scores, b.order, b.noise_scales),
         noise_scales=True,
