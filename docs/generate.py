@@ -201,12 +201,12 @@ def quick_search() -> str:
     )
 
 
-def speed_of_learned() -> str:
-    """Renders what P costs by the learned sorts, with its conditions."""
+def speed_of_learned(part: str = "seconds", rival: str = learned_speed.RIVAL) -> str:
+    """Renders what P, or a likelihood, costs by the learned sorts, with its conditions."""
     report = storage.read_json(SPEED_OF_LEARNED)
     config, machine = report["config"], report["machine"]
     where = f"{config['batch_size']} lists, {machine['backend']} with {machine['cpus']} cores"
-    return _linked(f"{learned_speed.table(report)}\n\n{where}", SPEED_OF_LEARNED)
+    return _linked(f"{learned_speed.table(report, part, rival)}\n\n{where}", SPEED_OF_LEARNED)
 
 
 def amortized_accuracy(noise: str) -> str:
@@ -222,6 +222,18 @@ def amortized_accuracy(noise: str) -> str:
         distances = " / ".join(f"{row['kl']:.3f}" for row in of_kind)
         rows.append([kind, str(n), distances, f"{value:.2f}", f"{worst:.2f}", cosine])
     titles = ["lists", "n", "distance, nats", "value", "worst value", "least cosine"]
+    return markdown(titles, rows)
+
+
+def orders_accuracy() -> str:
+    """Renders how near the shipped network of orders is to the exact likelihood, from its card."""
+    rows = []
+    for row in amortized.shipped(of_orders=True).card["measured"]:
+        cosines = f"{row['cosine']:.3f} / {row['least_cosine']:.3f}"
+        apart, sign = f"{row['apart']:.4f} / {row['error']:.4f}", f"{100 * row['same_sign']:.1f} %"
+        orders = "likely" if row["wide"] == 1 else "unlikely"
+        rows.append([str(row["n"]), f"{row['spread']:g}", orders, apart, cosines, sign])
+    titles = ["n", "range", "orders", "error, nats", "cosine", "same sign"]
     return markdown(titles, rows)
 
 
@@ -275,6 +287,8 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "amortized-gaussian": lambda: amortized_accuracy("gaussian"),
         "amortized-cauchy": lambda: amortized_accuracy("cauchy"),
         "learned-speed": speed_of_learned,
+        "orders-accuracy": orders_accuracy,
+        "orders-speed": lambda: speed_of_learned("likelihoods", learned_speed.EXACT),
         "executed-accuracy": executed_accuracy,
     },
     ROOT / "docs" / "results.md": {

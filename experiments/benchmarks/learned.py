@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times P of the learned sorts and of the exact mean permutation, beside a sorting network.
+"""Times the learned sorts beside a sorting network, and their likelihoods beside the exact one.
 
   python -m experiments.benchmarks.learned
   python -m experiments.benchmarks.learned --lengths=5,15 --batch_size=32
 
 All programs of a length take turns in one process. Writes medians in seconds to `--out`, and prints
-them with their ratios to the network's. Nothing else should run on the machine.
+them with their ratios to the network's and the exact likelihood's. Nothing else should run on the
+machine.
 """
 
 import functools
@@ -17,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
-from arlsort import AmortizedSort, LearnedSort, SortingNetwork
+from arlsort import AmortizedSort, LearnedSort, SortingNetwork, cauchy_log_likelihood
 from arlsort.numerics.mean_permutation import mean_permutation
 from experiments.benchmarks import timing
 from experiments.common import storage
@@ -31,8 +32,8 @@ from experiments.common.command_line import (
 )
 from experiments.common.reports import git_commit, machine, markdown
 
-RIVAL = "odd_even"
-LONGEST, LONGEST_EXECUTED = 64, 16
+RIVAL, EXACT = "odd_even", "exact likelihood"
+LONGEST, LONGEST_OF_ORDERS, LONGEST_EXECUTED = 64, 32, 16
 TEMPERATURE = 0.1
 
 FLAGS = flags.FlagValues()
@@ -55,6 +56,25 @@ def permutations(n: int) -> dict[str, Callable[[jax.Array], jax.Array]]:
     return given
 
 
+def likelihoods(n: int) -> dict[str, Callable[[jax.Array, jax.Array], jax.Array]]:
+    """What gives the log-likelihood of orders of scores, both `[b, n]`, by name."""
+    fields: dict[str, Any] = {"temperature": TEMPERATURE, "normalize": False, "noise": "cauchy"}
+    given: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+        EXACT: functools.partial(cauchy_log_likelihood, temperature=TEMPERATURE)
+    }
+    if n <= LONGEST_OF_ORDERS:
+        given["amortized"] = AmortizedSort(**fields).log_likelihood
+    if n <= LONGEST_EXECUTED:
+        given["learned"] = LearnedSort(**fields).log_likelihood
+    return given
+
+
+def _total(
+    likelihood: Callable[[jax.Array, jax.Array], jax.Array], order: jax.Array, x: jax.Array
+) -> jax.Array:
+    return jnp.sum(likelihood(x, order))
+
+
 def _weighted_sum(
     permutation: Callable[[jax.Array], jax.Array], pull: jax.Array, x: jax.Array
 ) -> jax.Array:
@@ -62,7 +82,7 @@ def _weighted_sum(
 
 
 def case(n: int, batch_size: int, repeats: int) -> dict[str, Any]:
-    """Medians at one length: of P, and of P with the gradient of a weighted sum of it."""
+    """Medians at one length: of P and of likelihoods, alone and with a gradient."""
     key = jax.random.key(n)
     x = jax.random.uniform(key, (batch_size, n))
     pull = jax.random.normal(key, (batch_size, n, n))
@@ -71,21 +91,37 @@ def case(n: int, batch_size: int, repeats: int) -> dict[str, Any]:
         weighted = functools.partial(_weighted_sum, permutation, pull)
         programs[name] = functools.partial(jax.jit(permutation), x)
         programs[f"{name}, gradient"] = functools.partial(jax.jit(jax.value_and_grad(weighted)), x)
-    return {"n": n, "seconds": timing.medians(programs, repeats)}
+    order = jnp.argsort(x + TEMPERATURE * jax.random.cauchy(key, x.shape), axis=-1)
+    of_orders: dict[str, timing.Program] = {}
+    for name, likelihood in likelihoods(n).items():
+        total = functools.partial(_total, likelihood, order)
+        of_orders[name] = functools.partial(jax.jit(total), x)
+        of_orders[f"{name}, gradient"] = functools.partial(jax.jit(jax.value_and_grad(total)), x)
+    return {
+        "n": n,
+        "seconds": timing.medians(programs, repeats),
+        "likelihoods": timing.medians(of_orders, repeats),
+    }
 
 
-def table(report: dict[str, Any]) -> str:
-    """Renders milliseconds, P and P with gradient, and in brackets times of the network's."""
-    names = list(report["cases"][0]["seconds"])
+def table(report: dict[str, Any], part: str = "seconds", rival: str = RIVAL) -> str:
+    """Renders milliseconds, alone and with gradient, and in brackets times of the rival's.
+
+    Args:
+      report: What was measured.
+      part: `"seconds"`, of P, or `"likelihoods"`.
+      rival: What the others are divided by.
+    """
+    names = list(report["cases"][0][part])
     names = [name for name in names if not name.endswith(", gradient")]
     rows = []
     for one in report["cases"]:
-        seconds, row = one["seconds"], [str(one["n"])]
+        seconds, row = one[part], [str(one["n"])]
         for name in names:
             cells = []
             for end in ("", ", gradient"):
                 if name + end in seconds:
-                    ratio = seconds[name + end] / seconds[RIVAL + end]
+                    ratio = seconds[name + end] / seconds[rival + end]
                     cells.append(f"{1e3 * seconds[name + end]:.3g} [{ratio:.2g}]")
             row.append(" / ".join(cells) or "-")
         rows.append(row)
@@ -106,7 +142,7 @@ def main() -> None:
         "cases": [case(n, FLAGS.batch_size, FLAGS.repeats) for n in lengths],
     }
     storage.write_json(out, report)
-    print(f"{table(report)}\n\n{out}")
+    print(f"{table(report)}\n\n{table(report, 'likelihoods', EXACT)}\n\n{out}")
 
 
 SCRIPT = Script("benchmark_learned", __doc__, FLAGS, main, (OSError, ValueError))
