@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The likelihood of an order: by integration, and by a network that executes a sort along it."""
+"""The likelihood of an order: by integration, and by networks that read or sort along it."""
 
+import dataclasses
 import itertools
 import math
 
@@ -9,13 +10,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from arlsort import LearnedSort, cauchy_log_likelihood
+from arlsort import AmortizedSort, LearnedSort, cauchy_log_likelihood
 
 LEARNED = LearnedSort(noise="cauchy", normalize=False, temperature=1.0)
+AMORTIZED = AmortizedSort(noise="cauchy", normalize=False, temperature=1.0)
+NETWORKS = [
+    pytest.param(AMORTIZED, id="amortized"),
+    pytest.param(LEARNED, id="executed", marks=pytest.mark.slow),
+]
 
 
 def exact(x, order, noise_scales=None):
     return cauchy_log_likelihood(x, order, noise_scales, temperature=1.0)
+
+
+ALL = [
+    pytest.param(exact, id="exact"),
+    pytest.param(AMORTIZED.log_likelihood, id="amortized"),
+    pytest.param(LEARNED.log_likelihood, id="executed", marks=pytest.mark.slow),
+]
 
 
 def drawn(lists, n, spread, seed=0):
@@ -74,7 +87,7 @@ def test_a_far_error_pulls_less_than_a_near_one():
     assert pull(1000.0) == pytest.approx(pull(100.0) / 10, rel=0.1)
 
 
-@pytest.mark.parametrize("likelihood", [exact, LEARNED.log_likelihood])
+@pytest.mark.parametrize("likelihood", ALL)
 def test_what_is_not_allowed_is_refused(likelihood):
     x, order = jnp.zeros((2, 3)), jnp.array([[0, 1, 2], [2, 1, 0]])
     with pytest.raises(TypeError, match="order: received dtype float32, allowed: integers"):
@@ -87,7 +100,7 @@ def test_what_is_not_allowed_is_refused(likelihood):
         likelihood(order, order)
 
 
-@pytest.mark.parametrize("likelihood", [exact, LEARNED.log_likelihood])
+@pytest.mark.parametrize("likelihood", ALL)
 @pytest.mark.parametrize("order", [[1, 3, 2], [0, 0, 0], [-1, 0, 1]])
 def test_what_is_no_order_is_refused_or_gives_nan(likelihood, order):
     x, orders = jnp.array([[0.3, 0.1, 0.2]] * 2), jnp.array([[2, 0, 1], order])
@@ -100,7 +113,7 @@ def test_what_is_no_order_is_refused_or_gives_nan(likelihood, order):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("likelihood", [exact, LEARNED.log_likelihood])
+@pytest.mark.parametrize("likelihood", ALL)
 @pytest.mark.parametrize("scale", [0.0, -1.0, jnp.nan, jnp.inf])
 def test_what_is_no_scale_is_refused_or_gives_nan(likelihood, scale):
     x, order = jnp.array([[0.3, 0.1, 0.2]] * 2), jnp.array([[2, 0, 1]] * 2)
@@ -114,7 +127,7 @@ def test_what_is_no_scale_is_refused_or_gives_nan(likelihood, scale):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("likelihood", [exact, LEARNED.log_likelihood])
+@pytest.mark.parametrize("likelihood", ALL)
 def test_shapes_dtypes_and_nan(likelihood):
     x, order, noise_scales = drawn(6, 4, 5.0)
     flat = likelihood(x, order, noise_scales)
@@ -130,7 +143,7 @@ def test_shapes_dtypes_and_nan(likelihood):
         np.testing.assert_array_equal(likelihood(jnp.ones((2, n)), jnp.zeros((2, n), int)), [0, 0])
 
 
-@pytest.mark.parametrize("likelihood", [exact, LEARNED.log_likelihood])
+@pytest.mark.parametrize("likelihood", ALL)
 def test_gradients_are_finite_at_ties_and_far_out(likelihood):
     order = jnp.array([2, 0, 1])
     for x in ([0.0, 0.0, 0.0], [1e6, 0.0, -1e6], [3e37, 0.0, 1.0]):
@@ -144,57 +157,69 @@ def test_gradients_are_finite_at_ties_and_far_out(likelihood):
 @pytest.mark.parametrize(
     "n, spread, share", [(5, 10.0, 0.05), (9, 10.0, 0.05), (9, 300.0, 0.1), (15, 30.0, 0.1)]
 )
-def test_the_network_knows_the_exact_likelihood(n, spread, share):
+@pytest.mark.parametrize("operator", NETWORKS)
+def test_the_network_knows_the_exact_likelihood(operator, n, spread, share):
     """Its loss is within a share of the least there can be, and its gradient points the same way.
 
     The mean over orders drawn from the model of the difference is a Kullback-Leibler divergence.
     """
     x, order, noise_scales = drawn(200, n, spread)
-    best, found = exact(x, order, noise_scales), LEARNED.log_likelihood(x, order, noise_scales)
+    best, found = exact(x, order, noise_scales), operator.log_likelihood(x, order, noise_scales)
     assert -0.01 * n < float((best - found).mean()) < share * float(-best.mean())
     slopes = [
         jax.grad(lambda x, f=f: f(x, order, noise_scales).sum())(x)
-        for f in (exact, LEARNED.log_likelihood)
+        for f in (exact, operator.log_likelihood)
     ]
     norms = [jnp.linalg.norm(slope, axis=-1) for slope in slopes]
     cosines = (slopes[0] * slopes[1]).sum(-1) / (norms[0] * norms[1])
     assert float(jnp.median(cosines)) > 0.85
 
 
-def test_the_probabilities_of_all_orders_add_up():
+@pytest.mark.parametrize(
+    "operator, least, most", [(AMORTIZED, 0.97, 1.03), (LEARNED, 0.999, 1.00001)]
+)
+def test_the_probabilities_of_all_orders_add_up(operator, least, most):
+    """The executed sort chooses where each element goes; the other one says it of each order."""
     orders = jnp.asarray(list(itertools.permutations(range(4))))
     for x in ([0.0, 0.0, 0.0, 0.0], [0.0, 2.0, -1.0, 7.0]):
         rows = jnp.tile(jnp.array(x), (24, 1))
-        total = jnp.exp(LEARNED.log_likelihood(rows, orders)).sum()
-        assert 0.999 < float(total) <= 1.0 + 1e-5
+        assert least < float(jnp.exp(operator.log_likelihood(rows, orders)).sum()) < most
 
 
-def test_what_counts_is_scores_in_units_of_their_noise():
+@pytest.mark.parametrize("operator", NETWORKS)
+def test_what_counts_is_scores_in_units_of_their_noise(operator):
     x, order, noise_scales = drawn(10, 5, 8.0)
-    expected = LEARNED.log_likelihood(x, order, noise_scales)
-    scaled = LEARNED.log_likelihood(7 * x + 3, order, 7 * noise_scales)
+    expected = operator.log_likelihood(x, order, noise_scales)
+    scaled = operator.log_likelihood(7 * x + 3, order, 7 * noise_scales)
     np.testing.assert_allclose(scaled, expected, rtol=1e-3, atol=1e-3)
-    warmer = LearnedSort(noise="cauchy", normalize=False, temperature=2.0)
+    warmer = dataclasses.replace(operator, temperature=2.0)
     np.testing.assert_allclose(
         warmer.log_likelihood(2 * x, order, noise_scales), expected, rtol=1e-3, atol=1e-3
     )
 
 
-def test_a_level_of_all_is_a_temperature_also_of_lists_of_range_one():
+@pytest.mark.parametrize("operator", NETWORKS)
+def test_a_level_of_all_is_a_temperature_also_of_lists_of_range_one(operator):
     x, order = jnp.array([3.0, 1.0, 2.0]), jnp.array([1, 2, 0])
-    operator = LearnedSort(noise="cauchy", temperature=0.01)
-    warmer = LearnedSort(noise="cauchy", temperature=0.1)
+    operator = dataclasses.replace(operator, temperature=0.01, normalize=True)
+    warmer = dataclasses.replace(operator, temperature=0.1)
     tenfold = operator.log_likelihood(x, order, jnp.full(3, 10.0))
     assert float(tenfold) == pytest.approx(float(warmer.log_likelihood(x, order)), abs=1e-3)
     assert operator.log_likelihood(x, order) > tenfold + 0.01
 
 
-def test_a_wrong_pair_is_pulled_together():
-    """As far out as the docstring says."""
-    for gap in (1.0, 5.0, 20.0):
-        x = jnp.array([gap, 0.0, 3 * gap])
-        pull = jax.grad(lambda x: LEARNED.log_likelihood(x, jnp.array([0, 1, 2])))(x)
-        assert pull[0] < 0 < pull[1], gap
+@pytest.mark.parametrize(
+    "operator, furthest", [(AMORTIZED, 6), pytest.param(LEARNED, 3, marks=pytest.mark.slow)]
+)
+def test_a_wrong_pair_is_pulled_together(operator, furthest):
+    """To a million units of noise, and by the executed sort to as far as its docstring says."""
+    gaps = jnp.array([1.0, 5.0, 20.0, 300.0, 1e4, 1e6])[:furthest]
+
+    def said(x):
+        return operator.log_likelihood(x, jnp.broadcast_to(jnp.arange(3), x.shape)).sum()
+
+    pull = jax.grad(said)(jnp.stack([gaps, jnp.zeros_like(gaps), 3 * gaps], axis=-1))
+    assert (pull[:, 0] < 0).all() and (pull[:, 1] > 0).all(), pull
 
 
 def test_a_sort_without_such_a_network_says_so():
@@ -203,3 +228,6 @@ def test_a_sort_without_such_a_network_says_so():
         LearnedSort(noise="gaussian").log_likelihood(x, order)
     with pytest.raises(ValueError, match="for quicksort, allowed: none"):
         LearnedSort("quicksort").log_likelihood(x, order)
+    with pytest.raises(ValueError, match="noise: received 'gaussian', allowed: 'cauchy' or None"):
+        AmortizedSort(noise="gaussian").log_likelihood(x, order)
+    assert AMORTIZED.has_likelihood and not AmortizedSort(noise="gaussian").has_likelihood
