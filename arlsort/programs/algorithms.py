@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Algorithms as layers, each written in the language of `programs`."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from arlsort import checks
+from arlsort.programs import control, relaxed
+from arlsort.programs.relaxed import Relaxer
+
+NORMS = ("probabilistic", "hamacher", "yager")
+"""The t-conorms that join the marks of a path."""
+
+# What surrounds a grid costs more than any way through it, and is still finite.
+_WALL = 1e12
+
+_NEIGHBOURS = tuple((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0))
+
+
+@relaxed.relaxed(ranks=(1,))
+def bubble_sort(r: Relaxer, x: jax.Array, *, count: str = "swaps") -> tuple[jax.Array, jax.Array]:
+    """Sorts by bubble sort, and counts its swaps.
+
+    Pass k compares and swaps neighbours `(i, i + 1)` for i < n - 1 - k, and the passes go on while
+    the last one has swapped. Of a list that ascends every swap is a mistake, so the mean number of
+    swaps is a loss for a network whose scores are listed in the true order. A tie counts as half a
+    swap: three equal scores cost 1.375.
+
+    Args:
+      r: Given by `relaxed`; not an argument of the layer.
+      x: Scores `[..., n]`, floating.
+      count: `swaps`, how many there are; or `any`, the weight that there is one.
+
+    Keyword arguments of every relaxed program are `temperature`, `distribution` and `hard`, see
+    `relaxed`.
+
+    Returns:
+      The scores `[..., n]` ascending, and the count `[...]`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> values, swaps = bubble_sort(jnp.array([3.0, 1.0, 2.0]), temperature=0.01)
+      >>> print(values, swaps)
+      [1. 2. 3.] 2.0
+
+    References:
+      Petersen et al., Learning with Algorithmic Supervision via Continuous Relaxations,
+      NeurIPS 2021.
+    """
+    checks.check_choice("count", count, ("swaps", "any"))
+    n = len(x)
+    if n < 2:
+        return x, jnp.zeros((), x.dtype)
+
+    def compare(i: jax.Array, s: dict[str, Any]) -> dict[str, Any]:
+        a, b = s["x"][i], s["x"][i + 1]
+        swaps = s["swaps"] + 1 if count == "swaps" else 1.0
+        swapped = dict(s, x=s["x"].at[i].set(b).at[i + 1].set(a), again=1.0, swaps=swaps)
+        return r.if_(r.greater(a, b), swapped, s)
+
+    def one_pass(k: jax.Array, s: dict[str, Any]) -> dict[str, Any]:
+        return control.for_(n - 1, compare, dict(s, again=0.0), stop=n - 1 - k)
+
+    start = {"x": x, "again": 1.0, "swaps": 0.0}
+    end = r.while_(lambda s: s["again"], one_pass, start, max_steps=n)
+    return end["x"], end["swaps"]
+
+
+@relaxed.relaxed(ranks=(2, 2))
+def levenshtein(r: Relaxer, a: jax.Array, b: jax.Array) -> jax.Array:
+    """The edit distance of two strings whose characters are known by their class probabilities.
+
+    `D[i, j] = min(D[i-1, j] + 1, D[i, j-1] + 1, D[i-1, j-1] + 1 - same(a[i], b[j]))`, with the
+    soft minimum and the condition `same` of `Relaxer`.
+
+    Args:
+      r: Given by `relaxed`; not an argument of the layer.
+      a: `[..., m, classes]`; each row has the probabilities of one character.
+      b: `[..., n, classes]`.
+
+    Returns:
+      The distance `[...]`, in edits.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> one, other = (jax.nn.one_hot(jnp.array(s), 5) for s in ([0, 1, 2, 3], [0, 2, 4]))
+      >>> print(levenshtein(one, other, temperature=0.01).round(2))
+      2.0
+
+    References:
+      Petersen et al., Learning with Algorithmic Supervision via Continuous Relaxations,
+      NeurIPS 2021; Levenshtein, Soviet Physics Doklady 1966.
+    """
+    m, n = len(a), len(b)
+    same = jax.vmap(lambda one: jax.vmap(lambda other: r.same(one, other))(b))(a)  # [m, n]
+    table = jnp.zeros((m + 1, n + 1), same.dtype)
+    table = table.at[:, 0].set(jnp.arange(m + 1.0)).at[0, :].set(jnp.arange(n + 1.0))
+
+    def row(i: jax.Array, table: jax.Array) -> jax.Array:
+        def cell(j: jax.Array, table: jax.Array) -> jax.Array:
+            substitute = r.if_(same[i, j], 0.0, 1.0)
+            ways = (table[i, j + 1] + 1, table[i + 1, j] + 1, table[i, j] + substitute)
+            return table.at[i + 1, j + 1].set(r.minimum(*ways))
+
+        return control.for_(n, cell, table)
+
+    return control.for_(m, row, table)[m, n]
+
+
+@relaxed.relaxed(ranks=(2,))
+def shortest_path(
+    r: Relaxer,
+    costs: jax.Array,
+    *,
+    steps: int | None = None,
+    tconorm: str = "probabilistic",
+    parameter: float = 1.0,
+) -> jax.Array:
+    """Marks the cheapest way from the top left of a grid to the bottom right, over 8 neighbours.
+
+    Bellman-Ford with soft minima, `D[u] = sum_v w[u, v] D[v] + cost[u]` with
+    `w[u, :] = softmax(-D[v] / temperature)` over the neighbours and D = 0 at the start. Then a
+    weight of one goes back from the end by w, and what passes a cell is joined to its mark by a
+    t-conorm: `probabilistic`, `p + q - p q`; `yager`, `min(1, p + q)`; or `hamacher`,
+    `(p + q + (c - 2) p q) / (1 + (c - 1) p q)` with c the parameter.
+
+    Args:
+      r: Given by `relaxed`; not an argument of the layer.
+      costs: What a cell costs, `[..., h, w]`, positive; the start costs nothing.
+      steps: How many passes there are, each way; by default one for every cell, which finds any
+        way. AlgoVision's example takes 25 for 12 x 10.
+      tconorm: How marks are joined.
+      parameter: Of `hamacher`.
+
+    Returns:
+      The mark of every cell `[..., h, w]`, in [0, 1].
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> costs = jnp.array([[1.0, 9.0, 1.0], [1.0, 9.0, 1.0], [9.0, 1.0, 1.0]])
+      >>> print(shortest_path(costs, temperature=0.01).round(1))
+      [[1. 0. 0.]
+       [1. 0. 0.]
+       [0. 1. 1.]]
+
+    References:
+      Petersen et al., Learning with Algorithmic Supervision via Continuous Relaxations,
+      NeurIPS 2021; Bellman, Quarterly of Applied Mathematics 1958.
+    """
+    checks.check_choice("tconorm", tconorm, NORMS)
+    h, w = costs.shape
+    steps = h * w if steps is None else steps
+
+    def relax(_: jax.Array, s: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        padded = jnp.pad(s["distance"], 1, constant_values=_WALL)
+        around = jnp.stack([_shifted(padded, *way) for way in _NEIGHBOURS], axis=-1)
+        before = r.argmin(around, axis=-1)  # [h, w, 8]
+        distance = (before * around).sum(axis=-1) + costs
+        # Who has come to the start goes no further.
+        return {"distance": distance.at[0, 0].set(0.0), "before": before.at[0, 0].set(0.0)}
+
+    def back(_: jax.Array, s: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        sent = jnp.pad(s["at"][..., None] * found["before"], ((1, 1), (1, 1), (0, 0)))
+        parts = [_shifted(sent[..., k], -i, -j) for k, (i, j) in enumerate(_NEIGHBOURS)]
+        marked = _joined(s["marked"], s["at"], tconorm, parameter)
+        return {"at": jnp.stack(parts).sum(axis=0), "marked": marked}
+
+    distance = jnp.full((h, w), _WALL, costs.dtype).at[0, 0].set(0.0)
+    start = {"distance": distance, "before": jnp.zeros((h, w, 8), costs.dtype)}
+    found = control.for_(steps, relax, start)
+    end = jnp.zeros((h, w), costs.dtype).at[-1, -1].set(1.0)
+    return control.for_(steps, back, {"at": end, "marked": jnp.zeros_like(end)})["marked"]
+
+
+def _shifted(padded: jax.Array, i: int, j: int) -> jax.Array:
+    """What is at (row + i, column + j) of a padded grid, for every place of the grid."""
+    h, w = padded.shape
+    return padded[1 + i : h - 1 + i, 1 + j : w - 1 + j]
+
+
+def _joined(p: jax.Array, q: jax.Array, tconorm: str, parameter: float) -> jax.Array:
+    if tconorm == "probabilistic":
+        return p + q - p * q
+    if tconorm == "hamacher":
+        both = p * q
+        return (p + q + (parameter - 2) * both) / (1 + (parameter - 1) * both)
+    return 1 - jax.nn.relu(1 - p - q)
