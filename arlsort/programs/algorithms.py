@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from arlsort import checks
-from arlsort.programs import control, relaxed
+from arlsort.numerics import finite
+from arlsort.programs import bubble, conditions, control, relaxed, states
+from arlsort.programs.conditions import and_
 from arlsort.programs.relaxed import Relaxer
 
 NORMS = ("probabilistic", "hamacher", "yager")
@@ -17,6 +19,27 @@ NORMS = ("probabilistic", "hamacher", "yager")
 _WALL = 1e12
 
 _NEIGHBOURS = tuple((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0))
+
+
+def bubble_sort_in_steps(
+    r: Relaxer, x: jax.Array, *, count: str = "swaps"
+) -> tuple[jax.Array, jax.Array]:
+    """The program of `bubble_sort`, as it is written: `relaxed` makes a layer of it."""
+    checks.check_choice("count", count, ("swaps", "any"))
+    n = len(x)
+
+    def compare(i: jax.Array, s: dict[str, Any]) -> dict[str, Any]:
+        a, b = s["x"][i], s["x"][i + 1]
+        swaps = s["swaps"] + 1 if count == "swaps" else 1.0
+        swapped = dict(s, x=s["x"].at[i].set(b).at[i + 1].set(a), again=1.0, swaps=swaps)
+        return r.if_(r.greater(a, b), swapped, s)
+
+    def one_pass(k: jax.Array, s: dict[str, Any]) -> dict[str, Any]:
+        return control.for_(n - 1, compare, dict(s, again=0.0), stop=n - 1 - k)
+
+    start = {"x": x, "again": 1.0, "swaps": 0.0}
+    end = r.while_(lambda s: s["again"], one_pass, start, max_steps=max(n, 1))
+    return end["x"], end["swaps"]
 
 
 @relaxed.relaxed(ranks=(1,))
@@ -49,23 +72,109 @@ def bubble_sort(r: Relaxer, x: jax.Array, *, count: str = "swaps") -> tuple[jax.
       Petersen et al., Learning with Algorithmic Supervision via Continuous Relaxations,
       NeurIPS 2021.
     """
+    if r.exact or len(x) < 2:
+        return bubble_sort_in_steps(r, x, count=count)
     checks.check_choice("count", count, ("swaps", "any"))
+    scores = finite.clip(x)
+    nothing = jnp.zeros_like(scores, shape=(len(x), 0))
+    found = bubble.run(conditions.comparator(r.swap, scores.dtype), scores, nothing)
+    counted = found.swaps if count == "swaps" else found.any
+    return found.values.astype(x.dtype), counted
+
+
+@relaxed.relaxed(ranks=(1,))
+def insertion_sort(r: Relaxer, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Sorts by insertion sort, and counts how often an element moves down by one place.
+
+    Args:
+      r: Given by `relaxed`; not an argument of the layer.
+      x: Scores `[..., n]`, floating.
+
+    Returns:
+      The scores `[..., n]` ascending, and the number of moves `[...]`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> values, moves = insertion_sort(jnp.array([3.0, 1.0, 2.0]), temperature=0.01)
+      >>> print(values, moves)
+      [1. 2. 3.] 2.0
+    """
     n = len(x)
-    if n < 2:
-        return x, jnp.zeros((), x.dtype)
 
-    def compare(i: jax.Array, s: dict[str, Any]) -> dict[str, Any]:
-        a, b = s["x"][i], s["x"][i + 1]
-        swaps = s["swaps"] + 1 if count == "swaps" else 1.0
-        swapped = dict(s, x=s["x"].at[i].set(b).at[i + 1].set(a), again=1.0, swaps=swaps)
-        return r.if_(r.greater(a, b), swapped, s)
+    def insert(i: jax.Array, s: dict[str, Any]) -> dict[str, Any]:
+        def move(k: jax.Array, s: dict[str, Any]) -> dict[str, Any]:
+            j = i - 1 - k
+            a, b = s["x"][j], s["x"][j + 1]
+            moved = dict(s, x=s["x"].at[j].set(b).at[j + 1].set(a), moves=s["moves"] + 1)
+            return r.if_(and_(s["going"], r.greater(a, b)), moved, dict(s, going=0.0))
 
-    def one_pass(k: jax.Array, s: dict[str, Any]) -> dict[str, Any]:
-        return control.for_(n - 1, compare, dict(s, again=0.0), stop=n - 1 - k)
+        return control.for_(n - 1, move, dict(s, going=1.0), stop=i)
 
-    start = {"x": x, "again": 1.0, "swaps": 0.0}
-    end = r.while_(lambda s: s["again"], one_pass, start, max_steps=n)
-    return end["x"], end["swaps"]
+    start = {"x": x, "going": 1.0, "moves": 0.0}
+    end = control.for_(n, insert, start) if n > 1 else states.canonical(start)
+    return end["x"], end["moves"]
+
+
+@relaxed.relaxed(ranks=(0, 0))
+def multiply(r: Relaxer, a: jax.Array, b: jax.Array, *, most: int = 16) -> jax.Array:
+    """Multiplies by repeated addition: adds a as long as more than half of one is left of b.
+
+    The number of passes depends on b, and so does the gradient, through the weight of every pass.
+
+    Args:
+      r: Given by `relaxed`; not an argument of the layer.
+      a: Numbers `[...]`, floating.
+      b: Whole numbers `[...]` of at most `most`, floating.
+      most: How many passes there are, static.
+
+    Returns:
+      The products `[...]`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(multiply(jnp.array(1.5), jnp.array(4.0), temperature=0.01))
+      6.0
+    """
+
+    def once(_: jax.Array, s: dict[str, Any]) -> dict[str, Any]:
+        return {"total": s["total"] + a, "left": s["left"] - 1}
+
+    start = {"total": 0.0 * a, "left": b}
+    return r.while_(lambda s: r.greater(s["left"], 0.5), once, start, max_steps=most)["total"]
+
+
+@relaxed.relaxed(ranks=(1, 0))
+def binary_search(r: Relaxer, x: jax.Array, value: jax.Array) -> jax.Array:
+    """Counts by binary search how many of ascending numbers are less than a value.
+
+    A read is exact, at the nearest place below the middle, so gradients come from the comparisons
+    and not from the place that is read.
+
+    Args:
+      r: Given by `relaxed`; not an argument of the layer.
+      x: Ascending numbers `[..., n]`, floating; n >= 1.
+      value: What is searched `[...]`.
+
+    Returns:
+      The soft number of smaller ones `[...]`, in [0, n].
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(binary_search(jnp.arange(8.0), jnp.array(4.5), temperature=0.01))
+      5.0
+    """
+    n = len(x)
+
+    def halve(_: jax.Array, s: dict[str, Any]) -> dict[str, Any]:
+        middle = jnp.floor((s["low"] + s["high"]) / 2)
+        read = x[jnp.clip(middle.astype(jnp.int32), 0, n - 1)]
+        return r.if_(r.less(read, value), dict(s, low=middle + 1), dict(s, high=middle))
+
+    def open_(s: dict[str, Any]) -> jax.Array:
+        return r.greater(s["high"] - s["low"], 0.5)
+
+    start = {"low": 0.0, "high": float(n)}
+    return r.while_(open_, halve, start, max_steps=n.bit_length())["low"]
 
 
 @relaxed.relaxed(ranks=(2, 2))

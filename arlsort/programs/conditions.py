@@ -26,7 +26,7 @@ def numbers(*values: Any) -> list[jax.Array]:
 def greater(swap: Swap, a: ArrayLike, b: ArrayLike) -> jax.Array:
     """`F((a - b) / temperature)`; equal infinities are equal."""
     a, b = _finite_if_equal(*numbers(a, b))
-    swap = _in_dtype(swap, a.dtype)
+    swap = comparator(swap, a.dtype)
     one = jnp.ones((), a.dtype)
     a, b = jnp.broadcast_arrays(a, b)
     return swap.rows(b, a, one, one, jnp.zeros_like(one))[0]
@@ -35,7 +35,7 @@ def greater(swap: Swap, a: ArrayLike, b: ArrayLike) -> jax.Array:
 def equal(swap: Swap, a: ArrayLike, b: ArrayLike) -> jax.Array:
     """`f((a - b) / temperature) / f(0)`, with f the density of F."""
     a, b = _finite_if_equal(*numbers(a, b))
-    swap = _in_dtype(swap, a.dtype)
+    swap = comparator(swap, a.dtype)
     a, b = jnp.broadcast_arrays(a, b)
     return _relative_density(swap, swap.argument(a, b, jnp.ones((), a.dtype)))
 
@@ -44,7 +44,7 @@ def same(swap: Swap, a: ArrayLike, b: ArrayLike) -> jax.Array:
     """Whether two distributions over classes are of one class, over the last axis."""
     distance = 1 - cosine(a, b)
     if swap.distribution.startswith("logistic"):
-        u = distance / _in_dtype(swap, distance.dtype).temperature
+        u = distance / comparator(swap, distance.dtype).temperature
         return 2 * jnp.exp(-u) / (1 + jnp.exp(-2 * u))
     return equal(swap, distance, jnp.zeros_like(distance))
 
@@ -75,7 +75,8 @@ def in_dtype(temperature: jax.Array, dtype: jnp.dtype) -> jax.Array:
     return jnp.where(known, finite.temperature(temperature, dtype), jnp.nan)
 
 
-def _in_dtype(swap: Swap, dtype: jnp.dtype) -> Swap:
+def comparator(swap: Swap, dtype: jnp.dtype) -> Swap:
+    """A soft comparator for scores of a dtype."""
     temperature = in_dtype(swap.temperature, dtype)
     return Swap(swap.distribution, False, temperature, jnp.asarray(swap.art_lambda, dtype))
 

@@ -22,8 +22,8 @@ from arlsort.programs import choices, conditions, control, states
 TEMPERATURE = 0.1
 """The default of every program: one over AlgoVision's beta of 10."""
 
-# Of `logistic_art`; the default of its paper's code, as for `SortingNetwork`.
-_ART_LAMBDA = 0.25
+ART_LAMBDA = 0.25
+"""The exponent of `logistic_art` in every program; the default of `SortingNetwork`."""
 
 
 @functools.partial(
@@ -75,7 +75,7 @@ class Relaxer:
         """The weight of `a > b`."""
         if self.exact:
             return _indicator(jnp.greater, a, b)
-        return conditions.greater(self._swap, a, b)
+        return conditions.greater(self.swap, a, b)
 
     def greater_equal(self, a: ArrayLike, b: ArrayLike) -> jax.Array:
         """The weight of `a >= b`: that of `a > b`, but in the exact program."""
@@ -91,7 +91,7 @@ class Relaxer:
 
     def equal(self, a: ArrayLike, b: ArrayLike) -> jax.Array:
         """The weight of `a == b`: 1 where they are equal."""
-        return _indicator(jnp.equal, a, b) if self.exact else conditions.equal(self._swap, a, b)
+        return _indicator(jnp.equal, a, b) if self.exact else conditions.equal(self.swap, a, b)
 
     def not_equal(self, a: ArrayLike, b: ArrayLike) -> jax.Array:
         """The weight of `a != b`."""
@@ -102,7 +102,7 @@ class Relaxer:
         if self.exact:
             a, b = conditions.numbers(a, b)
             return _indicator(jnp.equal, jnp.argmax(a, axis=-1), jnp.argmax(b, axis=-1))
-        return conditions.same(self._swap, a, b)
+        return conditions.same(self.swap, a, b)
 
     def cosine(self, a: ArrayLike, b: ArrayLike) -> jax.Array:
         """The cosine of the angle between two vectors, over the last axis."""
@@ -202,8 +202,9 @@ class Relaxer:
         return control.while_(decided, body, state, max_steps=max_steps, **options)
 
     @property
-    def _swap(self) -> Swap:
-        art_lambda = jnp.asarray(_ART_LAMBDA)
+    def swap(self) -> Swap:
+        """The soft comparator that exchanges a and b with the weight `greater(a, b)`."""
+        art_lambda = jnp.asarray(ART_LAMBDA)
         return Swap(self.distribution, False, jnp.asarray(self.temperature), art_lambda)
 
     def _decided(self, weight: ArrayLike) -> jax.Array:
