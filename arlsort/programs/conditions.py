@@ -24,8 +24,8 @@ def numbers(*values: Any) -> list[jax.Array]:
 
 
 def greater(swap: Swap, a: ArrayLike, b: ArrayLike) -> jax.Array:
-    """`F((a - b) / temperature)`; equal infinities are equal."""
-    a, b = _finite_if_equal(*numbers(a, b))
+    """`F((a - b) / temperature)`; an infinity counts as the largest score there is."""
+    a, b = map(finite.clip, numbers(a, b))
     swap = comparator(swap, a.dtype)
     one = jnp.ones((), a.dtype)
     a, b = jnp.broadcast_arrays(a, b)
@@ -34,7 +34,7 @@ def greater(swap: Swap, a: ArrayLike, b: ArrayLike) -> jax.Array:
 
 def equal(swap: Swap, a: ArrayLike, b: ArrayLike) -> jax.Array:
     """`f((a - b) / temperature) / f(0)`, with f the density of F."""
-    a, b = _finite_if_equal(*numbers(a, b))
+    a, b = map(finite.clip, numbers(a, b))
     swap = comparator(swap, a.dtype)
     a, b = jnp.broadcast_arrays(a, b)
     return _relative_density(swap, swap.argument(a, b, jnp.ones((), a.dtype)))
@@ -62,11 +62,6 @@ def _unit(vector: jax.Array) -> jax.Array:
     )  # so that no square overflows
     square = (vector * vector).sum(axis=-1, keepdims=True)
     return vector / jnp.sqrt(jnp.where(square == 0, 1.0, square))
-
-
-def _finite_if_equal(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    endless = (a == b) & jnp.isinf(a)
-    return jnp.where(endless, 0.0, a), jnp.where(endless, 0.0, b)
 
 
 def in_dtype(temperature: jax.Array, dtype: jnp.dtype) -> jax.Array:

@@ -304,11 +304,8 @@ def _layer(program: Callable[..., Any], ranks: Sequence[int] | None) -> Callable
         checks.check_positive("temperature", temperature)
         checks.check_choice("distribution", distribution, tuple(DISTRIBUTIONS))
         checks.check_flag("hard", hard)
-        if isinstance(temperature, (int, float)):  # 1e-60 is above zero, also in float32
-            wide = jnp.float64 if jax.config.read("jax_enable_x64") else jnp.float32
-            temperature = finite.temperature(temperature, jnp.dtype(wide))
         options = tuple(sorted(settings.items()))
-        return compiled(temperature, inputs, distribution, hard, options)
+        return compiled(_strong(temperature), inputs, distribution, hard, options)
 
     # What is called has no `r`, and the keywords of every layer.
     own = inspect.signature(layer, follow_wrapped=False).parameters.values()
@@ -318,6 +315,16 @@ def _layer(program: Callable[..., Any], ranks: Sequence[int] | None) -> Callable
     signature = inspect.Signature([*inputs, *common, *settings])
     layer.__signature__ = signature  # type: ignore[attr-defined]
     return layer
+
+
+def _strong(temperature: ArrayLike) -> jax.Array:
+    """A temperature in a dtype that does not depend on how it was written."""
+    dtype = jnp.result_type(temperature)
+    if isinstance(temperature, (int, float)) or not jnp.issubdtype(dtype, jnp.floating):
+        dtype = jnp.dtype(jnp.float64 if jax.config.read("jax_enable_x64") else jnp.float32)
+    if isinstance(temperature, (int, float)):  # 1e-60 is above zero, also in float32
+        return finite.temperature(temperature, dtype)
+    return jnp.asarray(temperature, dtype)
 
 
 def _mapped(
