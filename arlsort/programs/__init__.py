@@ -14,7 +14,7 @@ Example:
   5.0
 """
 
-from arlsort.programs import algorithms
+from arlsort.programs import algorithms, algovision
 from arlsort.programs.conditions import and_, not_, or_
 from arlsort.programs.control import for_
 from arlsort.programs.memory import read, write
@@ -23,6 +23,7 @@ from arlsort.programs.relaxed import Relaxer, relaxed
 __all__ = [
     "Relaxer",
     "algorithms",
+    "algovision",
     "and_",
     "for_",
     "not_",

@@ -35,7 +35,7 @@ def bubble_sort_in_steps(
         return r.if_(r.greater(a, b), swapped, s)
 
     def one_pass(k: jax.Array, s: dict[str, Any]) -> dict[str, Any]:
-        return control.for_(n - 1, compare, dict(s, again=0.0), stop=n - 1 - k)
+        return control.for_(max(n - 1, 0), compare, dict(s, again=0.0), stop=n - 1 - k)
 
     start = {"x": x, "again": 1.0, "swaps": 0.0}
     end = r.while_(lambda s: s["again"], one_pass, start, max_steps=max(n, 1))
