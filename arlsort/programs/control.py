@@ -61,8 +61,10 @@ def for_(
     kept: list[bool] = []
 
     def step(s: Any, i: jax.Array) -> tuple[Any, None]:
-        new = _pass(body, i, s, kept)
-        return (new if stop is None else states.select(jnp.asarray(i < stop), new, s)), None
+        if stop is None:
+            return _pass(body, i, s, kept), None
+        # Skipped where one answer is for all rows; where each has its own, both are computed.
+        return lax.cond(i < stop, lambda s: _pass(body, i, s, kept), lambda s: s, s), None
 
     if count == 0:
         return start
@@ -127,6 +129,8 @@ def _pass(body: Body, index: jax.Array, state: Any, kept: list[bool], integers: 
 
 def _restore(start: Any, end: Any, kept: list[bool]) -> Any:
     """Puts back leaves that no pass changes, so that it is seen that they are the same."""
+    if not kept:  # run op by op, and no pass was
+        return end
     before, tree = jax.tree.flatten(start)
     after = jax.tree.leaves(end)
     rows = zip(before, after, kept, strict=True)

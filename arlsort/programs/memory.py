@@ -65,7 +65,7 @@ def write(array: jax.Array, weights: ArrayLike, value: Any, axis: Axes = 0) -> j
         raise ValueError(error_message("value", f"shape {np.shape(value)}", allowed))
     value = jnp.broadcast_to(jnp.asarray(value, array.dtype), rest)
     new = jnp.broadcast_to(jnp.expand_dims(value, axes), array.shape)
-    return states.times(share, new) + states.times(1 - share, array)
+    return states.between(share, new, array)
 
 
 def _placed(array: jax.Array, weights: ArrayLike, axis: Axes) -> tuple[jax.Array, tuple[int, ...]]:

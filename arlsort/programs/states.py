@@ -76,8 +76,24 @@ def _mixed(weight: jax.Array, name: str, one: Any, other: Any) -> Any:
     one, other = _alike(name, one, other)
     work = jnp.promote_types(one.dtype, weight.dtype)
     p = spread(weight, one, name).astype(work)
-    mixed = times(p, one.astype(work)) + times(1 - p, other.astype(work))
-    return mixed.astype(one.dtype)
+    return between(p, one.astype(work), other.astype(work)).astype(one.dtype)
+
+
+@jax.custom_jvp
+def between(weight: jax.Array, one: jax.Array, other: jax.Array) -> jax.Array:
+    """Mixes `weight * one + (1 - weight) * other`; what has no weight may be infinite or NaN."""
+    mixed = weight * one + (1 - weight) * other
+    return jnp.where(weight == 0, other, jnp.where(weight == 1, one, mixed))
+
+
+@between.defjvp
+def _between_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    # One difference to keep for the gradient, where the product rule keeps both states.
+    weight, one, other = primals
+    change, by_one, by_other = tangents
+    gap = one - other
+    gap = jnp.where(jnp.isfinite(gap), gap, 0.0)
+    return between(*primals), gap * change + weight * by_one + (1 - weight) * by_other
 
 
 def known_equal(one: Any, other: Any) -> bool:

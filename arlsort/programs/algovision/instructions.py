@@ -122,7 +122,7 @@ class Let:
             allowed = f"integers and slices, or one array of weights, shape {old.shape}"
             raise ValueError(error_message(name, received, allowed))
         new = _filling(name, value, jax.ShapeDtypeStruct(old.shape, old.dtype))
-        return states.times(weights, new) + states.times(1 - weights, old)
+        return states.between(weights, new, old)
 
 
 def _simulate_index(statement: Let, integers: Integers, slot: tuple[str, int], index: Any) -> None:
