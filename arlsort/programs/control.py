@@ -112,11 +112,11 @@ def while_(
 
 
 def _pass(body: Body, index: jax.Array, state: Any, kept: list[bool], integers: bool = True) -> Any:
-    """One pass of a loop, checked; notes which leaves it returns as they came."""
-    kept.clear()
+    """One pass of a loop, checked; notes which leaves no pass returned other than they came."""
+    same: list[bool] = []
 
     def leaf(name: str, old: jax.Array, new: Any) -> jax.Array:
-        kept.append(new is old)
+        same.append(new is old)
         if new is old:
             return old
         if not integers and not states.is_float(old):
@@ -124,7 +124,9 @@ def _pass(body: Body, index: jax.Array, state: Any, kept: list[bool], integers: 
             raise ValueError(error_message(name, received, "floats, or the number of the pass"))
         return states.fitted(name, new, old)
 
-    return states.pairwise(leaf, state, body(index, state), "the state after a pass")
+    end = states.pairwise(leaf, state, body(index, state), "the state after a pass")
+    kept[:] = [a and b for a, b in zip(kept or same, same, strict=True)]
+    return end
 
 
 def _restore(start: Any, end: Any, kept: list[bool]) -> Any:
