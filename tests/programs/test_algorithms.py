@@ -65,7 +65,10 @@ GENERATOR = np.random.default_rng(5)
 LISTS = np.stack([GENERATOR.permutation(5) for _ in range(6)]).astype(np.float32)
 
 
-@pytest.mark.parametrize("function", [algorithms.bubble_sort, algorithms.insertion_sort])
+@pytest.mark.parametrize(
+    "function",
+    [algorithms.bubble_sort, pytest.param(algorithms.insertion_sort, marks=pytest.mark.slow)],
+)
 def test_sorts_sort_and_count(function):
     for values, swaps in _both(function, jnp.asarray(LISTS)):
         np.testing.assert_allclose(values, np.sort(LISTS), atol=ATOL)
@@ -132,7 +135,13 @@ def test_levenshtein_counts_edits():
         np.testing.assert_allclose(distance, expected, atol=ATOL)
 
 
-@pytest.mark.parametrize("tconorm", algorithms.NORMS)
+@pytest.mark.parametrize(
+    "tconorm",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name != algorithms.NORMS[0]))
+        for name in algorithms.NORMS
+    ],
+)
 def test_shortest_path_marks_the_cheapest_path(tconorm):
     costs = GENERATOR.uniform(0.1, 1, size=(4, 4, 3)).astype(np.float32)
     costs[0] = [[1, 1, 1], [9, 9, 1], [1, 1, 9], [1, 9, 1]]  # not the shortest number of cells

@@ -78,7 +78,8 @@ def _check(function, inputs, beta, case):
 
 
 def _marked(case):
-    long = case["program"] == "bubble_sort" and len(case["inputs"][0][0]) > 5
+    zero = case["options"].get("epsilon") == 0
+    long = case["program"] == "bubble_sort" and len(case["inputs"][0][0]) > (3 if zero else 5)
     joined = case["options"].get("tconorm", "hamacher") != "hamacher"
     return pytest.param(case, marks=[pytest.mark.slow] * (long or joined), id=_name(case))
 

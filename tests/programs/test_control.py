@@ -58,6 +58,7 @@ def test_a_row_that_has_stopped_stays_finite():
         np.testing.assert_allclose(gradient, [8 * 2.0**7, 22])
 
 
+@pytest.mark.slow
 def test_rematerialisation_changes_no_gradient():
     def ours(x, remat):
         s = programs.for_(3, lambda i, x: jnp.sin(x) * x, x, stop=2, remat=remat)

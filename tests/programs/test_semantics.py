@@ -77,8 +77,9 @@ def _check(program, values, distribution, temperature, gradients):
     np.testing.assert_allclose(slope, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @given(written, numbers)
-@settings(max_examples=4)
+@settings(max_examples=20)
 def test_random_programs_are_the_formulas(program, values):
     _check(program, values, "logistic", 0.5, gradients=False)
 
@@ -96,7 +97,13 @@ COUNT = ("let", "c", ("+", "c", 1.0))
 GCD = [("while", ("not_equal", "a", "b"), [SUBTRACT, COUNT], 6)]
 
 
-@pytest.mark.parametrize("distribution", sorted(DISTRIBUTIONS))
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name not in ("logistic", "cauchy")))
+        for name in sorted(DISTRIBUTIONS)
+    ],
+)
 def test_every_distribution_is_its_formula(distribution):
     _check(GCD, [1.1, 0.4, 0.0], distribution, 0.3, gradients=False)
     _check(GCD, [6.0, 4.0, 0.0], distribution, 0.3, gradients=False)

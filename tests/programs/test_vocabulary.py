@@ -150,7 +150,7 @@ def test_a_statement_has_the_beta_of_each_algorithm_that_it_is_in():
     np.testing.assert_allclose(got, [1 - 1 / (1 + np.exp(-1)), 1 - 1 / (1 + np.exp(-4))], rtol=1e-5)
 
 
-@pytest.mark.parametrize("where", ["algorithm", "statement"])
+@pytest.mark.parametrize("where", ["algorithm", pytest.param("statement", marks=pytest.mark.slow)])
 def test_hard_is_exact_forward_and_soft_backward(where):
     def run(x, hard):
         options = {"hard": hard, "max_iter": 12}
@@ -180,6 +180,7 @@ def test_writing_beside_an_infinity_is_no_nan():
     np.testing.assert_array_equal(program(x), [[1, 2, np.inf], [-1, 0, -np.inf]])
 
 
+@pytest.mark.slow
 def test_equality_has_a_finite_gradient_anywhere():
     program = v.Algorithm(v.Input("x"), v.If(v.Eq("x", 0.0), v.Let("x", 1.0)), v.Output("x"))
     x = jnp.array([0.0, 0.1, 20.0, -1e4, 1e30])
