@@ -72,6 +72,7 @@ def bubble_sort(r: Relaxer, x: jax.Array, *, count: str = "swaps") -> tuple[jax.
       Petersen et al., Learning with Algorithmic Supervision via Continuous Relaxations,
       NeurIPS 2021.
     """
+    x = checks.check_scores("x", x)
     if r.exact or len(x) < 2:
         return bubble_sort_in_steps(r, x, count=count)
     checks.check_choice("count", count, ("swaps", "any"))
@@ -99,7 +100,7 @@ def insertion_sort(r: Relaxer, x: jax.Array) -> tuple[jax.Array, jax.Array]:
       >>> print(values, moves)
       [1. 2. 3.] 2.0
     """
-    n = len(x)
+    n = len(checks.check_scores("x", x))
 
     def insert(i: jax.Array, s: dict[str, Any]) -> dict[str, Any]:
         def move(k: jax.Array, s: dict[str, Any]) -> dict[str, Any]:
@@ -202,6 +203,7 @@ def levenshtein(r: Relaxer, a: jax.Array, b: jax.Array) -> jax.Array:
       Petersen et al., Learning with Algorithmic Supervision via Continuous Relaxations,
       NeurIPS 2021; Levenshtein, Soviet Physics Doklady 1966.
     """
+    a, b = checks.check_scores("a", a), checks.check_scores("b", b)
     m, n = len(a), len(b)
     same = jax.vmap(lambda one: jax.vmap(lambda other: r.same(one, other))(b))(a)  # [m, n]
     table = jnp.zeros((m + 1, n + 1), same.dtype)
@@ -259,6 +261,8 @@ def shortest_path(
       NeurIPS 2021; Bellman, Quarterly of Applied Mathematics 1958.
     """
     checks.check_choice("tconorm", tconorm, NORMS)
+    given = checks.check_scores("costs", costs)
+    costs = given.astype(finite.work_dtype(given))
     h, w = costs.shape
     steps = h * w if steps is None else steps
 
@@ -280,7 +284,8 @@ def shortest_path(
     start = {"distance": distance, "before": jnp.zeros((h, w, 8), costs.dtype)}
     found = control.for_(steps, relax, start)
     end = jnp.zeros((h, w), costs.dtype).at[-1, -1].set(1.0)
-    return control.for_(steps, back, {"at": end, "marked": jnp.zeros_like(end)})["marked"]
+    marked = control.for_(steps, back, {"at": end, "marked": jnp.zeros_like(end)})["marked"]
+    return marked.astype(given.dtype)
 
 
 def _shifted(padded: jax.Array, i: int, j: int) -> jax.Array:

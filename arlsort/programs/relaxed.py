@@ -251,7 +251,8 @@ def relaxed(
       may be closures of the program; then decorate it where they are known, inside the loss.
 
     Raises:
-      TypeError: At the call, if the temperature is not a number or `hard` not a bool.
+      TypeError: At the call, if the temperature is not a number or `hard` not a bool, or if there
+        are other inputs than ranks.
       ValueError: At the call, if the temperature is not above zero, the distribution is not known,
         or an input has fewer axes than its rank, or other leading ones than the rest. A traced
         temperature that is not above zero makes every weight NaN.
@@ -304,6 +305,7 @@ def _layer(program: Callable[..., Any], ranks: Sequence[int] | None) -> Callable
         checks.check_positive("temperature", temperature)
         checks.check_choice("distribution", distribution, tuple(DISTRIBUTIONS))
         checks.check_flag("hard", hard)
+        inputs += tuple(settings.pop(name) for name in names[len(inputs) :] if name in settings)
         options = tuple(sorted(settings.items()))
         return compiled(_strong(temperature), inputs, distribution, hard, options)
 
@@ -331,6 +333,8 @@ def _mapped(
     program: Callable[..., Any], ranks: Sequence[int], names: list[str], inputs: tuple[Any, ...]
 ) -> Any:
     """Maps over the leading axes of arrays, beyond those of one example."""
+    if len(inputs) != len(ranks):
+        raise TypeError(error_message("inputs", f"{len(inputs)} of them", ", ".join(names)))
     shapes = []
     for name, rank, value in zip(names, ranks, inputs, strict=True):
         if np.ndim(value) < rank:

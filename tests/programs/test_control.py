@@ -119,6 +119,30 @@ def test_leading_axes_are_mapped():
     np.testing.assert_allclose(found, [1, 2], atol=1e-5)
 
 
+def test_inputs_may_be_named_and_must_be_floating():
+    x = jnp.array([2.0, 1.0])
+    chex.assert_trees_all_close(algorithms.bubble_sort(x=x), algorithms.bubble_sort(x))
+    with pytest.raises(TypeError, match="inputs: received 1 of them, allowed: a, b"):
+        algorithms.levenshtein(x)
+    with pytest.raises(TypeError, match="x: received dtype int32"):
+        algorithms.bubble_sort(jnp.arange(3))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_stays_half(dtype):
+    def results(x, costs):
+        return (
+            algorithms.bubble_sort(x)[0],
+            algorithms.insertion_sort(x)[0],
+            algorithms.shortest_path(costs),
+            algorithms.multiply(x, x),
+            programs.write(x, jnp.ones(4), 0.5),
+        )
+
+    shapes = jax.ShapeDtypeStruct((4,), dtype), jax.ShapeDtypeStruct((2, 3), dtype)
+    assert {one.dtype for one in jax.eval_shape(results, *shapes)} == {jnp.dtype(dtype)}
+
+
 def _while(s, body, **options):
     return R.while_(lambda s: 0.5, body, s, **{"max_steps": 2, **options})
 
