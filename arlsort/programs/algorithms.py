@@ -263,29 +263,34 @@ def shortest_path(
     checks.check_choice("tconorm", tconorm, NORMS)
     given = checks.check_scores("costs", costs)
     costs = given.astype(finite.work_dtype(given))
-    h, w = costs.shape
-    steps = h * w if steps is None else steps
-
-    def relax(_: jax.Array, s: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        padded = jnp.pad(s["distance"], 1, constant_values=_WALL)
-        around = jnp.stack([_shifted(padded, *way) for way in _NEIGHBOURS], axis=-1)
-        before = r.argmin(around, axis=-1)  # [h, w, 8]
-        distance = (before * around).sum(axis=-1) + costs
-        # Who has come to the start goes no further.
-        return {"distance": distance.at[0, 0].set(0.0), "before": before.at[0, 0].set(0.0)}
+    steps = costs.size if steps is None else steps
+    before = _ways_to(r, costs, steps)
 
     def back(_: jax.Array, s: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        sent = jnp.pad(s["at"][..., None] * found["before"], ((1, 1), (1, 1), (0, 0)))
+        sent = jnp.pad(s["at"][..., None] * before, ((1, 1), (1, 1), (0, 0)))
         parts = [_shifted(sent[..., k], -i, -j) for k, (i, j) in enumerate(_NEIGHBOURS)]
         marked = _joined(s["marked"], s["at"], tconorm, parameter)
         return {"at": jnp.stack(parts).sum(axis=0), "marked": marked}
 
-    distance = jnp.full((h, w), _WALL, costs.dtype).at[0, 0].set(0.0)
-    start = {"distance": distance, "before": jnp.zeros((h, w, 8), costs.dtype)}
-    found = control.for_(steps, relax, start)
-    end = jnp.zeros((h, w), costs.dtype).at[-1, -1].set(1.0)
+    end = jnp.zeros_like(costs).at[-1, -1].set(1.0)
     marked = control.for_(steps, back, {"at": end, "marked": jnp.zeros_like(end)})["marked"]
     return marked.astype(given.dtype)
+
+
+def _ways_to(r: Relaxer, costs: jax.Array, steps: int) -> jax.Array:
+    """By Bellman-Ford, the weight of each neighbour as the place before, `[h, w, 8]`."""
+
+    def relax(_: jax.Array, s: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        padded = jnp.pad(s["distance"], 1, constant_values=_WALL)
+        around = jnp.stack([_shifted(padded, *way) for way in _NEIGHBOURS], axis=-1)
+        before = r.argmin(around, axis=-1)
+        distance = (before * around).sum(axis=-1) + costs
+        # What has come to the start goes no further.
+        return {"distance": distance.at[0, 0].set(0.0), "before": before.at[0, 0].set(0.0)}
+
+    distance = jnp.full_like(costs, _WALL).at[0, 0].set(0.0)
+    start = {"distance": distance, "before": jnp.zeros_like(costs, shape=(*costs.shape, 8))}
+    return control.for_(steps, relax, start)["before"]
 
 
 def _shifted(padded: jax.Array, i: int, j: int) -> jax.Array:
