@@ -74,6 +74,7 @@ TEST = [
 
 # Other implementations, to compare with. Not part of the default test run.
 PEERS = [
+    "algovision>=0.1.2",
     "differentiable-sorting>=0.0.3",
     "diffsort>=0.2.0",
     "ott-jax>=0.6.0",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Differentiable sorting in JAX: the public names, and nothing else."""
 
-from arlsort import plot
+from arlsort import plot, programs
 from arlsort.comparison import comparison_sort, rank_among, smooth_sort, vector_sort
 from arlsort.functional import (
     argsort,
@@ -24,6 +24,7 @@ from arlsort.operators.learned import LearnedSort
 from arlsort.operators.neuralsort import NeuralSort
 from arlsort.operators.permutahedron import Permutahedron
 from arlsort.operators.perturbed import Perturbed
+from arlsort.operators.relaxed_program import RelaxedProgram
 from arlsort.operators.sinkhorn import Sinkhorn
 from arlsort.operators.softsort import SoftSort
 from arlsort.operators.sorting_network import SortingNetwork
@@ -41,6 +42,7 @@ __all__ = [
     "Permutahedron",
     "Perturbed",
     "Relaxation",
+    "RelaxedProgram",
     "Sinkhorn",
     "SoftSort",
     "SortingNetwork",
@@ -51,6 +53,7 @@ __all__ = [
     "median",
     "permutation",
     "plot",
+    "programs",
     "quantile",
     "rank",
     "rank_among",

@@ -35,6 +35,7 @@ from arlsort.operators import base, registry
 from arlsort.reasoner import checkpoint as reasoner
 from experiments.benchmarks import learned as learned_speed
 from experiments.benchmarks import plots as speed_plots
+from experiments.benchmarks import relaxed_programs
 from experiments.benchmarks import tables as speed_tables
 from experiments.common import storage
 from experiments.common.reports import markdown
@@ -50,6 +51,7 @@ ORDER_QUALITY = RESULTS / "accuracy" / "order_quality.json"
 READOUTS = RESEARCH / "readouts.json"
 SPEED_OF_OPERATORS = RESULTS / "speed" / "benchmark.json"
 SPEED_OF_LEARNED = RESULTS / "speed" / "benchmark_learned.json"
+SPEED_OF_PROGRAMS = RESULTS / "speed" / "benchmark_relaxed_programs.json"
 SPEED_OF_REASONER = RESULTS / "speed" / "benchmark_reasoner.json"
 
 IMAGES = ROOT / "docs" / "images"
@@ -209,6 +211,16 @@ def speed_of_learned(part: str = "seconds", rival: str = learned_speed.RIVAL) ->
     return _linked(f"{learned_speed.table(report, part, rival)}\n\n{where}", SPEED_OF_LEARNED)
 
 
+def speed_of_programs() -> str:
+    """Renders the speed of relaxed bubble sort beside AlgoVision's, with its conditions."""
+    if not SPEED_OF_PROGRAMS.exists():
+        return "There is no committed run yet."
+    report = storage.read_json(SPEED_OF_PROGRAMS)
+    known = report["machine"]
+    where = f"{report['package']}, {known['backend']} with {known['cpus']} cores"
+    return _linked(f"{relaxed_programs.table(report)}\n\n{where}", SPEED_OF_PROGRAMS)
+
+
 def amortized_accuracy(noise: str) -> str:
     """Renders how near a shipped amortised sort is to the mean permutation, from its card."""
     measured = amortized.shipped(noise).card["measured"]
@@ -291,6 +303,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "orders-speed": lambda: speed_of_learned("likelihoods", learned_speed.EXACT),
         "executed-accuracy": executed_accuracy,
     },
+    ROOT / "docs" / "programs.md": {"programs-speed": speed_of_programs},
     ROOT / "docs" / "results.md": {
         "contest": lambda: contest_tables.over_lengths(contests()),
         "contest-each": contest_of_each_length,

@@ -126,9 +126,9 @@ FEW_ROWS = {
     "test_ties_are_in_the_order_of_jax": ("hard", "bitonic"),
 }
 
-# Rows that are computed by the code of another one, or, of the executed sort, take longest to
+# Rows that are computed by the swaps of another one, or, of the executed sort, take longest to
 # compile; slow where the row of the other one is not.
-TWINS = {"odd_even_merge": "bitonic", "learned": "amortized"}
+TWINS = {"odd_even_merge": "bitonic", "bubble_sort": "odd_even", "learned": "amortized"}
 
 # A process that holds more than the first after a module forgets what its programs were compiled
 # from, and if that leaves more than the second the programs, which are kept on disk.

@@ -165,6 +165,30 @@ def odd_even_merge(x: np.ndarray, **hyperparameters: float) -> np.ndarray:
     return sorting_network(x, "odd_even_merge", **hyperparameters)
 
 
+def bubble_sort(
+    x: np.ndarray, distribution: str = "logistic", temperature: float = 0.1
+) -> np.ndarray:
+    """Petersen et al., NeurIPS 2021: a relaxed while around relaxed swaps of neighbours.
+
+    What the loop leaves is the sum of the states after each pass, each with the weight that the
+    loop ends there: the passes before it have swapped something, and the next one is not begun.
+    """
+    n = len(x)
+    x, weights = np.array(x, np.float64), np.eye(n)
+    result, going = np.zeros((n, n)), 1.0
+    for k in range(n):
+        swapped = 0.0
+        for i in range(n - 1 - k):
+            keep = swap_weight(distribution, x[i + 1] - x[i], temperature, 0.25)
+            mix = np.array([[keep, 1 - keep], [1 - keep, keep]])
+            x[[i, i + 1]] = mix @ x[[i, i + 1]]
+            weights[[i, i + 1]] = mix @ weights[[i, i + 1]]
+            swapped = (1 - keep) + keep * swapped
+        result += going * (1 - swapped) * weights
+        going *= swapped
+    return result + going * weights
+
+
 def balanced(kernel: np.ndarray) -> np.ndarray:
     """Sinkhorn's algorithm: rows and columns are scaled in turn until nothing changes."""
     rows, columns = np.ones(len(kernel)), np.ones(len(kernel))
@@ -193,6 +217,7 @@ ORACLES: dict[str, Callable[..., np.ndarray]] = {
     "odd_even": odd_even,
     "bitonic": bitonic,
     "odd_even_merge": odd_even_merge,
+    "bubble_sort": bubble_sort,
     "neuralsort": neuralsort,
     "softsort": softsort,
     "lapsum": lapsum,

@@ -15,7 +15,7 @@ matplotlib.use("Agg")
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 # Those of learned_sort.md train, and are run by tests/base_install.py; adding_a_method.md has parts
 # of files, which tests/test_readme.py puts together.
-PAGES = ("index", "temperature", "migration")
+PAGES = ("index", "temperature", "migration", "programs")
 
 
 def programs(page):
@@ -32,6 +32,9 @@ def test_programs_of_pages_run(page, program):
     exec(program, names)
     if "optax" in program:
         assert names["value"] < 0.7 * names["loss"](0 * names["weights"], *names["data"])
+    if "first_above" in names and "places" in names:
+        assert names["exact"] == 2 and abs(names["soft"] - 2.08) < 0.005
+        assert names["places"].round(3).tolist() == [2, 0]
     if "soft_rank" in names:
         assert names["soft_rank"].tolist() == [3.0, 1.25, 1.75]
 
@@ -39,7 +42,7 @@ def test_programs_of_pages_run(page, program):
 def test_every_public_name_is_in_the_reference():
     pages = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "api").glob("*.md"))
     for name in arlsort.__all__:
-        if name != "plot":  # all of its members are
+        if name not in ("plot", "programs"):  # all of their members are
             assert re.search(rf"auto(function|class):: {name}$", pages, re.MULTILINE), name
 
 

@@ -51,7 +51,7 @@ def _gaussian(v: jax.Array) -> jax.Array:
 
 DISTRIBUTIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
     "logistic": _logistic,
-    "logistic_art": _logistic,  # of an argument that `_argument` bends
+    "logistic_art": _logistic,  # of an argument that `argument` bends
     "gaussian": _gaussian,
     "reciprocal": _reciprocal,
     "cauchy": _cauchy,
@@ -148,7 +148,7 @@ class Swap:
         last: jax.Array,
     ) -> tuple[jax.Array, jax.Array]:
         """Gives what becomes of rows that travel with the scores `a` and `b`."""
-        return self.mix(self._argument(a, b, sign), sign, first, last)
+        return self.mix(self.argument(a, b, sign), sign, first, last)
 
     def mix(
         self, v: jax.Array, sign: jax.Array, first: jax.Array, last: jax.Array
@@ -156,7 +156,8 @@ class Swap:
         """Mixes two rows, of which the first keeps the weight F(v); where the sign is 0, all."""
         return _rows(self, v, sign, first, last)
 
-    def _argument(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> jax.Array:
+    def argument(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> jax.Array:
+        """The v of which F is taken, finite whatever the scores and the temperature are."""
         difference = sign * (b - a)
         if self.distribution == "logistic_art":
             difference = difference / (jnp.abs(difference) + _ART_EPSILON) ** self.art_lambda
@@ -165,6 +166,10 @@ class Swap:
         saturated = jnp.abs(difference) >= largest * self.temperature
         v = jnp.where(saturated, 0.0, difference) / self.temperature
         return jnp.where(saturated, largest * jnp.sign(difference), v)
+
+    def density(self, v: jax.Array) -> jax.Array:
+        """The derivative of F at v, for `v >= 0`."""
+        return self._tail(v)[1]
 
     def _tail(self, v: jax.Array) -> tuple[jax.Array, jax.Array]:
         """`F(-v)` and the derivative of F there, for `v >= 0`."""

@@ -22,6 +22,7 @@ from arlsort.operators.learned import LearnedSort
 from arlsort.operators.neuralsort import NeuralSort
 from arlsort.operators.permutahedron import Permutahedron
 from arlsort.operators.perturbed import Perturbed
+from arlsort.operators.relaxed_program import RelaxedProgram
 from arlsort.operators.sinkhorn import Sinkhorn
 from arlsort.operators.softsort import SoftSort
 from arlsort.operators.sorting_network import SortingNetwork
@@ -196,6 +197,22 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
                 error="k (k + 1) t / 2π, 2^k >= n",
                 temperature=_SWAP,
                 choose_when="as bitonic; each score is mixed fewer times",
+            ),
+        ),
+        "bubble_sort": Entry(
+            RelaxedProgram,
+            "bubble sort whose if and while are soft",
+            "Petersen et al., NeurIPS 2021",
+            fixed={"program": "bubble_sort"},
+            supervision={"temperature": 0.125},  # beta 8, as published
+            facts=Facts(
+                time=("n^2", "n^3"),
+                memory=("n", "n^2"),
+                monotone=False,
+                error="",
+                temperature=_SWAP,
+                choose_when="you compare with AlgoVision; the number of its swaps, a loss, is in "
+                "`programs.algorithms`",
             ),
         ),
         "neuralsort": Entry(
