@@ -9,7 +9,7 @@ solves the symmetric system
 Rounds of that solve and of `λ > slack` start from an interior point and end when the set stays. The
 solution is then differentiated as that of this system, in both modes; the backward pass takes the
 factor of the last round. What is factorised is `Q + (Gᵀ M G + Aᵀ A) / δ`, positive definite also
-where active constraints depend on one another; refinement makes up for δ.
+where active constraints depend on one another.
 """
 
 import functools
@@ -25,8 +25,9 @@ from arlsort.numerics.interior_point import Settings
 from arlsort.numerics.quadratic_programs import Program, Unknowns, times
 
 _ROUNDS = 8
-_REFINEMENTS = 12
-_PROGRESS = 0.9  # a refinement that leaves more than this of the residual is the last
+_REFINEMENTS = 6
+_DESCENTS = 12  # steps of conjugate gradients for each refinement
+_PROGRESS = 0.5  # a refinement that leaves more than this of the residual is the last
 
 
 class Result(NamedTuple):
@@ -158,19 +159,62 @@ def _factorise(program: Program, active: jax.Array, numbers: Settings) -> jax.Ar
     return interior_point.factorise(program, weights, numbers)
 
 
-def _precondition(
+def _dual_of(active: jax.Array, x: Unknowns) -> jax.Array:
+    """The duals of active inequalities and of equalities, `[m + e]`; zero for the others."""
+    return jnp.concatenate([jnp.where(active, x.dual, 0.0), x.multiplier])
+
+
+class Descent(NamedTuple):
+    """The state of conjugate gradients on the duals, and z as it follows from them."""
+
+    z: jax.Array
+    y: jax.Array
+    left: jax.Array
+    direction: jax.Array
+    size: jax.Array  # of what is left, squared
+    count: jax.Array
+
+
+def _approximate(
     program: Program, active: jax.Array, factor: jax.Array, right: Unknowns, numbers: Settings
 ) -> Unknowns:
-    """Solves the system with -δ in the places of the zeros on its diagonal."""
-    g, a, penalty = program.g, program.a, numbers.penalty
-    pulls = jnp.where(active, right.dual, 0.0)
-    force = right.z + penalty * (times(g.T, pulls) + times(a.T, right.multiplier))
-    z = cho_solve((factor, True), force)
-    return Unknowns(
-        z,
-        jnp.where(active, penalty * (times(g, z) - right.dual), right.dual),
-        penalty * (times(a, z) - right.multiplier),
-    )
+    """Solves the system but for rounding in the factorised matrix H.
+
+    With C the active rows and the equalities, it is `H z + Cᵀy = r + Cᵀs / δ` and `C z = s`, so y
+    solves `C H⁻¹ Cᵀ y = C H⁻¹ (r + Cᵀs / δ) - s`, by conjugate gradients: the eigenvalues of that
+    matrix are all near δ, unless active rows nearly depend on one another.
+    """
+    penalty, held = numbers.penalty, active.astype(factor.dtype)
+    rows = jnp.concatenate([held[:, None] * program.g, program.a])
+    target = _dual_of(active, right)
+    z = cho_solve((factor, True), right.z + penalty * times(rows.T, target))
+    left = times(rows, z) - target
+
+    def going(state: Descent) -> jax.Array:
+        return (state.size > enough) & (state.count < _DESCENTS)
+
+    def descend(state: Descent) -> Descent:
+        move = cho_solve((factor, True), times(rows.T, state.direction))
+        change = times(rows, move)
+        step = state.size / jnp.dot(state.direction, change)
+        left = state.left - step * change
+        size = jnp.dot(left, left)
+        return Descent(
+            state.z - step * move,
+            state.y + step * state.direction,
+            left,
+            left + size / state.size * state.direction,
+            size,
+            state.count + 1,
+        )
+
+    size = jnp.dot(left, left)
+    enough = numbers.inexact**2 * size
+    state = Descent(z, jnp.zeros_like(left), left, left, size, jnp.int32(0))
+    state, _ = meshes.vary_alike(state, factor)
+    state = lax.while_loop(going, descend, state)
+    dual, multiplier = jnp.split(state.y, [active.shape[0]])
+    return Unknowns(state.z, jnp.where(active, dual, right.dual), multiplier)
 
 
 class Refinement(NamedTuple):
@@ -194,7 +238,7 @@ def _refine(
         return more & (state.count < _REFINEMENTS)
 
     def correct(state: Refinement) -> Refinement:
-        x = _add(state.x, _precondition(program, active, factor, state.left, numbers))
+        x = _add(state.x, _approximate(program, active, factor, state.left, numbers))
         left = _subtract(right, _apply(program, active, x))
         size = _size(left)
         better = size < state.size
@@ -213,7 +257,7 @@ def _refine(
 def _is_optimal(program: Program, x: Unknowns, numbers: Settings) -> jax.Array:
     """Whether the conditions of optimality hold, in units of the terms of each."""
     q, p, g, h, a, b = program
-    tolerance = 10 * numbers.tolerance
+    tolerance = numbers.optimal
     forces = [times(q, x.z), p, times(g.T, x.dual), times(a.T, x.multiplier)]
     size = jnp.abs(x.z).max()
     slack = h - times(g, x.z)

@@ -18,7 +18,7 @@ from arlsort.numerics import meshes
 from arlsort.numerics.quadratic_programs import Program, Unknowns, gram, times
 
 _LIMIT = 40  # iterations; ten to fifteen are usual
-_PATIENCE = 8  # iterations without a better point
+_PATIENCE = 5  # iterations without a better point
 _TO_BOUNDARY = 0.99  # share of the way to the nearest bound
 
 
@@ -26,23 +26,27 @@ class Settings(NamedTuple):
     """What depends on the dtype.
 
     Attributes:
-      tolerance: Where the method stops.
+      tolerance: Of the mean gap of complementarity, where the method stops.
+      inexact: Of the other conditions there, and of what a refinement leaves.
       penalty: Of equalities, in the factorised matrix; and of active constraints.
       ridge: What is added to Q there.
       certain: A factor that counts as infinite in certificates.
+      optimal: Within which a solution has to meet the conditions of optimality.
     """
 
     tolerance: float
+    inexact: float
     penalty: float
     ridge: float
     certain: float
+    optimal: float
 
 
 def settings(dtype: jnp.dtype) -> Settings:
     """Gives the constants of float32 or float64."""
     if dtype == jnp.float64:
-        return Settings(1e-9, 1e8, 1e-12, 1e6)
-    return Settings(1e-5, 3e4, 3e-7, 1e3)
+        return Settings(1e-10, 1e-6, 1e5, 1e-13, 1e6, 1e-8)
+    return Settings(1e-6, 1e-3, 1e2, 1e-7, 1e3, 1e-4)
 
 
 class Point(NamedTuple):
@@ -83,7 +87,7 @@ def solve(program: Program) -> Point:
         point = _step(program, state.point, numbers)
         sound = _all_finite(point)
         point = jax.tree.map(lambda new, old: jnp.where(sound, new, old), point, state.point)
-        error = _error(program, point)
+        error = _error(program, point, numbers)
         better = error < state.error
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), point, state.best)
         none = infeasible(program, point.x, numbers) | unbounded(program, point.x, numbers)
@@ -173,8 +177,8 @@ def _residuals(program: Program, point: Point) -> Residuals:
     )
 
 
-def _error(program: Program, point: Point) -> jax.Array:
-    """The largest residual, in units of the terms that it is the sum of, and the mean gap."""
+def _error(program: Program, point: Point, numbers: Settings) -> jax.Array:
+    """The mean gap, or the largest residual if that is worse, in units of its terms."""
     found = _residuals(program, point)
     z, dual, multiplier = point.x
     slope = jnp.maximum(
@@ -186,9 +190,9 @@ def _error(program: Program, point: Point) -> jax.Array:
         jnp.abs(found.stationary).max() / (slope + 1.0),
         jnp.max(jnp.abs(found.inequality) / (size + jnp.abs(program.h))),
         jnp.max(jnp.abs(found.equality), initial=0.0) / size,
-        jnp.mean(point.slack * dual) / (1.0 + slope * size),
     )
-    return jnp.stack(parts).max()
+    gap = jnp.mean(point.slack * dual) / (1.0 + slope * size)
+    return jnp.maximum(gap, numbers.tolerance / numbers.inexact * jnp.stack(parts).max())
 
 
 def _step(program: Program, point: Point, numbers: Settings) -> Point:
