@@ -131,6 +131,7 @@ def _differentiable(program: Program, found: Candidate, numbers: Settings) -> Un
     """The solution as a function of the program, which has been solved already."""
     found, fixed = lax.stop_gradient((found, program))
     missing = _subtract(_target(program, found.active), _apply(program, found.active, found.x))
+    missing = _subtract(missing, lax.stop_gradient(missing))  # zero, with its derivative
 
     def invert(_: object, right: Unknowns) -> Unknowns:
         return _refine(fixed, found.active, found.factor, right, numbers)
@@ -196,7 +197,8 @@ def _approximate(
     def descend(state: Descent) -> Descent:
         move = cho_solve((factor, True), times(rows.T, state.direction))
         change = times(rows, move)
-        step = state.size / jnp.dot(state.direction, change)
+        curvature = jnp.dot(state.direction, change)
+        step = jnp.where(curvature > 0, state.size / curvature, 0.0)
         left = state.left - step * change
         size = jnp.dot(left, left)
         return Descent(
@@ -231,7 +233,10 @@ def _refine(
     program: Program, active: jax.Array, factor: jax.Array, right: Unknowns, numbers: Settings
 ) -> Unknowns:
     """Solves the system by corrections, until rounding is all that is left."""
-    enough = jnp.finfo(factor.dtype).eps * _size(right)
+    unit = _size(right)
+    unit = jnp.where(unit > 0, unit, 1.0)  # or squares would underflow
+    right = jax.tree.map(lambda v: v / unit, right)
+    enough = 4 * jnp.finfo(factor.dtype).eps
 
     def going(state: Refinement) -> jax.Array:
         more = (state.size > enough) & (state.progress < _PROGRESS)
@@ -249,9 +254,10 @@ def _refine(
         return Refinement(x, left, jnp.minimum(size, state.size), progress, state.count + 1)
 
     zero = jax.tree.map(jnp.zeros_like, right)
-    state = Refinement(zero, right, _size(right), jnp.zeros_like(enough), jnp.int32(0))
+    state = Refinement(zero, right, _size(right), jnp.zeros_like(unit), jnp.int32(0))
     state, _ = meshes.vary_alike(state, factor)
-    return lax.while_loop(going, correct, state).x
+    state = lax.while_loop(going, correct, state)
+    return jax.tree.map(lambda v: v * unit, state.x)
 
 
 def _is_optimal(program: Program, x: Unknowns, numbers: Settings) -> jax.Array:
