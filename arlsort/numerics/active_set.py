@@ -68,7 +68,7 @@ def solve(program: Program) -> Result:
     start, active = _start(fixed)
     hopeless = _has_none(fixed, start, numbers)
     found = _settle(fixed, start, active, numbers)
-    x = _differentiable(scaled, found, numbers)
+    x = _differentiable(scaled, lax.stop_gradient(found))
     known = lax.stop_gradient(x)
     fault = faults.unknown | faults.impossible
     converged = _is_optimal(fixed, known, numbers) & ~fault
@@ -109,7 +109,7 @@ def _settle(program: Program, start: Unknowns, active: jax.Array, numbers: Setti
         factor = _factorise(program, active, numbers)
         x = state.x._replace(dual=jnp.where(active, state.x.dual, 0.0))
         missing = _subtract(_target(program, active), _apply(program, active, x))
-        x = _add(x, _refine(program, active, factor, missing, numbers))
+        x = _add(x, _refine(program, active, factor, missing))
         return Candidate(x, active, factor, _propose(program, active, x), state.count + 1)
 
     factor = jnp.zeros_like(program.q)
@@ -127,17 +127,27 @@ def _propose(program: Program, active: jax.Array, x: Unknowns) -> jax.Array:
     return jnp.where(active, ~pulls, over)
 
 
-def _differentiable(program: Program, found: Candidate, numbers: Settings) -> Unknowns:
+@jax.custom_jvp
+def _differentiable(program: Program, found: Candidate) -> Unknowns:
     """The solution as a function of the program, which has been solved already."""
-    found, fixed = lax.stop_gradient((found, program))
-    missing = _subtract(_target(program, found.active), _apply(program, found.active, found.x))
-    missing = _subtract(missing, lax.stop_gradient(missing))  # zero, with its derivative
+    return found.x
+
+
+@_differentiable.defjvp
+def _differentiable_jvp(primals, tangents):  # type: ignore[no-untyped-def]
+    program, found = primals
+    x = _differentiable(program, found)
+    active, factor, fixed = lax.stop_gradient((found.active, found.factor, program))
+
+    def missing(program: Program) -> Unknowns:
+        return _subtract(_target(program, active), _apply(program, active, x))
 
     def invert(_: object, right: Unknowns) -> Unknowns:
-        return _refine(fixed, found.active, found.factor, right, numbers)
+        return _refine(fixed, active, factor, right)
 
-    apply = functools.partial(_apply, program, found.active)
-    return _add(found.x, lax.custom_linear_solve(apply, missing, invert, symmetric=True))
+    _, change = jax.jvp(missing, primals[:1], tangents[:1])
+    apply = functools.partial(_apply, program, active)
+    return x, lax.custom_linear_solve(apply, change, invert, symmetric=True)
 
 
 def _target(program: Program, active: jax.Array) -> Unknowns:
@@ -177,7 +187,7 @@ class Descent(NamedTuple):
 
 
 def _approximate(
-    program: Program, active: jax.Array, factor: jax.Array, right: Unknowns, numbers: Settings
+    program: Program, active: jax.Array, factor: jax.Array, right: Unknowns
 ) -> Unknowns:
     """Solves the system but for rounding in the factorised matrix H.
 
@@ -185,6 +195,7 @@ def _approximate(
     solves `C H⁻¹ Cᵀ y = C H⁻¹ (r + Cᵀs / δ) - s`, by conjugate gradients: the eigenvalues of that
     matrix are all near δ, unless active rows nearly depend on one another.
     """
+    numbers = interior_point.settings(factor.dtype)
     penalty, held = numbers.penalty, active.astype(factor.dtype)
     rows = jnp.concatenate([held[:, None] * program.g, program.a])
     target = _dual_of(active, right)
@@ -229,9 +240,7 @@ class Refinement(NamedTuple):
     count: jax.Array
 
 
-def _refine(
-    program: Program, active: jax.Array, factor: jax.Array, right: Unknowns, numbers: Settings
-) -> Unknowns:
+def _refine(program: Program, active: jax.Array, factor: jax.Array, right: Unknowns) -> Unknowns:
     """Solves the system by corrections, until rounding is all that is left."""
     unit = _size(right)
     unit = jnp.where(unit > 0, unit, 1.0)  # or squares would underflow
@@ -243,7 +252,7 @@ def _refine(
         return more & (state.count < _REFINEMENTS)
 
     def correct(state: Refinement) -> Refinement:
-        x = _add(state.x, _approximate(program, active, factor, state.left, numbers))
+        x = _add(state.x, _approximate(program, active, factor, state.left))
         left = _subtract(right, _apply(program, active, x))
         size = _size(left)
         better = size < state.size
