@@ -12,7 +12,6 @@ factor of the last round. What is factorised is `Q + (Gᵀ M G + Aᵀ A) / δ`, 
 where active constraints depend on one another.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -139,15 +138,22 @@ def _differentiable_jvp(primals, tangents):  # type: ignore[no-untyped-def]
     x = _differentiable(program, found)
     active, factor, fixed = lax.stop_gradient((found.active, found.factor, program))
 
-    def missing(program: Program) -> Unknowns:
-        return _subtract(_target(program, active), _apply(program, active, x))
+    # In one vector, since a linear solve is transposed with respect to all of its right-hand side.
+    def missing(program: Program) -> jax.Array:
+        return jnp.concatenate(_subtract(_target(program, active), _apply(program, active, x)))
 
-    def invert(_: object, right: Unknowns) -> Unknowns:
-        return _refine(fixed, active, factor, right)
+    def split(right: jax.Array) -> Unknowns:
+        n, m = program.p.size, program.h.size
+        return Unknowns(*jnp.split(right, [n, n + m]))
+
+    def apply(x: jax.Array) -> jax.Array:
+        return jnp.concatenate(_apply(program, active, split(x)))
+
+    def invert(_: object, right: jax.Array) -> jax.Array:
+        return jnp.concatenate(_refine(fixed, active, factor, split(right)))
 
     _, change = jax.jvp(missing, primals[:1], tangents[:1])
-    apply = functools.partial(_apply, program, active)
-    return x, lax.custom_linear_solve(apply, change, invert, symmetric=True)
+    return x, split(lax.custom_linear_solve(apply, change, invert, symmetric=True))
 
 
 def _target(program: Program, active: jax.Array) -> Unknowns:
@@ -274,15 +280,16 @@ def _is_optimal(program: Program, x: Unknowns, numbers: Settings) -> jax.Array:
     q, p, g, h, a, b = program
     tolerance = numbers.optimal
     forces = [times(q, x.z), p, times(g.T, x.dual), times(a.T, x.multiplier)]
-    size = jnp.abs(x.z).max()
+    floor = 1e-3  # of what is scaled to be near one
+    size = jnp.abs(x.z).max() + floor
     slack = h - times(g, x.z)
     largest = jnp.max(jnp.abs(x.dual), initial=0.0)
     gap = jnp.minimum(jnp.abs(slack), jnp.abs(x.dual))
     return (
-        (jnp.abs(sum(forces)).max() <= tolerance * jnp.abs(jnp.stack(forces)).max())
+        (jnp.abs(sum(forces)).max() <= tolerance * (jnp.abs(jnp.stack(forces)).max() + floor))
         & (slack >= -tolerance * (size + jnp.abs(h))).all()
         & (gap <= tolerance * (size + jnp.abs(h))).all()
-        & (x.dual >= -tolerance * largest).all()
+        & (x.dual >= -tolerance * (largest + floor)).all()
         & (jnp.abs(times(a, x.z) - b) <= tolerance * (size + jnp.abs(b))).all()
     )
 
