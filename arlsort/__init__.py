@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Differentiable sorting in JAX: the public names, and nothing else."""
 
-from arlsort import plot
+from arlsort import plot, quadratic
 from arlsort.comparison import comparison_sort, rank_among, smooth_sort, vector_sort
 from arlsort.functional import (
     argsort,
@@ -27,6 +27,7 @@ from arlsort.operators.perturbed import Perturbed
 from arlsort.operators.sinkhorn import Sinkhorn
 from arlsort.operators.softsort import SoftSort
 from arlsort.operators.sorting_network import SortingNetwork
+from arlsort.quadratic_layer import QuadraticLayer
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ __all__ = [
     "Operator",
     "Permutahedron",
     "Perturbed",
+    "QuadraticLayer",
     "Relaxation",
     "Sinkhorn",
     "SoftSort",
@@ -51,6 +53,7 @@ __all__ = [
     "median",
     "permutation",
     "plot",
+    "quadratic",
     "quantile",
     "rank",
     "rank_among",

@@ -1,5 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quadratic programs as layers: solutions with exact derivatives by all that states the program."""
+"""Quadratic programs as layers: solutions with exact derivatives by all that states the program.
+
+Example:
+  >>> import jax.numpy as jnp
+  >>> from arlsort import quadratic
+  >>> nearest = quadratic.solve(jnp.eye(1), jnp.array([-2.0]), jnp.eye(1), jnp.array([1.0]))
+  >>> print(nearest.z, nearest.converged)
+  [1.] True
+"""
 
 import functools
 import math
@@ -162,7 +170,8 @@ def _denoise(y: jax.Array, weight: ArrayLike) -> jax.Array:
 @functools.partial(jax.jit, static_argnums=1)
 def _solve(program: Program, batch: tuple[int, ...]) -> Solution:
     dtype, work = program.p.dtype, finite.work_dtype(program.p)
-    axes, arrays = [], []
+    axes: list[int | None] = []
+    arrays: list[jax.Array] = []
     for array, rank in zip(program, _RANKS, strict=True):
         core = array.shape[array.ndim - rank :]
         shared = array.ndim == rank
@@ -173,16 +182,16 @@ def _solve(program: Program, batch: tuple[int, ...]) -> Solution:
     arrays[0] = (arrays[0] + jnp.swapaxes(arrays[0], -1, -2)) / 2
     program = Program(*arrays)
     if batch:
-        found = jax.vmap(active_set.solve, in_axes=(Program(*axes),))(program)
+        found = jax.vmap(lambda *row: active_set.solve(Program(*row)), in_axes=axes)(*program)
         found = jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), found)
     else:
         found = active_set.solve(program)
-    x = (leaf.astype(dtype) for leaf in found.x)
-    return Solution(*x, found.converged, found.infeasible)
+    z, dual, multiplier = (leaf.astype(dtype) for leaf in found.x)
+    return Solution(z, dual, multiplier, found.converged, found.infeasible)
 
 
-_RANKS = Program(q=2, p=1, g=2, h=1, a=2, b=1)
-_NAMES = Program("Q", "p", "G", "h", "A", "b")  # type: ignore[arg-type]
+_RANKS = (2, 1, 2, 1, 2, 1)
+_NAMES = ("Q", "p", "G", "h", "A", "b")
 
 
 def _checked(
@@ -204,22 +213,22 @@ def _checked(
     if A is None or b is None:
         A, b = jnp.zeros((0, n), p.dtype), jnp.zeros(0, p.dtype)
     arrays = [
-        checks.check_scores(str(name), array)
+        checks.check_scores(name, array)
         for name, array in zip(_NAMES, (Q, p, G, h, A, b), strict=True)
     ]
     for name, array, rank in zip(_NAMES, arrays, _RANKS, strict=True):
         if array.dtype != p.dtype:
             allowed = f"that of p, {p.dtype}"
-            raise TypeError(checks.error_message(str(name), f"dtype {array.dtype}", allowed))
+            raise TypeError(checks.error_message(name, f"dtype {array.dtype}", allowed))
         if array.ndim < rank:
-            raise ValueError(checks.error_message(str(name), f"shape {array.shape}", "a matrix"))
+            raise ValueError(checks.error_message(name, f"shape {array.shape}", "a matrix"))
     program = Program(*arrays)
     m, e = program.h.shape[-1], program.b.shape[-1]
-    cores = Program((n, n), (n,), (m, n), (m,), (e, n), (e,))  # type: ignore[arg-type]
+    cores: tuple[tuple[int, ...], ...] = ((n, n), (n,), (m, n), (m,), (e, n), (e,))
     for name, array, core in zip(_NAMES, program, cores, strict=True):
         if array.shape[array.ndim - len(core) :] != core:
             allowed = f"[..., {', '.join(map(str, core))}]"
-            raise ValueError(checks.error_message(str(name), f"shape {array.shape}", allowed))
+            raise ValueError(checks.error_message(name, f"shape {array.shape}", allowed))
     leading = [
         array.shape[: array.ndim - rank] for array, rank in zip(program, _RANKS, strict=True)
     ]

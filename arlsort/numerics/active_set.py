@@ -50,7 +50,7 @@ class Candidate(NamedTuple):
     active: jax.Array
     factor: jax.Array
     proposal: jax.Array  # the set that the solution suggests
-    count: jax.Array
+    steps: jax.Array
 
 
 def solve(program: Program) -> Result:
@@ -101,7 +101,7 @@ def _settle(program: Program, start: Unknowns, active: jax.Array, numbers: Setti
 
     def going(state: Candidate) -> jax.Array:
         changed = (state.proposal != state.active).any()
-        return (state.count == 0) | (changed & (state.count < _ROUNDS))
+        return (state.steps == 0) | (changed & (state.steps < _ROUNDS))
 
     def improve(state: Candidate) -> Candidate:
         active = state.proposal
@@ -109,7 +109,7 @@ def _settle(program: Program, start: Unknowns, active: jax.Array, numbers: Setti
         x = state.x._replace(dual=jnp.where(active, state.x.dual, 0.0))
         missing = _subtract(_target(program, active), _apply(program, active, x))
         x = _add(x, _refine(program, active, factor, missing))
-        return Candidate(x, active, factor, _propose(program, active, x), state.count + 1)
+        return Candidate(x, active, factor, _propose(program, active, x), state.steps + 1)
 
     factor = jnp.zeros_like(program.q)
     state = Candidate(start, active, factor, active, jnp.int32(0))
@@ -189,7 +189,7 @@ class Descent(NamedTuple):
     left: jax.Array
     direction: jax.Array
     size: jax.Array  # of what is left, squared
-    count: jax.Array
+    steps: jax.Array
 
 
 def _approximate(
@@ -209,7 +209,7 @@ def _approximate(
     left = times(rows, z) - target
 
     def going(state: Descent) -> jax.Array:
-        return (state.size > enough) & (state.count < _DESCENTS)
+        return (state.size > enough) & (state.steps < _DESCENTS)
 
     def descend(state: Descent) -> Descent:
         move = cho_solve((factor, True), times(rows.T, state.direction))
@@ -224,7 +224,7 @@ def _approximate(
             left,
             left + size / state.size * state.direction,
             size,
-            state.count + 1,
+            state.steps + 1,
         )
 
     size = jnp.dot(left, left)
@@ -243,7 +243,7 @@ class Refinement(NamedTuple):
     left: Unknowns
     size: jax.Array
     progress: jax.Array
-    count: jax.Array
+    steps: jax.Array
 
 
 def _refine(program: Program, active: jax.Array, factor: jax.Array, right: Unknowns) -> Unknowns:
@@ -255,7 +255,7 @@ def _refine(program: Program, active: jax.Array, factor: jax.Array, right: Unkno
 
     def going(state: Refinement) -> jax.Array:
         more = (state.size > enough) & (state.progress < _PROGRESS)
-        return more & (state.count < _REFINEMENTS)
+        return more & (state.steps < _REFINEMENTS)
 
     def correct(state: Refinement) -> Refinement:
         x = _add(state.x, _approximate(program, active, factor, state.left))
@@ -266,7 +266,7 @@ def _refine(program: Program, active: jax.Array, factor: jax.Array, right: Unkno
             lambda new, old: jnp.where(better, new, old), (x, left), (state.x, state.left)
         )
         progress = jnp.where(better, size / state.size, 1.0)
-        return Refinement(x, left, jnp.minimum(size, state.size), progress, state.count + 1)
+        return Refinement(x, left, jnp.minimum(size, state.size), progress, state.steps + 1)
 
     zero = jax.tree.map(jnp.zeros_like, right)
     state = Refinement(zero, right, _size(right), jnp.zeros_like(unit), jnp.int32(0))

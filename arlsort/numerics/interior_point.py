@@ -62,7 +62,7 @@ class State(NamedTuple):
     point: Point
     best: Point
     error: jax.Array
-    count: jax.Array
+    steps: jax.Array
     waited: jax.Array
     hopeless: jax.Array
 
@@ -81,7 +81,7 @@ def solve(program: Program) -> Point:
 
     def going(state: State) -> jax.Array:
         unfinished = (state.error > numbers.tolerance) & ~state.hopeless
-        return unfinished & (state.count < _LIMIT) & (state.waited < _PATIENCE)
+        return unfinished & (state.steps < _LIMIT) & (state.waited < _PATIENCE)
 
     def iterate(state: State) -> State:
         point = _step(program, state.point, numbers)
@@ -95,7 +95,7 @@ def solve(program: Program) -> Point:
             point,
             best,
             jnp.where(better, error, state.error),
-            state.count + 1,
+            state.steps + 1,
             jnp.where(better, 0, jnp.where(sound, state.waited + 1, _PATIENCE)),
             none,
         )

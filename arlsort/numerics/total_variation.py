@@ -65,8 +65,8 @@ def find_segments(y: jax.Array, weight: jax.Array) -> Segments:
         value = jnp.clip(after, low, high)
         return value, jnp.sign(after - value)
 
-    ends = tuple(jnp.moveaxis(v[..., : n - 1], -1, 0) for v in (low, high))
-    _, jump = lax.scan(back, last, ends, reverse=True)
+    low, high = (jnp.moveaxis(v[..., : n - 1], -1, 0) for v in (low, high))
+    _, jump = lax.scan(back, last, (low, high), reverse=True)
     jump = jnp.concatenate([jnp.moveaxis(jump, 0, -1), jnp.zeros_like(y[..., :1])], axis=-1)
     index = lax.broadcasted_iota(jnp.int32, y.shape, y.ndim - 1)
     ends_here = (jump != 0) | (index == n - 1)
@@ -114,7 +114,7 @@ class State(NamedTuple):
     intercepts: jax.Array
     low: jax.Array  # [rows, n]
     high: jax.Array
-    count: jax.Array
+    steps: jax.Array
 
 
 def _scan_forward(y: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -138,7 +138,7 @@ def _scan_forward(y: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array
         intercepts=room,
         low=jnp.zeros_like(y),
         high=jnp.zeros_like(y),
-        count=jnp.int32(0),
+        steps=jnp.int32(0),
     )
 
     def at(array: jax.Array, index: jax.Array) -> jax.Array:
@@ -186,11 +186,11 @@ def _scan_forward(y: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array
             push(state.intercepts, c, -d),
             state.low.at[row, write].set(low, mode="drop"),
             state.high.at[row, write].set(high, mode="drop"),
-            state.count + 1,
+            state.steps + 1,
         )
 
     state, _ = meshes.vary_alike(state, y)
     # Each step pushes or pops; at most two knots are pushed for each element.
-    state = lax.while_loop(lambda state: (state.k < n).any() & (state.count < 4 * n), step, state)
+    state = lax.while_loop(lambda state: (state.k < n).any() & (state.steps < 4 * n), step, state)
     low, high = (v + centre[:, None] for v in (state.low, state.high))
     return low, high, low[:, n - 1]
