@@ -91,10 +91,10 @@ def solve(
 
     Example:
       >>> import jax.numpy as jnp
-      >>> Q, p = jnp.eye(2), jnp.array([-1.0, -2.0])  # the point of z1 + z2 <= 1 nearest to (1, 2)
-      >>> solution = solve(Q, p, jnp.ones((1, 2)), jnp.ones(1))
+      >>> Q, p = jnp.eye(2), jnp.array([-1.0, -2.0])  # the point of z1 + z2 <= 2 nearest to (1, 2)
+      >>> solution = solve(Q, p, jnp.ones((1, 2)), jnp.full(1, 2.0))
       >>> print(solution.z.round(3), solution.inequality_dual.round(3), solution.converged)
-      [0. 1.] [1.] True
+      [0.5 1.5] [0.5] True
 
     References:
       Amos and Kolter, OptNet: Differentiable Optimization as a Layer in Neural Networks, ICML 2017.
@@ -129,7 +129,7 @@ def total_variation(y: jax.Array, weight: ArrayLike) -> jax.Array:
     Example:
       >>> import jax.numpy as jnp
       >>> print(total_variation(jnp.array([1.0, 3.0, 2.0, 9.0, 9.0]), 1.0).round(3))
-      [2.    2.333 2.333 8.5   8.5  ]
+      [2.  2.5 2.5 8.5 8.5]
 
     References:
       Johnson, A Dynamic Programming Algorithm for the Fused Lasso and L0-Segmentation, J. Comput.
