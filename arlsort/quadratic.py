@@ -91,10 +91,10 @@ def solve(
 
     Example:
       >>> import jax.numpy as jnp
-      >>> Q, p = jnp.eye(2), jnp.array([-1.0, -2.0])  # the point of z1 + z2 <= 2 nearest to (1, 2)
-      >>> solution = solve(Q, p, jnp.ones((1, 2)), jnp.full(1, 2.0))
-      >>> print(solution.z.round(3), solution.inequality_dual.round(3), solution.converged)
-      [0.5 1.5] [0.5] True
+      >>> Q, p = jnp.eye(2), jnp.array([-2.0, -3.0])  # the point of z1 + z2 <= 3 nearest to (2, 3)
+      >>> solution = solve(Q, p, jnp.ones((1, 2)), jnp.full(1, 3.0))
+      >>> print(solution.z.round(1), solution.inequality_dual.round(1), solution.converged)
+      [1. 2.] [1.] True
 
     References:
       Amos and Kolter, OptNet: Differentiable Optimization as a Layer in Neural Networks, ICML 2017.
