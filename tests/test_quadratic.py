@@ -2,6 +2,8 @@
 """Quadratic programs: solutions, exact gradients, and what is said of those without a solution."""
 
 import itertools
+import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -240,3 +242,25 @@ def test_errors_name_the_argument(arguments, error, words):
     whole = {"Q": np.eye(2), "p": np.zeros(2), "G": np.ones((1, 2)), "h": np.ones(1)} | arguments
     with pytest.raises(error, match=words):
         quadratic.solve(**whole)
+
+
+REFERENCE = json.loads((pathlib.Path(__file__).parent / "quadratic_reference.json").read_text())
+
+
+@pytest.mark.parametrize("package", REFERENCE["packages"])
+def test_gradients_are_the_recorded_ones_of_other_packages(package):
+    theirs, rows = REFERENCE["packages"][package], len(REFERENCE["weights"])
+    # In the shape of the other tests, for which the program is compiled.
+    arrays = [np.array(REFERENCE["programs"][name]) for name in ARGUMENTS]
+    arrays = tuple(
+        np.concatenate([a, b[rows:]]) for a, b in zip(arrays, programs(ROWS), strict=True)
+    )
+    weights = [np.zeros_like(weight) for weight in WEIGHTS]
+    weights[0][:rows] = REFERENCE["weights"]
+    with jax.enable_x64(True):
+        z = np.asarray(solve(*put(arrays, float)).z)
+        found, _ = gradients(*(put(a, float) for a in (weights, arrays, arrays)))
+        found = jax.tree.map(np.asarray, found)
+    np.testing.assert_allclose(z[:rows], theirs["z"], atol=1e-7)
+    for name, ours in zip(ARGUMENTS, found, strict=True):
+        np.testing.assert_allclose(ours[:rows], theirs[name], rtol=1e-5, atol=1e-5, err_msg=name)
