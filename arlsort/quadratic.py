@@ -170,13 +170,14 @@ def _denoise(y: jax.Array, weight: ArrayLike) -> jax.Array:
 @functools.partial(jax.jit, static_argnums=1)
 def _solve(program: Program, batch: tuple[int, ...]) -> Solution:
     dtype, work = program.p.dtype, finite.work_dtype(program.p)
+    rows = math.prod(batch)
     axes: list[int | None] = []
     arrays: list[jax.Array] = []
     for array, rank in zip(program, _RANKS, strict=True):
         core = array.shape[array.ndim - rank :]
         shared = array.ndim == rank
         axes.append(None if shared else 0)
-        whole = array if shared else jnp.broadcast_to(array, (*batch, *core)).reshape(-1, *core)
+        whole = array if shared else jnp.broadcast_to(array, (*batch, *core)).reshape(rows, *core)
         arrays.append(whole.astype(work))
     # Shared matrices stay shared: products with them are products of matrices.
     arrays[0] = (arrays[0] + jnp.swapaxes(arrays[0], -1, -2)) / 2

@@ -119,7 +119,7 @@ def _settle(program: Program, start: Unknowns, active: jax.Array, numbers: Setti
 
 def _propose(program: Program, active: jax.Array, x: Unknowns) -> jax.Array:
     """Drops constraints that pull and adds those that are overstepped, by more than rounding."""
-    slop = 50 * jnp.finfo(x.z.dtype).eps
+    slop = 8 * jnp.finfo(x.z.dtype).eps
     slack = program.h - times(program.g, x.z)
     pulls = x.dual < -slop * jnp.max(jnp.abs(x.dual), initial=0.0)
     over = slack < -slop * (jnp.abs(x.z).max() + jnp.abs(program.h))

@@ -32,7 +32,7 @@ class Config:
     validation: int = 200
     test: int = 200
     batch_size: int = 100
-    epochs: int = 60
+    epochs: int = 40
     optnet_rate: float = 1e-2
     optnet_tv_rate: float = 1e-3
     network_rate: float = 1e-3
