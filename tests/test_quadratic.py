@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from arlsort import quadratic
+from arlsort import Permutahedron, quadratic
 
 N, M, E = 4, 6, 1
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-9}
@@ -204,6 +204,35 @@ def test_what_a_batch_shares_gets_the_sum_of_its_gradients():
         np.testing.assert_allclose(found, expected.reshape(found.shape), rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.parametrize("batch", [(), (3,), (0,), (2, 1)])
+def test_shapes_with_and_without_constraints(batch):
+    for n, m, e in ((1, 0, 0), (1, 1, 0), (3, 0, 2), (3, 2, 3)):
+        shapes = ((n, n), (n,), (m, n), (m,), (e, n), (e,))
+        arrays = [jax.ShapeDtypeStruct((*batch, *shape), np.float32) for shape in shapes]
+        found = jax.eval_shape(quadratic.solve, *arrays)
+        shapes = [leaf.shape for leaf in found]
+        assert shapes == [(*batch, n), (*batch, m), (*batch, e), batch, batch]
+    half = [jnp.zeros(array.shape, jnp.bfloat16) for array in arrays]
+    assert jax.eval_shape(quadratic.solve, *half).z.dtype == jnp.bfloat16
+
+
+@pytest.mark.slow
+def test_without_inequalities_and_with_one_variable():
+    no_rows, no_bounds = np.zeros((0, 1), np.float32), np.zeros(0, np.float32)
+    one, minus = np.ones((1, 1), np.float32), -np.ones(1, np.float32)
+    free = quadratic.solve(one, minus, no_rows, no_bounds)
+    np.testing.assert_allclose(free.z, 1.0, rtol=1e-6)
+    assert free.converged
+    held = quadratic.solve(one, minus, no_rows, no_bounds, one, np.float32([3.0]))
+    np.testing.assert_allclose((held.z, held.equality_dual), ([3.0], [-2.0]), rtol=1e-5)
+    twice = quadratic.solve(one, minus, no_rows, no_bounds, one.repeat(2, 0), np.float32([3, 3]))
+    np.testing.assert_allclose(twice.equality_dual, -1.0, rtol=1e-5)
+    falls = quadratic.solve(0 * one, minus, no_rows, no_bounds)
+    assert np.isnan(falls.z) and not falls.converged and not falls.infeasible
+    apart = quadratic.solve(one, minus, no_rows, no_bounds, one.repeat(2, 0), np.float32([3, 4]))
+    assert np.isnan(apart.z) and apart.infeasible
+
+
 @pytest.mark.slow
 def test_vmap_and_jacobians_are_those_of_rows():
     arrays = programs(3)
@@ -264,3 +293,28 @@ def test_gradients_are_the_recorded_ones_of_other_packages(package):
     np.testing.assert_allclose(z[:rows], theirs["z"], atol=1e-7)
     for name, ours in zip(ARGUMENTS, found, strict=True):
         np.testing.assert_allclose(ours[:rows], theirs[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.slow
+def test_the_permutahedron_is_a_quadratic_program():
+    # Ranks are the projection of x / temperature onto the hull of all permutations of 0 to n - 1:
+    # any k of them sum to at least 0 + ... + (k - 1), and all of them to n (n - 1) / 2.
+    n, temperature = 4, 2.0
+    x = np.random.default_rng(0).normal(size=(5, n)) * 3
+    subsets = [s for k in range(1, n) for s in itertools.combinations(range(n), k)]
+    G = np.array([[-float(i in s) for i in range(n)] for s in subsets])
+    h = np.array([-len(s) * (len(s) - 1) / 2 for s in subsets])
+    A, b = np.ones((1, n)), np.array([n * (n - 1) / 2])
+    operator = Permutahedron(temperature=temperature)
+    with jax.enable_x64(True):
+        shared = put((G, h, A, b), float)
+
+        def by_program(x):
+            return quadratic.solve(jnp.eye(n), -x / temperature, *shared)
+
+        found = by_program(jnp.asarray(x))
+        own, slopes = operator.rank(jnp.asarray(x)), jax.jacobian(operator.rank)(jnp.asarray(x[0]))
+        expected = jax.jacobian(lambda x: by_program(x).z)(jnp.asarray(x[0]))
+    assert np.asarray(found.converged).all()
+    np.testing.assert_allclose(found.z, own, atol=1e-9)
+    np.testing.assert_allclose(slopes, expected, atol=1e-9)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.common import figures
 from experiments.common.reports import markdown
+from experiments.denoising.data import NOISE
 
 TITLES = {
     "none": "as it is",
@@ -34,6 +35,19 @@ def table(report: dict[str, Any]) -> str:
         seconds = statistics.fmean(record["seconds"] for record in records)
         rows.append([TITLES[name], *cells, str(len(records)), f"{seconds:.0f}"])
     return markdown(["method", "train MSE", "test MSE", "seeds", "seconds a seed"], rows)
+
+
+def section(report: dict[str, Any]) -> str:
+    """Renders a comparison as Markdown: its settings and its table."""
+    config = report["config"]
+    sizes = f", {config['train']:,} to learn from" if "train" in config else ""
+    lines = [
+        f"**{config['dataset']}**, series of {config['length']} elements{sizes}, noise of "
+        f"deviation {NOISE:g}, {config['epochs']} epochs of batches of {config['batch_size']}; each "
+        f"method keeps what is best on validation series.",
+        table(report),
+    ]
+    return "\n\n".join(lines)
 
 
 def _cell(values: list[float]) -> str:

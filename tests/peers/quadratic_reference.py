@@ -3,7 +3,8 @@
 
   python -m tests.peers.quadratic_reference
 
-writes tests/quadratic_reference.json, which the default tests compare with.
+writes tests/quadratic_reference.json, which the default tests compare with. qpth asks for an old
+NumPy that it does not need: `pip install --no-deps qpth`.
 """
 
 import importlib.metadata
