@@ -43,8 +43,8 @@ def section(report: dict[str, Any]) -> str:
     sizes = f", {config['train']:,} to learn from" if "train" in config else ""
     lines = [
         f"**{config['dataset']}**, series of {config['length']} elements{sizes}, noise of "
-        f"deviation {NOISE:g}, {config['epochs']} epochs of batches of {config['batch_size']}; each "
-        f"method keeps what is best on validation series.",
+        f"deviation {NOISE:g}, {config['epochs']} epochs of batches of {config['batch_size']}. "
+        "Each method keeps what is best on validation series.",
         table(report),
     ]
     return "\n\n".join(lines)
