@@ -6,7 +6,7 @@ that is best on validation series, OptNet with a difference matrix that starts a
 variation, a dense network and a convolutional one.
 
   python experiments/denoise_signals.py
-  python experiments/denoise_signals.py --dataset=eeg --methods=total_variation,optnet_tv
+  python experiments/denoise_signals.py --dataset=eeg --denoisers=total_variation,optnet_tv
   python experiments/denoise_signals.py --protocol=published --out_dir=runs/denoise_published
 
 An interrupted comparison goes on with --resume, after the last run that ended.
@@ -51,7 +51,7 @@ def _help(name: str, text: str) -> str:
 # No default is given to absl, so that a protocol can tell what was asked for.
 define.enum("protocol", "quick", PROTOCOLS, "quick: minutes; published: sizes and rates of OptNet.")
 define.enum("dataset", None, DATASETS, _help("dataset", "Series."))
-define.list("methods", list(METHODS), "What to compare.")
+define.list("denoisers", list(METHODS), "What to compare.")
 define.integer("seeds", 3, "Runs of each method: seeds 0, 1, ...")
 define.integer("length", None, _help("length", "Elements of a series."))
 define.integer("train", None, _help("train", "Series to learn from; the EEG record has its own."))
@@ -98,7 +98,7 @@ def settings() -> dict[str, Any]:
 def main() -> None:
     """Runs the comparison and reports."""
     check_at_least(FLAGS, "seeds", 1)
-    check_choices(FLAGS, "methods", METHODS)
+    check_choices(FLAGS, "denoisers", METHODS)
     config = settings()
     folder = Path(FLAGS.out_dir)
     out = folder / "results.json"
@@ -108,7 +108,7 @@ def main() -> None:
     for name, value in {**config, "commit": git_commit(), "out_dir": folder}.items():
         print(f"{name:18} {value}", flush=True)
     for seed in range(FLAGS.seeds):
-        for method in FLAGS.methods:
+        for method in FLAGS.denoisers:
             identity = {"method": method, "seed": seed}
             measure = functools.partial(run, Config(**config), method, seed)
             record = measure_once(report, out, identity, measure)
