@@ -78,6 +78,8 @@ PEERS = [
     "differentiable-sorting>=0.0.3",
     "diffsort>=0.2.0",
     "ott-jax>=0.6.0",
+    "qpax>=0.1.4",
+    "qpsolvers[clarabel,daqp,osqp,quadprog]>=4.13",
     "softjax>=0.1.1; python_version >= '3.12'",
     "torch>=2.2",
 ]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Differentiable sorting in JAX: the public names, and nothing else."""
 
-from arlsort import plot, programs
+from arlsort import plot, programs, quadratic
 from arlsort.comparison import comparison_sort, rank_among, smooth_sort, vector_sort
 from arlsort.functional import (
     argsort,
@@ -28,6 +28,7 @@ from arlsort.operators.relaxed_program import RelaxedProgram
 from arlsort.operators.sinkhorn import Sinkhorn
 from arlsort.operators.softsort import SoftSort
 from arlsort.operators.sorting_network import SortingNetwork
+from arlsort.quadratic_layer import QuadraticLayer
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ __all__ = [
     "Operator",
     "Permutahedron",
     "Perturbed",
+    "QuadraticLayer",
     "Relaxation",
     "RelaxedProgram",
     "Sinkhorn",
@@ -54,6 +56,7 @@ __all__ = [
     "permutation",
     "plot",
     "programs",
+    "quadratic",
     "quantile",
     "rank",
     "rank_among",

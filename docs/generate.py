@@ -39,6 +39,7 @@ from experiments.benchmarks import relaxed_programs
 from experiments.benchmarks import tables as speed_tables
 from experiments.common import storage
 from experiments.common.reports import markdown
+from experiments.denoising import results as denoising_results
 from experiments.four_digits import results
 from experiments.four_digits.losses import TABLE
 from experiments.research import contest_tables, plots, tables
@@ -262,6 +263,19 @@ def executed_accuracy() -> str:
     return markdown(["sort", "noise", "lists", "n", "temperature 0.01 / 0.1 / 0.3"], rows)
 
 
+def denoising() -> str:
+    """Renders what denoises series best, with pictures of series and of what was learned."""
+    parts = []
+    for path in sorted((RESULTS / "denoising").glob("*.json")):
+        report = storage.read_json(path)
+        parts.append(_linked(denoising_results.section(report), path))
+        parts += [
+            f"![{what} of {path.stem}]({_link(path.with_name(f'{path.stem}_{what}.png'))})"
+            for what in ("series", "matrices")
+        ]
+    return "\n\n".join(parts)
+
+
 def _all(render: Callable[[dict[str, Any]], str], paths: Iterable[Path]) -> str:
     """Renders files, each with a link to it."""
     return "\n\n".join(_linked(render(storage.read_json(path)), path) for path in sorted(paths))
@@ -304,6 +318,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "executed-accuracy": executed_accuracy,
     },
     ROOT / "docs" / "programs.md": {"programs-speed": speed_of_programs},
+    ROOT / "docs" / "quadratic.md": {"denoising": denoising},
     ROOT / "docs" / "results.md": {
         "contest": lambda: contest_tables.over_lengths(contests()),
         "contest-each": contest_of_each_length,
