@@ -23,6 +23,8 @@ LAYERS = (
     ("arlsort.operators",),
     ("arlsort.accuracy",),
     ("arlsort.functional", "arlsort.comparison", "arlsort.likelihood"),
+    ("arlsort.selection",),
+    ("arlsort.neighbours",),
     ("arlsort.plot",),
     ("arlsort",),
     ("arlsort.training_commands",),

@@ -96,6 +96,7 @@ class AmortizedSort(base.Operator):
         x: jax.Array,
         *,
         descending: bool = False,
+        where: jax.Array | None = None,
         noise_scales: jax.Array | None = None,
     ) -> jax.Array:
         """The soft permutation, also of scores that are not equally sure.
@@ -103,6 +104,7 @@ class AmortizedSort(base.Operator):
         Args:
           x: Scores `[..., n]`, floating.
           descending: Whether position 0 is that of the largest.
+          where: Mask of the items, `[..., n]`, if no noise scales are given; None for all.
           noise_scales: `[..., n]`, > 0; the noise of each score in units of the temperature. None
             for 1.
 
@@ -124,17 +126,27 @@ class AmortizedSort(base.Operator):
           True
         """
         if noise_scales is None:
-            return super().permutation(x, descending=descending)
+            return super().permutation(x, descending=descending, where=where)
+        if where is not None:
+            raise ValueError(checks.error_message("where", "a mask beside noise_scales", "None"))
         x = self._check(x, descending, weights=True)
         noise_scales = checks.check_noise_scales(x, noise_scales)
         if x.shape[-1] < 2:
             return super().permutation(x, descending=descending)
         return _with_noise_scales(self, x, noise_scales, descending)
 
-    def _permutation(self, scores: jax.Array, noise_scales: jax.Array | None = None) -> jax.Array:
+    def _masked_permutation(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        return self._permutation(scores, count=count)
+
+    def _permutation(
+        self,
+        scores: jax.Array,
+        noise_scales: jax.Array | None = None,
+        count: jax.Array | None = None,
+    ) -> jax.Array:
         model = self._checkpoint()
         if self.normalize:
-            scores = scale.unit_range(scores)
+            scores = scale.unit_range(scores, count)
         temperature = jnp.asarray(self.temperature, scores.dtype)
         frozen = temperature <= _FROZEN / finite.largest(scores.dtype)
         if noise_scales is None:
@@ -154,7 +166,7 @@ class AmortizedSort(base.Operator):
         differences = jnp.where(frozen, jnp.sign(cold) * _FAR, apart / unit)
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, scores.dtype), model.params)
         apply = network.transform(model.config, model.noise).apply
-        return apply(params, None, jnp.clip(differences, -_FAR, _FAR), noise_scales)
+        return apply(params, None, jnp.clip(differences, -_FAR, _FAR), noise_scales, count)
 
     def _checkpoint(self) -> checkpoints.Checkpoint:
         if self.checkpoint is None:
