@@ -203,3 +203,38 @@ def test_a_sort_without_such_a_network_says_so():
         LearnedSort(noise="gaussian").log_likelihood(x, order)
     with pytest.raises(ValueError, match="for quicksort, allowed: none"):
         LearnedSort("quicksort").log_likelihood(x, order)
+
+
+def _masked_orders():
+    """Lists of six with four items, anything in the other places, and the shorter lists."""
+    x, _, noise_scales = drawn(3, 6, 4.0)
+    where = np.array([[1, 0, 1, 1, 0, 1], [0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], bool)
+    order = np.stack([np.random.default_rng(i).permutation(6) for i in range(3)])
+    place = np.cumsum(where, axis=-1) - 1
+    short = [[place[row, j] for j in order[row] if where[row, j]] for row in range(3)]
+    masked = jnp.where(where, x, jnp.nan), jnp.asarray(order), jnp.where(where, noise_scales, -1.0)
+    few = tuple(jnp.asarray(np.asarray(part)[where].reshape(3, 4)) for part in (x, noise_scales))
+    return masked, jnp.asarray(where), (few[0], jnp.asarray(short), few[1])
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_masked_elements_of_an_order_are_passed_over(scaled):
+    (x, order, noise_scales), where, (few, short, scales) = _masked_orders()
+    noise_scales, scales = (noise_scales, scales) if scaled else (None, None)
+
+    def total(x):
+        found = cauchy_log_likelihood(x, order, noise_scales, temperature=1.0, where=where)
+        return found.sum(), found
+
+    (_, found), slope = jax.value_and_grad(total, has_aux=True)(x)
+    np.testing.assert_allclose(found, exact(few, short, scales), rtol=1e-5)
+    own = jax.grad(lambda few: exact(few, short, scales).sum())(few)
+    np.testing.assert_allclose(slope[where].reshape(3, 4), own, rtol=1e-3, atol=1e-5)
+    assert not np.asarray(slope[~where]).any()
+
+
+@pytest.mark.slow
+def test_the_network_passes_over_masked_elements_too():
+    (x, order, _), where, (few, short, _) = _masked_orders()
+    found = LEARNED.log_likelihood(x, order, where=where)
+    np.testing.assert_allclose(found, LEARNED.log_likelihood(few, short), rtol=1e-4)
