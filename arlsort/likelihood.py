@@ -101,8 +101,8 @@ def _of_order(
         scores = jnp.clip(
             scores / finite.temperature(temperature, scores.dtype), -_LARGEST, _LARGEST
         )
-        ordered = (jnp.take_along_axis(v, order, -1) for v in (scores, widths))
-        found = _log_probability(*ordered, inside)
+        a, w = (jnp.take_along_axis(v, order, -1) for v in (scores, widths))
+        found = _log_probability(a, w, inside)
     unknown = wrong | finite.has_nan(x) | ~finite.is_positive(temperature)
     return jnp.where(unknown, jnp.nan, found).astype(x.dtype)
 

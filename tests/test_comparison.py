@@ -191,7 +191,14 @@ def test_what_is_no_number_names_itself(wrong, n):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("where", [(1, 0, 1, 0, 1, 0, 0, 1), (0, 0, 0, 1, 0, 0, 0, 0)])
+@pytest.mark.parametrize(
+    "where",
+    [
+        (1, 0, 1, 0, 1, 0, 0, 1),
+        pytest.param((0, 0, 0, 1, 0, 0, 0, 0), marks=pytest.mark.slow),
+        pytest.param((1, 1, 0, 1, 1, 0, 1, 0), marks=pytest.mark.slow),
+    ],
+)
 def test_masked_items_are_not_in_the_network(network, where):
     mask = np.array(where, bool)
     count = mask.sum()

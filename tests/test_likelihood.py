@@ -217,7 +217,7 @@ def _masked_orders():
     return masked, jnp.asarray(where), (few[0], jnp.asarray(short), few[1])
 
 
-@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("scaled", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_masked_elements_of_an_order_are_passed_over(scaled):
     (x, order, noise_scales), where, (few, short, scales) = _masked_orders()
     noise_scales, scales = (noise_scales, scales) if scaled else (None, None)

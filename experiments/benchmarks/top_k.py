@@ -9,6 +9,7 @@ take turns. Memory is what XLA plans: temporary arrays and results. Writes the r
 Nothing else should run on the machine.
 """
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -77,7 +78,7 @@ def case(name: str, n: int, k: int, batch_size: int, repeats: int) -> dict[str, 
         compiled: Any = jax.jit(jax.value_and_grad(weighted)).lower(x, pulls).compile()
         analysis = compiled.memory_analysis()
         memory[title] = analysis.temp_size_in_bytes + analysis.output_size_in_bytes
-        programs[title] = lambda compiled=compiled, pulls=pulls: compiled(x, pulls)
+        programs[title] = functools.partial(compiled, x, pulls)
     seconds = timing.medians(programs, repeats)
     return {"operator": name, "seconds": seconds, "bytes": memory}
 
