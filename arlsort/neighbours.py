@@ -185,7 +185,7 @@ def knn_predict(
     labels = _check_labels("candidate_labels", candidate_labels, candidates.shape[0])
     checks.check_count("num_classes", num_classes)
     checks.check_count("batch_size", batch_size)
-    _check_classes(labels, num_classes)
+    check_classes(labels, num_classes)
     votes = jax.nn.one_hot(labels, num_classes, dtype=finite.work_dtype(queries))
 
     def predict(some: jax.Array) -> jax.Array:
@@ -256,7 +256,8 @@ def _check_labels(argument: str, labels: Any, count: int) -> jax.Array:
     return jnp.asarray(labels)
 
 
-def _check_classes(labels: jax.Array, num_classes: int) -> None:
+def check_classes(labels: jax.Array, num_classes: int) -> None:
+    """Raises ValueError if a label is no class, or a class has no label, where they are known."""
     if isinstance(labels, jax.core.Tracer):
         return
     known = np.asarray(labels)
