@@ -177,3 +177,35 @@ def test_random_operators_do_not_see_masked_items(spec):
         np.testing.assert_allclose(sums, np.arange(N) < WHERE.sum(-1)[:, None], atol=1e-5)
     slopes = gradient(operator, masked(), jnp.asarray(WHERE))
     assert np.isfinite(slopes).all() and not np.asarray(slopes)[~WHERE].any()
+
+
+def test_straight_through_is_exact_with_a_mask():
+    x = jnp.array([[3.0, 9.0, 1.0, 1.0, 3.0]]).at[0, 1].set(jnp.nan)
+    where = jnp.array([[True, False, True, True, True]])
+    operator = arlsort.SoftSort(hard=True)
+    for name in ("sort", "rank", "argsort", "permutation"):
+        function = getattr(arlsort, name)
+        for descending in (False, True):
+            got = function(x, operator, descending=descending, where=where)
+            want = function(x, "hard", descending=descending, where=where)
+            np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(arlsort.argsort(x, "hard", where=where)[0], [2, 3, 0, 4, 0])
+    down = arlsort.argsort(x, "hard", descending=True, where=where)
+    np.testing.assert_array_equal(down[0], [0, 4, 2, 3, 0])
+    got, want = (arlsort.top_k(x, 3, o, where=where) for o in (operator, "hard"))
+    np.testing.assert_array_equal(got[0], want[0])
+    np.testing.assert_array_equal(got[1], want[1])
+    got, want = (arlsort.top_k_mask(x, 3, o, where=where) for o in (operator, "hard"))
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(got[0], [1, 0, 1, 0, 1])
+
+
+def test_nan_of_an_item_and_short_dtypes_are_as_without_a_mask():
+    where = jnp.asarray(WHERE)
+    x = masked().at[0, 2].set(jnp.nan)
+    found = arlsort.sort(x, "softsort", where=where)
+    assert np.isnan(found[0]).all() and np.isfinite(found[1:]).all()
+    short = masked().astype(jnp.bfloat16)
+    found = arlsort.sort(short, "softsort", where=where)
+    wide = arlsort.sort(short.astype(jnp.float32), "softsort", where=where)
+    np.testing.assert_array_equal(found, wide.astype(jnp.bfloat16))
