@@ -45,7 +45,7 @@ class Config:
 
     dataset: str = "digits"
     k: int = 9
-    learning_rate: float = 1e-3
+    learning_rate: float = 0.03
     momentum: float = 0.9
     weight_decay: float = 5e-4
     steps: int = 300
