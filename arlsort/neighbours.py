@@ -82,7 +82,7 @@ def soft_neighbours(
       >>> import arlsort, jax.numpy as jnp
       >>> candidates = jnp.array([[0.0], [1.0], [5.0]])
       >>> print(arlsort.soft_neighbours(jnp.array([[0.2]]), candidates, 2, "lapsum").round(1))
-      [[1.  0.9 0. ]]
+      [[1. 1. 0.]]
 
     References:
       Grover et al., Stochastic Optimization of Sorting Networks via Continuous Relaxations,
