@@ -5,15 +5,13 @@ from arlsort import plot, programs, quadratic
 from arlsort.comparison import comparison_sort, rank_among, smooth_sort, vector_sort
 from arlsort.functional import (
     argsort,
-    median,
     permutation,
-    quantile,
     rank,
     sort,
     sort_by,
-    top_k,
 )
 from arlsort.likelihood import cauchy_log_likelihood
+from arlsort.neighbours import soft_neighbours
 from arlsort.networks.swaps import log_sum_exp, smooth_maximum
 from arlsort.operators.amortized import AmortizedSort
 from arlsort.operators.base import Operator, Relaxation
@@ -29,6 +27,7 @@ from arlsort.operators.sinkhorn import Sinkhorn
 from arlsort.operators.softsort import SoftSort
 from arlsort.operators.sorting_network import SortingNetwork
 from arlsort.quadratic_layer import QuadraticLayer
+from arlsort.selection import median, quantile, top_k, top_k_mask
 
 __version__ = "0.1.0"
 
@@ -62,8 +61,10 @@ __all__ = [
     "rank_among",
     "smooth_maximum",
     "smooth_sort",
+    "soft_neighbours",
     "sort",
     "sort_by",
     "top_k",
+    "top_k_mask",
     "vector_sort",
 ]

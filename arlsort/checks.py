@@ -35,6 +35,28 @@ def check_scores(argument: str, x: Any) -> jax.Array:
     return jnp.asarray(x)
 
 
+def check_mask(argument: str, mask: Any, shape: tuple[int, ...], of: str = "x") -> jax.Array:
+    """Returns a mask as booleans of a shape, after checking that it is one or broadcasts to it.
+
+    Raises:
+      TypeError: If it is not an array of booleans.
+      ValueError: If it does not broadcast to the shape.
+    """
+    if isinstance(mask, (bool, list, tuple)):
+        mask = np.asarray(mask)
+    if not isinstance(mask, (jax.Array, np.ndarray)):
+        raise TypeError(error_message(argument, type(mask).__name__, "an array of booleans"))
+    if mask.dtype != np.bool_:
+        raise TypeError(error_message(argument, f"dtype {mask.dtype}", "bool"))
+    try:
+        if mask.ndim < len(shape):
+            mask = jnp.expand_dims(mask, tuple(range(len(shape) - mask.ndim)))
+        return jnp.broadcast_to(mask, shape)
+    except ValueError:
+        allowed = f"one that broadcasts to that of {of}, {shape}"
+        raise ValueError(error_message(argument, f"shape {mask.shape}", allowed)) from None
+
+
 def check_order(
     x: jax.Array, order: jax.Array, noise_scales: jax.Array | None
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
@@ -145,6 +167,14 @@ def check_integer(argument: str, value: Any) -> int:
         return python_operator.index(value)
     except TypeError:
         raise TypeError(error_message(argument, repr(value), "a static int")) from None
+
+
+def check_places(k: Any, n: int) -> int:
+    """Returns k, how many of n, as an int from 0 to n."""
+    k = check_integer("k", k)
+    if not 0 <= k <= n:
+        raise ValueError(error_message("k", k, f"0 to {n}, the length of the axis"))
+    return k
 
 
 def check_key(operator: str, value: Any) -> None:

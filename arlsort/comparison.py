@@ -22,7 +22,7 @@ from arlsort import checks
 from arlsort.networks import engine
 from arlsort.networks.swaps import DISTRIBUTIONS, Swap, log_sum_exp
 from arlsort.networks.topology import NETWORKS
-from arlsort.numerics import finite, meshes
+from arlsort.numerics import finite, meshes, prefixes
 
 Compare = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -35,6 +35,7 @@ def comparison_sort(
     distribution: str = "logistic",
     temperature: ArrayLike = 1.0,
     descending: bool = False,
+    where: jax.Array | None = None,
 ) -> jax.Array:
     """Sorts items softly by a comparison of two.
 
@@ -50,10 +51,12 @@ def comparison_sort(
       distribution: F, one of those of `SortingNetwork` but `"logistic_art"`.
       temperature: In the unit of what `compare` returns; > 0.
       descending: Whether what comes last by `compare` is to come first.
+      where: Mask of the items that count, `[n]`; None for all.
 
     Returns:
-      Mixtures of items, of the shape and dtype of `items`. If any number of `items` is NaN, or
-      a traced temperature is not positive, all of the result is NaN.
+      Mixtures of items, of the shape and dtype of `items`. With a mask they are those of the
+      shorter list, and zero behind it; what stands in masked places has no say. If any number of
+      `items` is NaN, or a traced temperature is not positive, all of the result is NaN.
 
     Raises:
       TypeError: If an argument has the wrong type or dtype.
@@ -77,8 +80,10 @@ def comparison_sort(
     checks.check_choice("distribution", distribution, _PLAIN)
     checks.check_positive("temperature", temperature)
     checks.check_flag("descending", descending)
+    if where is not None:
+        where = checks.check_mask("where", where, items.shape[:1], "items")
     swap = _ItemSwap(functools.partial(_compared, compare, "compare"), distribution, temperature)
-    return _through(swap, network, items, descending)
+    return _through(swap, network, items, descending, where)
 
 
 def vector_sort(
@@ -295,16 +300,24 @@ def _checked(name: str, result: Any, shape: tuple[int, ...], meaning: str) -> ja
 
 
 def _through(
-    swap: engine.Comparator, network: str, items: jax.Array, descending: bool
+    swap: engine.Comparator,
+    network: str,
+    items: jax.Array,
+    descending: bool,
+    where: jax.Array | None = None,
 ) -> jax.Array:
     spec = (None, *jax.typeof(items).sharding.spec[1:])
     # The swap comes as a tree: on a mesh the type of a traced temperature is another inside.
     run = functools.partial(_run, network, descending)
-    return meshes.without_shardings(run, spec, items)(swap, items)
+    return meshes.without_shardings(run, spec, items)(swap, items, where)
 
 
-def _run(network: str, descending: bool, swap: Any, items: jax.Array) -> jax.Array:
+def _run(
+    network: str, descending: bool, swap: Any, items: jax.Array, where: jax.Array | None
+) -> jax.Array:
     n = items.shape[0]
+    if where is not None and n > 1:
+        return _run_masked(network, descending, swap, items, where)
     work = items if n > 1 else jnp.zeros((2, *items.shape[1:]), items.dtype)
     unknown = jnp.isnan(work).any() | ~finite.is_positive(swap.temperature)
     work = finite.clip(jnp.where(unknown, 0.0, work))
@@ -312,4 +325,21 @@ def _run(network: str, descending: bool, swap: Any, items: jax.Array) -> jax.Arr
     if n < 2:
         return items  # the functions have been asked all the same: what is wrong shows at once
     work = jnp.flip(work, axis=0) if descending else work
+    return jnp.where(unknown, jnp.nan, work).astype(items.dtype)
+
+
+def _run_masked(
+    network: str, descending: bool, swap: Any, items: jax.Array, where: jax.Array
+) -> jax.Array:
+    place, count = prefixes.to_front(where)
+    order = jnp.argsort(place)
+    inside = prefixes.within(count, where.shape).reshape(-1, *(1,) * (items.ndim - 1))
+    front = jnp.where(inside, jnp.take(items, order, axis=0), 0)
+    unknown = jnp.isnan(front).any() | ~finite.is_positive(swap.temperature)
+    work = finite.clip(jnp.where(unknown, 0.0, front))
+    # The functions may be asked of what is behind: it is a copy of an item.
+    work = jnp.where(inside, work, lax.stop_gradient(work[:1]))
+    (work,) = engine.run(swap, network, (work,), count)
+    work = prefixes.reverse(work, count, 0) if descending else work
+    work = jnp.where(inside, work, 0.0)
     return jnp.where(unknown, jnp.nan, work).astype(items.dtype)

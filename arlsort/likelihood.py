@@ -22,6 +22,7 @@ def cauchy_log_likelihood(
     noise_scales: jax.Array | None = None,
     *,
     temperature: ArrayLike = 0.1,
+    where: jax.Array | None = None,
 ) -> jax.Array:
     """The log-probability of an order when every score has Cauchy noise: Thurstone's model.
 
@@ -40,6 +41,9 @@ def cauchy_log_likelihood(
       noise_scales: `[..., n]`, > 0; the noise of each score in units of the temperature, at least
         1e-9 of the range. None for 1.
       temperature: Scale of the noise in the unit of x; > 0.
+      where: Mask of the items, of a shape that broadcasts to that of `x`; None for all. The order
+        then is still one of all n, as `argsort` gives it, and the masked elements in it are passed
+        over, wherever they stand: the result is that of the shorter list.
 
     Returns:
       `[...]`, of the dtype of `x` (computed in float32 or wider); NaN for a list with a NaN, for
@@ -60,14 +64,20 @@ def cauchy_log_likelihood(
     References:
       Thurstone, A Law of Comparative Judgment, Psychological Review 1927.
     """
+    mask = orders.check_mask(where, x)
+    x, noise_scales = orders.without_masked(x, noise_scales, mask)
     x, order, noise_scales = checks.check_order(x, order, noise_scales)
     checks.check_positive("temperature", temperature)
-    return _of_order(temperature, x, order, noise_scales)
+    return _of_order(temperature, x, order, noise_scales, mask)
 
 
 @meshes.jit_over_lists
 def _of_order(
-    temperature: ArrayLike, x: jax.Array, order: jax.Array, noise_scales: jax.Array | None
+    temperature: ArrayLike,
+    x: jax.Array,
+    order: jax.Array,
+    noise_scales: jax.Array | None,
+    where: jax.Array | None,
 ) -> jax.Array:
     scores = finite.sanitise(x)
     order, noise_scales, wrong = orders.sanitise(order, noise_scales, scores.dtype)
@@ -75,11 +85,18 @@ def _of_order(
     if x.shape[-1] < 2:
         found = jnp.zeros(x.shape[:-1], scores.dtype)
     else:
-        scores = scores - jnp.mean(scores, axis=-1, keepdims=True)
+        inside = None
+        if where is None:
+            scores = scores - jnp.mean(scores, axis=-1, keepdims=True)
+        else:
+            items = jnp.maximum(where.sum(axis=-1, keepdims=True), 1).astype(scores.dtype)
+            middle = scores.sum(axis=-1, keepdims=True) / items  # those masked are zero
+            scores = jnp.where(where, scores - middle, 0.0)
+            inside = jnp.take_along_axis(where, order, -1)
         scores = jnp.clip(
             scores / finite.temperature(temperature, scores.dtype), -_LARGEST, _LARGEST
         )
-        in_order = (jnp.take_along_axis(v, order, -1) for v in (scores, widths))
-        found = jnp.sum(cauchy_orders.log_increments(*in_order), axis=-1)
+        a, w = (jnp.take_along_axis(v, order, -1) for v in (scores, widths))
+        found = jnp.sum(cauchy_orders.log_increments(a, w, inside), axis=-1)
     unknown = wrong | finite.has_nan(x) | ~finite.is_positive(temperature)
     return jnp.where(unknown, jnp.nan, found).astype(x.dtype)

@@ -84,7 +84,7 @@ def from_order(order: jax.Array, dtype: DTypeLike = jnp.float32) -> jax.Array:
     return jax.nn.one_hot(order, order.shape[-1], dtype=dtype)
 
 
-def to_ranks(permutation: jax.Array) -> jax.Array:
+def to_ranks(permutation: jax.Array, count: jax.Array | None = None) -> jax.Array:
     """Gives the expected 0-based position of every input.
 
     `ranks[..., j] = sum_i i P[..., i, j] / sum_i P[..., i, j]`. The division makes the ranks of a
@@ -93,6 +93,8 @@ def to_ranks(permutation: jax.Array) -> jax.Array:
 
     Args:
       permutation: Weights of shape `[..., n, n]`.
+      count: How many of the positions there are in each list, `[...]`, if not n: the middle is then
+        `(count - 1) / 2`.
 
     Returns:
       Soft ranks `[..., n]`, in the inputs' own positions.
@@ -110,7 +112,10 @@ def to_ranks(permutation: jax.Array) -> jax.Array:
     # Not `weight > eps`: a NaN weight must reach the result, not the fallback.
     absent = weight <= jnp.finfo(work.dtype).eps
     ranks = (positions * work).sum(axis=-2) / jnp.where(absent, 1.0, weight)
-    return jnp.where(absent, (n - 1) / 2, ranks).astype(dtype)
+    middle = jnp.asarray((n - 1) / 2, work.dtype)
+    if count is not None:
+        middle = (jnp.maximum(count, 1)[..., None] - 1).astype(work.dtype) / 2
+    return jnp.where(absent, middle, ranks).astype(dtype)
 
 
 def harden(permutation: jax.Array) -> jax.Array:

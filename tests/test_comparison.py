@@ -188,3 +188,31 @@ def test_what_is_no_number_names_itself(wrong, n):
         arlsort.comparison_sort(jnp.arange(float(n)), wrong)
     with pytest.raises(TypeError, match="maximum: received a function that returns"):
         arlsort.smooth_sort(jnp.arange(float(n)), wrong)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    "where",
+    [
+        (1, 0, 1, 0, 1, 0, 0, 1),
+        pytest.param((0, 0, 0, 1, 0, 0, 0, 0), marks=pytest.mark.slow),
+        pytest.param((1, 1, 0, 1, 1, 0, 1, 0), marks=pytest.mark.slow),
+    ],
+)
+def test_masked_items_are_not_in_the_network(network, where):
+    mask = np.array(where, bool)
+    count = mask.sum()
+    x = jnp.where(mask, X, jnp.nan)
+
+    def total(x, where=None):
+        found = arlsort.comparison_sort(
+            x, lambda a, b: a / b - b / a, network, descending=True, where=where
+        )
+        return (found * jnp.arange(1.0, 1 + len(found))).sum(), found
+
+    (_, found), slope = jax.jit(jax.value_and_grad(total, has_aux=True))(x, jnp.asarray(mask))
+    (_, short), some = jax.value_and_grad(total, has_aux=True)(X[mask])
+    np.testing.assert_allclose(found[:count], short, rtol=1e-6)
+    assert not np.asarray(found[count:]).any()
+    np.testing.assert_allclose(slope[mask], some, rtol=1e-4, atol=1e-6)
+    assert not np.asarray(slope[~mask]).any()

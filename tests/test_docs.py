@@ -15,7 +15,7 @@ matplotlib.use("Agg")
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 # Those of learned_sort.md train, and are run by tests/base_install.py; adding_a_method.md has parts
 # of files, which tests/test_readme.py puts together.
-PAGES = ("index", "temperature", "migration", "programs", "quadratic")
+PAGES = ("index", "temperature", "migration", "programs", "quadratic", "neighbours")
 
 
 def programs(page):

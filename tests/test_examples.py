@@ -41,6 +41,18 @@ def test_soft_ranks_raise_the_exact_metric():
     assert before < 0.7 and after > 0.95
 
 
+@pytest.mark.slow
+def test_soft_ranks_of_lists_of_different_lengths_raise_it_too():
+    before, after = run("padded_ndcg", steps=100)
+    assert before < 0.8 and after > 0.95
+
+
+@pytest.mark.slow
+def test_neighbours_become_those_of_the_same_class():
+    before, after = run("retrieval", steps=100)
+    assert before < 0.6 and after > 0.9
+
+
 def test_outliers_are_left_out():
     found = run("robust_regression", steps=200)
     mean, median, trimmed = found["mean, median, trimmed"]

@@ -15,6 +15,7 @@ FUNCTIONS = (
     arlsort.rank,
     arlsort.permutation,
     arlsort.top_k,
+    arlsort.top_k_mask,
     arlsort.quantile,
     arlsort.median,
     arlsort.sort_by,
@@ -26,11 +27,11 @@ SOFT = arlsort.SoftSort(temperature=0.5)
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 def test_defaults_are_identical_everywhere(function):
     parameters = inspect.signature(function).parameters
-    defaults = {"operator": registry.DEFAULT, "axis": -1, "descending": False}
+    defaults = {"operator": registry.DEFAULT, "axis": -1, "descending": False, "where": None}
     found = {k: p.default for k, p in parameters.items() if p.default is not p.empty}
     assert found.items() <= defaults.items()
-    assert "operator" in found
-    for name in ("axis", "descending"):
+    assert {"operator", "where"} <= found.keys()
+    for name in ("axis", "descending", "where"):
         assert name not in found or parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
 
 
@@ -207,3 +208,36 @@ def test_bad_arguments_are_named_at_trace_time(call, error, message):
 def test_a_traced_quantile_that_is_none_is_none():
     found = jax.jit(lambda q: arlsort.quantile(X, q, "hard"))(jnp.nan)
     assert np.isnan(found).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("descending", [False, True])
+def test_masked_places_are_behind_on_every_axis(axis, descending):
+    where = np.random.default_rng(6).random(X.shape) < 0.6
+    kwargs = {"axis": axis, "where": where}
+    behind = np.where(where, -X if descending else X, np.inf)
+    order = np.argsort(behind, axis=axis, kind="stable")
+    ranks = np.argsort(order, axis=axis)
+    np.testing.assert_array_equal(arlsort.rank(X, "hard", descending=descending, **kwargs), ranks)
+    values = np.take_along_axis(np.where(where, X, 0), order, axis)
+    np.testing.assert_array_equal(arlsort.sort(X, "hard", descending=descending, **kwargs), values)
+    mask = where & (ranks < 2)
+    if descending:
+        np.testing.assert_array_equal(arlsort.top_k_mask(X, 2, "hard", **kwargs), mask)
+
+
+def test_quantiles_are_those_of_the_items():
+    where = np.array([[True, False, True, True], [False] * 4])
+    x = np.array([[3.0, 9.0, 1.0, 2.0], [1.0, 2.0, 3.0, 4.0]], np.float32)
+    found = arlsort.quantile(x, [0.0, 0.25, 1.0], "hard", where=where)
+    np.testing.assert_allclose(found, [[1, np.nan], [1.5, np.nan], [3, np.nan]])
+    assert arlsort.median(x[0], "hard", where=where[0]) == 2
+
+
+def test_a_mask_broadcasts_and_must_be_one():
+    lists = arlsort.sort(X, SOFT, where=np.array([True, True, False]))
+    np.testing.assert_allclose(lists[..., :2], arlsort.sort(X[..., :2], SOFT), atol=1e-6)
+    with pytest.raises(TypeError, match="where: received dtype float32, allowed: bool"):
+        arlsort.sort(X, SOFT, where=np.ones(3, np.float32))
+    with pytest.raises(ValueError, match=r"where: received shape .*, allowed: one that broadcasts"):
+        arlsort.rank(X, SOFT, where=np.ones(4, bool))

@@ -231,3 +231,47 @@ def test_a_sort_without_such_a_network_says_so():
     with pytest.raises(ValueError, match="noise: received 'gaussian', allowed: 'cauchy' or None"):
         AmortizedSort(noise="gaussian").log_likelihood(x, order)
     assert AMORTIZED.has_likelihood and not AmortizedSort(noise="gaussian").has_likelihood
+
+
+def _masked_orders():
+    """Lists of six with four items, anything in the other places, and the shorter lists."""
+    x, _, noise_scales = drawn(3, 6, 4.0)
+    where = np.array([[1, 0, 1, 1, 0, 1], [0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], bool)
+    order = np.stack([np.random.default_rng(i).permutation(6) for i in range(3)])
+    place = np.cumsum(where, axis=-1) - 1
+    short = [[place[row, j] for j in order[row] if where[row, j]] for row in range(3)]
+    masked = jnp.where(where, x, jnp.nan), jnp.asarray(order), jnp.where(where, noise_scales, -1.0)
+    few = tuple(jnp.asarray(np.asarray(part)[where].reshape(3, 4)) for part in (x, noise_scales))
+    return masked, jnp.asarray(where), (few[0], jnp.asarray(short), few[1])
+
+
+@pytest.mark.parametrize("scaled", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_masked_elements_of_an_order_are_passed_over(scaled):
+    (x, order, noise_scales), where, (few, short, scales) = _masked_orders()
+    noise_scales, scales = (noise_scales, scales) if scaled else (None, None)
+
+    def total(x):
+        found = cauchy_log_likelihood(x, order, noise_scales, temperature=1.0, where=where)
+        return found.sum(), found
+
+    (_, found), slope = jax.value_and_grad(total, has_aux=True)(x)
+    np.testing.assert_allclose(found, exact(few, short, scales), rtol=1e-5)
+    own = jax.grad(lambda few: exact(few, short, scales).sum())(few)
+    np.testing.assert_allclose(slope[where].reshape(3, 4), own, rtol=1e-3, atol=1e-5)
+    assert not np.asarray(slope[~where]).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operator", [AMORTIZED, LEARNED])
+def test_the_networks_pass_over_masked_elements_too(operator):
+    (x, order, noise_scales), where, (few, short, scales) = _masked_orders()
+    for given, own in ((noise_scales, scales), (None, None)):
+        found, slope = jax.value_and_grad(
+            lambda x, w=given: operator.log_likelihood(x, order, w, where=where).sum()
+        )(x)
+        expected, whole = jax.value_and_grad(
+            lambda x, w=own: operator.log_likelihood(x, short, w).sum()
+        )(few)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+        np.testing.assert_allclose(slope[where].reshape(3, 4), whole, rtol=1e-3, atol=1e-5)
+        assert not np.asarray(slope[~where]).any()

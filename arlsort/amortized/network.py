@@ -21,10 +21,12 @@ import numpy as np
 
 from arlsort.amortized.config import FURTHEST, NetworkConfig
 from arlsort.numerics import noise as laws
+from arlsort.numerics import prefixes
 
 Array = jax.Array
 
 _STEEPEST, _FLATTEST = 4.0, -5.0  # logarithms of the slopes of a curve's bends
+_ABSENT = -1e30  # logarithm of the weight of a place that there is not
 _SMALLEST = 1e-12  # its square, which gradients divide by, is far from underflow
 
 
@@ -35,12 +37,19 @@ class PlaceNetwork(hk.Module):
         super().__init__(name=name)
         self._config, self._noise = config, noise
 
-    def __call__(self, differences: Array, noise_scales: Array | None = None) -> Array:
+    def __call__(
+        self,
+        differences: Array,
+        noise_scales: Array | None = None,
+        count: Array | None = None,
+    ) -> Array:
         """Gives the weights of every element's places.
 
         Args:
           differences: `[..., n, n]`, entry `[j, k]` is `x[j] - x[k]` in units of the noise.
           noise_scales: `[..., n]`, > 0, what multiplies the noise of each score; None for 1.
+          count: How many elements each list has, the first ones, `[...]`; None for n. Places behind
+            them are those of what stands there.
 
         Returns:
           `P[..., n, n]`, row i the weights of the elements at place i, doubly stochastic to the
@@ -51,11 +60,14 @@ class PlaceNetwork(hk.Module):
         n = differences.shape[-1]
         others = 1 - jnp.eye(n, dtype=differences.dtype)
         others = jnp.broadcast_to(others, differences.shape)
+        if count is not None:
+            others = jnp.where(prefixes.within(count, others.shape), others, 0.0)
         # A product and a sum: as one contraction it took four times as long on a CPU.
         counts = jnp.sum(messages * others[..., None], axis=-2)  # [..., n, counts]
         mean_place = jnp.sum(below * others, axis=-1)
         undecided = 1 + jnp.sum(4 * below * (1 - below) * others, axis=-1)
-        state = self._state(counts, mean_place, undecided)
+        items = prefixes.count_of(mean_place, count)[..., None].astype(counts.dtype)
+        state = self._state(counts, mean_place, undecided, items)
 
         def linear(name: str, scale: float, bias: np.ndarray | None = None) -> Array:
             fill = hk.initializers.RandomNormal(scale / np.sqrt(config.width))
@@ -73,7 +85,12 @@ class PlaceNetwork(hk.Module):
         bent = slopes[..., None, :] * (distance[..., None] - bends[..., None, :])
         curve = jnp.einsum("...jib,...jb->...ji", bent + jnp.sqrt(bent**2 + 1), heights)
         curve = curve - distance**2 / (2 * undecided[..., None])
-        return balanced(jnp.swapaxes(jax.nn.softmax(curve, axis=-1), -1, -2), config)
+        inside = None
+        if count is not None:
+            inside = prefixes.square(count, curve.shape)
+            own = jnp.broadcast_to(1 - jnp.eye(n, dtype=curve.dtype), curve.shape)
+            curve = jnp.where(inside, curve, _ABSENT * own)
+        return balanced(jnp.swapaxes(jax.nn.softmax(curve, axis=-1), -1, -2), config, inside)
 
     def _messages(self, differences: Array, noise_scales: Array | None) -> tuple[Array, Array]:
         """P(noise leaves k below j) `[..., n, n]`, what j hears from k `[..., n, n, counts]`."""
@@ -103,19 +120,32 @@ class PlaceNetwork(hk.Module):
             heard = heard + edge[..., None] * jnp.reshape(weight, (*lift, size))
         return below, jnp.tanh(heard)
 
-    def _state(self, counts: Array, mean_place: Array, undecided: Array) -> Array:
-        n = counts.shape[-2]
-        known = [jnp.log(undecided), jnp.log1p(mean_place), jnp.log1p(n - 1 - mean_place)]
+    def _state(self, counts: Array, mean_place: Array, undecided: Array, items: Array) -> Array:
+        above = jnp.maximum(items - 1 - mean_place, 0.0)
+        known = [jnp.log(undecided), jnp.log1p(mean_place), jnp.log1p(above)]
         inputs = jnp.concatenate(
-            [counts / n, jnp.arcsinh(counts), jnp.stack(known, axis=-1)], axis=-1
+            [
+                counts / jnp.maximum(items, 1.0)[..., None],
+                jnp.arcsinh(counts),
+                jnp.stack(known, axis=-1),
+            ],
+            axis=-1,
         )
         state = jax.nn.gelu(hk.Linear(self._config.width, name="first")(inputs))
         return state + jax.nn.gelu(hk.Linear(self._config.width, name="second")(state))
 
 
-def balanced(weights: Array, config: NetworkConfig) -> Array:
-    """Rounds of column and row normalisation; rows sum to one exactly."""
-    weights = weights + _SMALLEST  # also of a place that no element points to
+def balanced(weights: Array, config: NetworkConfig, inside: Array | None = None) -> Array:
+    """Rounds of column and row normalisation; rows sum to one exactly.
+
+    Args:
+      weights: `[..., n, n]`.
+      config: The network, with the number of rounds.
+      inside: Which entries are those of items, `[..., n, n]`; of the others only the diagonal is
+        not zero.
+    """
+    small = weights + _SMALLEST  # also of a place that no element points to
+    weights = small if inside is None else jnp.where(inside, small, weights)
     for _ in range(config.balancing_rounds):
         weights = weights / jnp.sum(weights, axis=-2, keepdims=True)
         weights = weights / jnp.sum(weights, axis=-1, keepdims=True)

@@ -40,13 +40,17 @@ Wires = tuple[jax.Array, ...]
 _KEPT = 2**26
 
 
-def run(swap: Comparator, network: str, wires: Wires) -> Wires:
+def run(swap: Comparator, network: str, wires: Wires, count: jax.Array | None = None) -> Wires:
     """Sends scores and rows `[n, ...]`, n >= 2, through all layers of a network.
+
+    With a count it is the network on so many wires, the first ones: comparators and layers that it
+    does not have are left out, and what is on the other wires stays there.
 
     Args:
       swap: The comparator.
       network: One of `topology.NETWORKS`.
       wires: Scores `[n, lanes]`, and perhaps rows `[n, d, lanes]`.
+      count: How many wires there are, `[lanes]` or a scalar; None for n.
 
     Returns:
       Arrays of the same shapes.
@@ -54,7 +58,9 @@ def run(swap: Comparator, network: str, wires: Wires) -> Wires:
     n = wires[0].shape[0]
     wires = meshes.vary_alike(*wires)
     if network == "odd_even":
-        return _brick(swap, wires)
+        return _brick(swap, wires, count)
+    if count is not None:
+        return _counted(swap, network, wires, count)
     plan = topology.schedule(network, n)
     after = plan.wires - plan.absent - n
     if plan.wires > n:
@@ -68,8 +74,51 @@ def run(swap: Comparator, network: str, wires: Wires) -> Wires:
     return tuple(lax.slice_in_dim(w, plan.absent, plan.absent + n) for w in wires)
 
 
+def _counted(swap: Comparator, network: str, wires: Wires, count: jax.Array) -> Wires:
+    """A network by powers of two on the first `count` wires, which differ from lane to lane.
+
+    It is the part of the largest one that these wires make up: its first stages, on the block that
+    they fill from its beginning, or, bitonic, from its end.
+    """
+    n = wires[0].shape[0]
+    stages = jnp.asarray([max(m - 1, 0).bit_length() for m in range(n + 1)], jnp.int32)[count]
+    plan = topology.schedule(network, 1 << (n - 1).bit_length())
+    start, end = jnp.zeros_like(count), count
+    if network == "bitonic":
+        end = jnp.left_shift(jnp.ones_like(count), stages)
+        start = end - count
+    wires = tuple(
+        jnp.pad(w, ((0, plan.wires - n), *((0, 0),) * (w.ndim - 1)), mode="edge") for w in wires
+    )
+    wires = tuple(_shifted(w, start) for w in wires)
+    lift = (1,) * count.ndim
+    for number, (signs, ends) in enumerate(zip(plan.signs, plan.ends, strict=True)):
+        first, last = (jnp.asarray(e).reshape(*e.shape, *lift) for e in (ends[:, 0], ends[:, 1]))
+        inside = (first >= start[None, None]) & (last < end[None, None])
+        inside &= number < stages[None, None]
+        table = jnp.where(inside, jnp.asarray(signs).reshape(*signs.shape, *lift), 0)
+        wires, _ = stage(swap, table, wires, across=plan.across)
+    return tuple(_shifted(w, -start)[:n] for w in wires)
+
+
+def _shifted(w: jax.Array, by: jax.Array) -> jax.Array:
+    """Moves what is on wires `[wires, ..., lanes]` down by a number for each lane, in a circle."""
+    index = lax.broadcasted_iota(jnp.int32, (len(w), *by.shape), 0)
+    index = (index - by[None]) % len(w)
+    between = w.ndim - by.ndim - 1
+    if by.ndim:
+        index = jnp.expand_dims(index, tuple(range(1, 1 + between)))
+        return jnp.take_along_axis(w, index, axis=0)
+    return jnp.take(w, index, axis=0)
+
+
 def stage(
-    swap: Comparator, signs: np.ndarray, wires: Wires, *, across: bool, keep: bool = False
+    swap: Comparator,
+    signs: np.ndarray | jax.Array,
+    wires: Wires,
+    *,
+    across: bool,
+    keep: bool = False,
 ) -> tuple[Wires, jax.Array | None]:
     """Sends arrays `[wires, ...]` through one stage of a network by powers of two.
 
@@ -115,19 +164,30 @@ def _turn(w: jax.Array, blocks: int) -> jax.Array:
     return w.reshape(blocks, len(w) // blocks, *w.shape[1:]).swapaxes(0, 1)
 
 
-def _brick(swap: Comparator, wires: Wires) -> Wires:
+def _brick(swap: Comparator, wires: Wires, count: jax.Array | None) -> Wires:
     """Neighbours in turn: one half has the even wires, the other the odd ones."""
     n = wires[0].shape[0]
     half = (n + 1) // 2
     near = jnp.asarray(np.arange(half) < n // 2)
     across = jnp.asarray(np.arange(half) < (n - 1) // 2)
 
+    def there(pairs: jax.Array, layer: Any, after: int) -> jax.Array:
+        """Which pairs of a layer there are; the second wire of pair j is `2 j + after`."""
+        if count is None:
+            return pairs
+        lift = (1,) * count.ndim
+        second = lax.broadcasted_iota(jnp.int32, (half, *lift), 0) * 2 + after
+        inside = (second < count[None]) & (layer < count[None])
+        return pairs.reshape(half, *lift) & inside
+
     def split(w: jax.Array) -> jax.Array:
         w = jnp.pad(w, ((0, n % 2), *((0, 0),) * (w.ndim - 1)), mode="edge")
         return w.reshape(half, 2, *w.shape[1:]).swapaxes(0, 1)
 
-    def pair(halves: Wires, _: None) -> tuple[Wires, None]:
-        return _across(swap, _near(swap, halves, near)[0], across)[0], None
+    def pair(halves: Wires, index: jax.Array | None) -> tuple[Wires, None]:
+        layer = 0 if index is None else 2 * index
+        halves = _near(swap, halves, there(near, layer, 1))[0]
+        return _across(swap, halves, there(across, layer + 1, 2))[0], None
 
     halves = tuple(split(w) for w in wires)
     pairs = n // 2
@@ -135,15 +195,19 @@ def _brick(swap: Comparator, wires: Wires) -> Wires:
     many = export.is_symbolic_dim(kept) or kept > _KEPT
     inner = max(1, math.isqrt(pairs)) if many else 1
 
-    def segment(halves: Wires, _: None) -> tuple[Wires, None]:
-        return lax.scan(pair, halves, None, length=inner)
+    def segment(halves: Wires, indices: jax.Array | None) -> tuple[Wires, None]:
+        return lax.scan(pair, halves, indices, length=inner)
 
+    indices = None if count is None else jnp.arange(pairs)
     if inner > 1:
-        halves, _ = lax.scan(jax.checkpoint(segment), halves, None, length=pairs // inner)
+        together = pairs // inner * inner
+        some = None if indices is None else indices[:together].reshape(-1, inner)
+        halves, _ = lax.scan(jax.checkpoint(segment), halves, some, length=pairs // inner)
+        indices = None if indices is None else indices[together:]
         pairs %= inner
-    halves, _ = lax.scan(pair, halves, None, length=pairs)
+    halves, _ = lax.scan(pair, halves, indices, length=pairs)
     if n % 2:
-        halves = _near(swap, halves, near)[0]
+        halves = _near(swap, halves, there(near, n - 1, 1))[0]
     return tuple(h.swapaxes(0, 1).reshape(2 * half, *h.shape[2:])[:n] for h in halves)
 
 

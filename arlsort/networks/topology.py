@@ -83,12 +83,15 @@ class Schedule(NamedTuple):
       across: Whether all steps of a stage but its first compare across.
       absent: How many wires were put before the n of the network.
       wires: How many there are with those, and with those put after.
+      ends: For each stage the two wires of each comparator, `[stage + 1, 2, wires / 2]`; zero where
+        there is none.
     """
 
     signs: tuple[np.ndarray, ...]
     across: bool
     absent: int
     wires: int
+    ends: tuple[np.ndarray, ...]
 
 
 @functools.cache
@@ -98,17 +101,20 @@ def schedule(network: str, n: int) -> Schedule:
     wires = 1 << bits
     absent = wires - n if network == "bitonic" else 0
     listed = iter(layers(network, n))
-    signs = []
+    signs, ends = [], []
     for stage in range(bits):
         rows = np.zeros((stage + 1, wires // 2), np.int8)
+        both = np.zeros((stage + 1, 2, wires // 2), np.int32)
         for row, bit in enumerate(range(stage, -1, -1)):
             pairs = next(listed)
             first = pairs.min(axis=1) + absent
             low, high = first % (1 << bit), (first >> (bit + 1)) % (1 << (stage - bit))
             place = (low << (bits - 1 - stage) | first >> (stage + 1)) << (stage - bit) | high
             rows[row, place] = np.where(pairs[:, 0] < pairs[:, 1], 1, -1)
+            both[row, 0, place], both[row, 1, place] = first, pairs.max(axis=1) + absent
         signs.append(rows)
-    return Schedule(tuple(signs), network == "odd_even_merge", absent, wires)
+        ends.append(both)
+    return Schedule(tuple(signs), network == "odd_even_merge", absent, wires, tuple(ends))
 
 
 def draw(network: str, n: int) -> str:

@@ -23,7 +23,9 @@ def _offsets(density: int) -> np.ndarray:
     return np.concatenate([-tail[::-1], quantiles, tail])
 
 
-def log_increments(a: jax.Array, w: jax.Array, *, density: int = 1) -> jax.Array:
+def log_increments(
+    a: jax.Array, w: jax.Array, inside: jax.Array | None = None, *, density: int = 1
+) -> jax.Array:
     """The log-probability of each score to be above the one before it, given those before.
 
     The probability that the first k + 1 are in order and the last of them is below u is
@@ -33,28 +35,40 @@ def log_increments(a: jax.Array, w: jax.Array, *, density: int = 1) -> jax.Array
     Args:
       a: Scores `[..., n]` in the order, n >= 1.
       w: Scales of their noise, `[..., n]`.
+      inside: Mask `[..., n]` of those that count; the others are zero, and passed over.
       density: 32 times as many points for each score.
 
     Returns:
-      `[..., n]`, the first 0: the sum is the log-probability of the order.
+      `[..., n]`, 0 of the first and of what is passed over: the sum is the log-probability of the
+      order.
     """
-    largest = jnp.max(jnp.abs(a), axis=-1, keepdims=True) + jnp.max(w, axis=-1, keepdims=True)
+    widest = w if inside is None else jnp.where(inside, w, 0.0)
+    largest = jnp.max(jnp.abs(a), axis=-1, keepdims=True) + jnp.max(widest, axis=-1, keepdims=True)
+    if inside is not None:
+        largest = jnp.where(inside.any(axis=-1, keepdims=True), largest, 1.0)
     w = jnp.maximum(w, 1e-9 * jax.lax.stop_gradient(largest))
     offsets = jnp.asarray(_offsets(density), a.dtype).reshape((1,) * a.ndim + (-1,))
     points = a[..., None] + w[..., None] * offsets
-    points = jnp.sort(points.reshape(*a.shape[:-1], -1), axis=-1)
     # Beyond the ends there is next to nothing: 1e-7 of the mass of the widest.
     end = 1e6 * largest
+    if inside is not None:  # the grid of the shorter list, its last point several times
+        points = jnp.where(inside[..., None], points, end[..., None])
+    points = jnp.sort(points.reshape(*a.shape[:-1], -1), axis=-1)
     grid = jax.lax.stop_gradient(jnp.concatenate([-end, points, end], axis=-1))
 
-    def place(below: jax.Array, key: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def place(before: jax.Array, key: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         """Takes f at the points of the grid, over its largest, and one more score."""
         z = (grid - key[0][..., None]) / key[1][..., None]
         mass = jnp.arctan2(z[..., 1:] - z[..., :-1], 1 + z[..., 1:] * z[..., :-1]) / jnp.pi
-        inside = jnp.cumsum(mass * (below[..., 1:] + below[..., :-1]) / 2, axis=-1)
-        most = jnp.maximum(inside[..., -1], jnp.finfo(a.dtype).tiny)
-        below = jnp.concatenate([jnp.zeros_like(inside[..., :1]), inside], axis=-1)
-        return below / most[..., None], jnp.log(most)
+        passed = jnp.cumsum(mass * (before[..., 1:] + before[..., :-1]) / 2, axis=-1)
+        most = jnp.maximum(passed[..., -1], jnp.finfo(a.dtype).tiny)
+        below = jnp.concatenate([jnp.zeros_like(passed[..., :1]), passed], axis=-1)
+        after, increment = below / most[..., None], jnp.log(most)
+        for there in key[2:]:
+            after = jnp.where(there[..., None], after, before)
+            increment = jnp.where(there, increment, 0.0)
+        return after, increment
 
-    steps = (jnp.moveaxis(a, -1, 0), jnp.moveaxis(w, -1, 0))
+    given = (a, w) if inside is None else (a, w, inside)
+    steps = tuple(jnp.moveaxis(part, -1, 0) for part in given)
     return jnp.moveaxis(jax.lax.scan(place, jnp.ones_like(grid), steps)[1], 0, -1)

@@ -20,23 +20,30 @@ def reach(dtype: jnp.dtype) -> float:
     return 1.0 - math.log(float(jnp.finfo(dtype).smallest_subnormal))
 
 
-def anchors(ascending: jax.Array, temperature: jax.Array) -> tuple[jax.Array, jax.Array]:
+def anchors(
+    ascending: jax.Array, temperature: jax.Array, count: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
     """Gives each score a point of its cluster, and a place for that point.
 
     Args:
       ascending: Sorted scores `[..., n]`, finite.
       temperature: A scalar > 0.
+      count: How many of the scores there are, `[...]`; those after them are as large as the last.
 
     Returns:
       The points, scores of the same cluster, and their places in temperatures, both `[..., n]` and
       without a gradient. `(score - point) / temperature + place` ascends like the scores; within a
       cluster differences are those of the scores, and from one cluster to the next it is `reach`.
     """
-    return _anchors(ascending, temperature, lambda x: x)
+    return _anchors(ascending, temperature, lambda x: x, count)
 
 
 def in_temperatures(
-    scores: jax.Array, ascending: jax.Array, position: jax.Array, temperature: jax.Array
+    scores: jax.Array,
+    ascending: jax.Array,
+    position: jax.Array,
+    temperature: jax.Array,
+    count: jax.Array | None = None,
 ) -> jax.Array:
     """Scores `[..., n]` over the temperature, clusters moved together as `anchors` says.
 
@@ -45,21 +52,28 @@ def in_temperatures(
       ascending: The same, sorted.
       position: Where each score is among those.
       temperature: A scalar > 0.
+      count: As `anchors` takes it.
     """
-    point, place = _anchors(ascending, temperature, lambda x: _take(x, position))
+    point, place = _anchors(ascending, temperature, lambda x: _take(x, position), count)
     return (scores - point) / temperature + place
 
 
 def _anchors(
-    ascending: jax.Array, temperature: jax.Array, arrange: Callable[[jax.Array], jax.Array]
+    ascending: jax.Array,
+    temperature: jax.Array,
+    arrange: Callable[[jax.Array], jax.Array],
+    count: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array]:
     ascending, temperature = lax.stop_gradient((ascending, jnp.asarray(temperature)))
     n = ascending.shape[-1]
+    centre = jnp.full((*ascending.shape[:-1], 1), n // 2, jnp.int32)
+    if count is not None:
+        centre = count[..., None] // 2
     far = reach(ascending.dtype)
     new = (ascending[..., 1:] - ascending[..., :-1]) > far * temperature
 
     def one() -> tuple[jax.Array, jax.Array]:
-        middle = jnp.broadcast_to(ascending[..., n // 2, None], ascending.shape)
+        middle = jnp.broadcast_to(_take(ascending, centre), ascending.shape)
         return middle, jnp.zeros_like(ascending)
 
     def several() -> tuple[jax.Array, jax.Array]:
@@ -70,11 +84,11 @@ def _anchors(
         last = jnp.where(jnp.concatenate([new, edge], -1), index, n - 1)
         last = lax.cummin(last, axis, reverse=True)
         # In a list of one cluster the point is the one that it has in `one`.
-        point = _take(ascending, jnp.clip(n // 2, first, last))
+        point = _take(ascending, jnp.clip(centre, first, last))
         local = (ascending - point) / temperature
         step = jnp.where(new, local[..., :-1] - local[..., 1:] + far, 0.0)
         place = jnp.cumsum(jnp.concatenate([jnp.zeros_like(step[..., :1]), step], -1), axis)
-        return arrange(point), arrange(place - place[..., n // 2, None])
+        return arrange(point), arrange(place - _take(place, centre))
 
     return lax.cond(new.any(), several, one)
 

@@ -299,19 +299,29 @@ def mix(at: Thresholds, rows: jax.Array) -> jax.Array:
     return total[..., 1:, :] / total[..., :1, :]
 
 
-def weights(at: Thresholds) -> jax.Array:
-    """Computes `P[i, j] = Lap((b[i + 1] - x[j]) / t) - Lap((b[i] - x[j]) / t)`, `[..., n, n]`."""
-    points = at.points[..., None, :]
-    below = at.below[..., None]  # [..., n + 1, 1]
-    shape = (*at.below.shape, points.shape[-1])
-    j = lax.broadcasted_iota(jnp.int32, shape, len(shape) - 1)
-    last, first = _take(at.points, at.below - 1)[..., None], _take(at.points, at.below)[..., None]
-    # By way of the nearest point on the same side of the threshold.
-    low, high = jnp.where(j < below, points, first), jnp.where(j < below, last, points)
-    near = jnp.where(j < below, at.left[..., None], at.right[..., None])
-    apart = near + distance(low, high, at.temperature)
+def weights(at: Thresholds, start: jax.Array | None = None, rows: int = 0) -> jax.Array:
+    """Computes `P[i, j] = Lap((b[i + 1] - x[j]) / t) - Lap((b[i] - x[j]) / t)`, `[..., n, n]`.
+
+    Args:
+      at: Thresholds of n points.
+      start: If given, the first row of each list that is wanted, `[...]`; the others cost nothing.
+      rows: How many are wanted.
+
+    Returns:
+      All rows, or those `[..., rows, n]`; one that would be before the first may be anything.
+    """
+    width = at.width
+    if start is not None:
+        index = start[..., None] + lax.broadcasted_iota(
+            jnp.int32, (*start.shape, rows + 1), start.ndim
+        )
+        below, left, right = (_take(part, index) for part in (at.below, at.left, at.right))
+        at = at._replace(below=below, left=left, right=right)
+        width = _take(width, index[..., :-1])
+    below, apart = _apart(at)
+    j = lax.broadcasted_iota(jnp.int32, apart.shape, apart.ndim - 1)
     passed = -jnp.expm1(-apart)
-    growth = -jnp.expm1(-at.width)[..., None]
+    growth = -jnp.expm1(-width)[..., None]
     j = j[..., :-1, :]
     inside = passed[..., :-1, :] + passed[..., 1:, :]
     after = jnp.exp(-apart[..., :-1, :]) * growth
@@ -319,7 +329,38 @@ def weights(at: Thresholds) -> jax.Array:
     outside = jnp.where(j < below[..., :-1, :], after, before)
     total = jnp.where((j >= below[..., :-1, :]) & (j < below[..., 1:, :]), inside, outside)
     # Half of it is the weight, but for rounding.
-    return total / total.sum(axis=-1, keepdims=True)
+    sums = total.sum(axis=-1, keepdims=True)
+    if start is not None:  # of a row before the first it is zero
+        sums = jnp.where(sums > 0, sums, 1.0)
+    return total / sums
+
+
+def share_above(at: Thresholds, k: jax.Array) -> jax.Array:
+    """Computes the sum of all rows from the k-th on, `Lap((x[j] - b[k]) / t)`, `[..., n]`.
+
+    Args:
+      at: Thresholds of n points.
+      k: A threshold of each list, `[...]`.
+    """
+    index = k[..., None]
+    below, left, right = (_take(part, index) for part in (at.below, at.left, at.right))
+    below, apart = _apart(at._replace(below=below, left=left, right=right))
+    half = 0.5 * jnp.exp(-apart)
+    j = lax.broadcasted_iota(jnp.int32, apart.shape, apart.ndim - 1)
+    return jnp.where(j < below, half, 1.0 - half)[..., 0, :]
+
+
+def _apart(at: Thresholds) -> tuple[jax.Array, jax.Array]:
+    """How many points lie below each threshold `[..., m, 1]`; how far all are, `[..., m, n]`."""
+    points = at.points[..., None, :]
+    below = at.below[..., None]
+    shape = (*at.below.shape, points.shape[-1])
+    j = lax.broadcasted_iota(jnp.int32, shape, len(shape) - 1)
+    last, first = _take(at.points, at.below - 1)[..., None], _take(at.points, at.below)[..., None]
+    # By way of the nearest point on the same side of the threshold.
+    low, high = jnp.where(j < below, points, first), jnp.where(j < below, last, points)
+    near = jnp.where(j < below, at.left[..., None], at.right[..., None])
+    return below, near + distance(low, high, at.temperature)
 
 
 def ranks(at: Thresholds) -> jax.Array:

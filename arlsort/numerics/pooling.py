@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from arlsort.numerics import meshes
+from arlsort.numerics import meshes, prefixes
 
 
 class Blocks(NamedTuple):
@@ -36,22 +36,48 @@ class Blocks(NamedTuple):
     end: jax.Array
 
 
-def blocks_l2(y: jax.Array) -> Blocks:
-    """Finds which y `[..., n]` are pooled by `isotonic_l2`; equal neighbours are."""
+def blocks_l2(y: jax.Array, count: jax.Array | None = None) -> Blocks:
+    """Finds which y `[..., n]` are pooled by `isotonic_l2`; equal neighbours are.
+
+    With a count `[...]` these are the first ones of each list; those after them are alone.
+    """
     y = lax.stop_gradient(y)
+    if count is not None:
+        y = _behind(y, count)
     # A power of two is exact; sums of n values of the largest magnitude would overflow.
     large = jnp.abs(y).max(axis=-1, keepdims=True) > 2.0**64
     y = jnp.where(large, y * 2.0**-64, y)
-    return _unless_ascending(y, lambda: _solve(_Level.of_l2(_pad(y)), y.shape, _merge_l2))
+    blocks = _unless_ascending(y, lambda: _solve(_Level.of_l2(_pad(y)), y.shape, _merge_l2))
+    return blocks if count is None else _alone_behind(blocks, count)
 
 
-def blocks_entropic(s: jax.Array, w: jax.Array) -> Blocks:
-    """Finds which of s and w, nondecreasing `[..., n]`, are pooled by `isotonic_entropic`."""
+def blocks_entropic(s: jax.Array, w: jax.Array, count: jax.Array | None = None) -> Blocks:
+    """Finds which of s and w, nondecreasing `[..., n]`, are pooled by `isotonic_entropic`.
+
+    With a count `[...]` as `blocks_l2`.
+    """
     s, w = lax.stop_gradient((s, w))
     v = s - w
-    return _unless_ascending(
+    if count is not None:
+        v, w = _behind(v, count), prefixes.keep(w, count, prefixes.last(w, count))
+    blocks = _unless_ascending(
         v, lambda: _solve(_Level.of_entropic(_pad(v), _pad(w)), v.shape, _merge_entropic)
     )
+    return blocks if count is None else _alone_behind(blocks, count)
+
+
+def _behind(v: jax.Array, count: jax.Array) -> jax.Array:
+    """Puts the largest of the first ones in place of the others: they pool nothing but equals."""
+    lowest = float(jnp.finfo(v.dtype).min)
+    top = prefixes.keep(v, count, lowest).max(axis=-1, keepdims=True)
+    return prefixes.keep(v, count, jnp.where((count > 0)[..., None], top, 0.0))
+
+
+def _alone_behind(blocks: Blocks, count: jax.Array) -> Blocks:
+    index = lax.broadcasted_iota(jnp.int32, blocks.start.shape, blocks.start.ndim - 1)
+    inside = prefixes.within(count, index.shape)
+    end = jnp.minimum(blocks.end, count[..., None] - 1)
+    return Blocks(jnp.where(inside, blocks.start, index), jnp.where(inside, end, index))
 
 
 def _unless_ascending(v: jax.Array, solve: Callable[[], Blocks]) -> Blocks:

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from jax import export, lax
 from jax.typing import ArrayLike
 
+from arlsort.numerics import prefixes
+
 # Elements of a block, by backend. A megabyte is in the cache of one core or two; an accelerator
 # wants as much work as fits its memory.
 _BLOCK = {"cpu": 2**18}
@@ -95,14 +97,22 @@ def mix(rows: Rows, items: jax.Array) -> jax.Array:
     return _in_blocks(product, rows.heads, (items, *rows.columns))
 
 
-def mean_distance(ascending: jax.Array) -> jax.Array:
+def mean_distance(ascending: jax.Array, count: jax.Array | None = None) -> jax.Array:
     """Computes the mean of `|x[j] - x[k]|` over k for ascending points `[..., n]`, in O(n) memory.
 
     Equal points have equal means to the last bit, and draw each other neither way in the gradient.
+
+    Args:
+      ascending: Points.
+      count: How many of them, the first ones, are summed over, `[...]`; the mean is that sum over
+        n, and of the others may be anything. The others are no less than these.
     """
     n = ascending.shape[-1]
     if n < _SHORT:
-        return jnp.abs(ascending[..., :, None] - ascending[..., None, :]).mean(axis=-2)
+        distance = jnp.abs(ascending[..., :, None] - ascending[..., None, :])
+        if count is not None:
+            distance = jnp.where(prefixes.within(count, distance.shape, -2), distance, 0.0)
+        return distance.mean(axis=-2)
     index = lax.broadcasted_iota(jnp.int32, ascending.shape, ascending.ndim - 1)
     axis = ascending.ndim - 1
     new = jnp.diff(ascending, axis=-1) > 0
@@ -113,12 +123,16 @@ def mean_distance(ascending: jax.Array) -> jax.Array:
     upto = lax.cummin(rest, axis, reverse=True)
     # Divided before they are summed, so that large points do not overflow.
     shares = ascending / n
+    total = jnp.full((*ascending.shape[:-1], 1), n, jnp.int32)
+    if count is not None:
+        shares, total = prefixes.keep(shares, count), count[..., None]
+        less, upto = jnp.minimum(less, total), jnp.minimum(upto, total)
     sums = jnp.cumsum(jnp.pad(shares, ((0, 0),) * (ascending.ndim - 1) + ((1, 0),)), axis=-1)
     below, within = (
         jnp.take_along_axis(sums, count, axis=-1, mode="promise_in_bounds")
         for count in (less, upto)
     )
-    weight = (less + upto - n).astype(ascending.dtype)
+    weight = (less + upto - total).astype(ascending.dtype)
     return weight * shares + ((sums[..., -1:] - below) - within)
 
 

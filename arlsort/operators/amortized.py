@@ -13,7 +13,7 @@ from arlsort import checks
 from arlsort.amortized import checkpoint as checkpoints
 from arlsort.amortized import network
 from arlsort.amortized.orders import network as order_network
-from arlsort.numerics import finite, meshes, orders
+from arlsort.numerics import finite, meshes, orders, prefixes
 from arlsort.operators import base, calls, hyperparameters
 from arlsort.reasoner import scale
 
@@ -101,6 +101,7 @@ class AmortizedSort(base.Operator):
         x: jax.Array,
         *,
         descending: bool = False,
+        where: jax.Array | None = None,
         noise_scales: jax.Array | None = None,
     ) -> jax.Array:
         """The soft permutation, also of scores that are not equally sure.
@@ -108,6 +109,7 @@ class AmortizedSort(base.Operator):
         Args:
           x: Scores `[..., n]`, floating.
           descending: Whether position 0 is that of the largest.
+          where: Mask of the items, `[..., n]`, if no noise scales are given; None for all.
           noise_scales: `[..., n]`, > 0; the noise of each score in units of the temperature. None
             for 1.
 
@@ -129,7 +131,9 @@ class AmortizedSort(base.Operator):
           True
         """
         if noise_scales is None:
-            return super().permutation(x, descending=descending)
+            return super().permutation(x, descending=descending, where=where)
+        if where is not None:
+            raise ValueError(checks.error_message("where", "a mask beside noise_scales", "None"))
         x = self._check(x, descending, weights=True)
         noise_scales = checks.check_noise_scales(x, noise_scales)
         if x.shape[-1] < 2:
@@ -144,7 +148,12 @@ class AmortizedSort(base.Operator):
         return self.noise in (None, checkpoints.ORDER_NOISE)
 
     def log_likelihood(
-        self, x: jax.Array, order: jax.Array, noise_scales: jax.Array | None = None
+        self,
+        x: jax.Array,
+        order: jax.Array,
+        noise_scales: jax.Array | None = None,
+        *,
+        where: jax.Array | None = None,
     ) -> jax.Array:
         """How likely an order is under Cauchy noise: a loss for when the order is all there is.
 
@@ -159,6 +168,8 @@ class AmortizedSort(base.Operator):
           order: `[..., n]` ints; the elements in ascending order, as `argsort` gives it.
           noise_scales: `[..., n]`, > 0; the noise of each score in units of the temperature, no
             further than a factor of e^20 from their geometric mean. None for 1.
+          where: Mask of the items, `[..., n]`; None for all. Masked elements of the order are
+            passed over.
 
         Returns:
           `[...]`, of the dtype of `x`; NaN for a list with a NaN, and for one whose order or noise
@@ -181,37 +192,54 @@ class AmortizedSort(base.Operator):
           Thurstone, A Law of Comparative Judgment, Psychological Review 1927; Cho et al., Learning
           Phrase Representations using RNN Encoder-Decoder, EMNLP 2014 (the recurrent unit).
         """
+        mask = orders.check_mask(where, x)
+        x, noise_scales = orders.without_masked(x, noise_scales, mask)
         x, order, noise_scales = checks.check_order(x, order, noise_scales)
         self._check_hyperparameters()
         self._validate_length(x.shape[-1], of_orders=True)
-        return _log_likelihood(self, x, order, noise_scales)
+        return _log_likelihood(self, x, order, noise_scales, mask)
 
     def _log_likelihood(
-        self, scores: jax.Array, order: jax.Array, noise_scales: jax.Array | None
+        self,
+        scores: jax.Array,
+        order: jax.Array,
+        noise_scales: jax.Array | None,
+        count: jax.Array | None,
     ) -> jax.Array:
+        """That of lists whose first `count[...]` elements are the items, or of whole ones."""
         model, n = self._checkpoint(of_orders=True), scores.shape[-1]
         if n < 2:
             return jnp.zeros(scores.shape[:-1], scores.dtype)
         if self.normalize:
-            scores = scale.unit_range(scores)
+            scores = scale.unit_range(scores, count)
+        items = prefixes.count_of(scores, count)
         unit = finite.temperature(self.temperature, scores.dtype)
         scales = jnp.ones_like(scores)
         if noise_scales is not None:
             logs = jnp.log(noise_scales)
-            middle = jnp.mean(logs, axis=-1, keepdims=True)
+            middle = prefixes.mean(logs, items)
             scales = jnp.exp(jnp.clip(logs - middle, -_LOG_SCALES, _LOG_SCALES))
             unit = jnp.maximum(unit * jnp.exp(middle), 1 / finite.largest(scores.dtype))
-        centred = scores - jnp.mean(scores, axis=-1, keepdims=True)
+        centred = scores - prefixes.mean(scores, items)
         far = jnp.clip(centred / unit, -_FAR_IN_ORDER, _FAR_IN_ORDER)
         a, w = (jnp.take_along_axis(v, order, axis=-1).reshape(-1, n) for v in (far, scales))
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, scores.dtype), model.params)
         found = order_network.transform(model.config).apply(params, None, a, w)
-        return jnp.sum(found, axis=-1).reshape(scores.shape[:-1])
+        found = found.reshape(*scores.shape[:-1], n - 1)
+        return jnp.sum(prefixes.keep(found, items - 1), axis=-1)
 
-    def _permutation(self, scores: jax.Array, noise_scales: jax.Array | None = None) -> jax.Array:
+    def _masked_permutation(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        return self._permutation(scores, count=count)
+
+    def _permutation(
+        self,
+        scores: jax.Array,
+        noise_scales: jax.Array | None = None,
+        count: jax.Array | None = None,
+    ) -> jax.Array:
         model = self._checkpoint()
         if self.normalize:
-            scores = scale.unit_range(scores)
+            scores = scale.unit_range(scores, count)
         temperature = jnp.asarray(self.temperature, scores.dtype)
         frozen = temperature <= _FROZEN / finite.largest(scores.dtype)
         if noise_scales is None:
@@ -231,7 +259,7 @@ class AmortizedSort(base.Operator):
         differences = jnp.where(frozen, jnp.sign(cold) * _FAR, apart / unit)
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, scores.dtype), model.params)
         apply = network.transform(model.config, model.noise).apply
-        return apply(params, None, jnp.clip(differences, -_FAR, _FAR), noise_scales)
+        return apply(params, None, jnp.clip(differences, -_FAR, _FAR), noise_scales, count)
 
     def _checkpoint(self, of_orders: bool = False) -> checkpoints.Checkpoint:
         if self.checkpoint is None:
@@ -263,13 +291,21 @@ class AmortizedSort(base.Operator):
 
 @meshes.jit_over_lists
 def _log_likelihood(
-    operator: AmortizedSort, x: jax.Array, order: jax.Array, noise_scales: jax.Array | None
+    operator: AmortizedSort,
+    x: jax.Array,
+    order: jax.Array,
+    noise_scales: jax.Array | None,
+    where: jax.Array | None,
 ) -> jax.Array:
     scores = finite.sanitise(x)
     order, noise_scales, wrong = orders.sanitise(order, noise_scales, scores.dtype)
     unknown = wrong | finite.has_nan(x) | ~hyperparameters.valid(operator)
     operator = hyperparameters.in_dtype(operator, scores.dtype)
-    found = operator._log_likelihood(scores, order, noise_scales)
+    count = None
+    if where is not None:
+        count, scores, order, *more = orders.to_front(where, scores, order, noise_scales)
+        noise_scales = more[0] if more else None
+    found = operator._log_likelihood(scores, order, noise_scales, count)
     return jnp.where(unknown, jnp.nan, found).astype(x.dtype)
 
 

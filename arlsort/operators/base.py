@@ -12,15 +12,13 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from arlsort import checks
 from arlsort.numerics import finite, rowwise
-from arlsort.operators import calls, hyperparameters
+from arlsort.operators import calls, hooks, hyperparameters, masked, selection
 from arlsort.operators.calls import Relaxation
-from arlsort.soft_permutation import multiply, multiply_scores, to_ranks
 
 Class = TypeVar("Class", bound=type)
 
@@ -66,7 +64,7 @@ def register(cls: Class) -> Class:
 
 
 @dataclasses.dataclass(frozen=True)
-class Operator:
+class Operator(hooks.Hooks):
     """One relaxation of sorting: scores in, soft order out.
 
     Operators are frozen dataclasses and JAX pytrees. Their float hyperparameters are leaves, so
@@ -96,10 +94,6 @@ class Operator:
 
     hard: bool = dataclasses.field(default=False, kw_only=True, metadata=STATIC)
 
-    has_permutation: ClassVar[bool] = True
-    """Whether there are weights at all; an operator with values only says False."""
-    doubly_stochastic: ClassVar[bool] = False
-    """Whether the columns of the permutation sum to one too."""
     equivariant: ClassVar[bool] = True
     """Whether permuting the scores only permutes the columns of the permutation."""
     hard_limit: ClassVar[float] = 1e-4
@@ -177,22 +171,43 @@ class Operator:
         """
         return calls.relax(self, self._check(x, descending, weights=True), descending=descending)
 
-    def permutation(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
-        """Returns the soft permutation `[..., n, n]` of scores `[..., n]`; raises as a call."""
-        return calls.permutation(
-            self, self._check(x, descending, weights=True), descending=descending
-        )
+    def permutation(
+        self, x: jax.Array, *, descending: bool = False, where: jax.Array | None = None
+    ) -> jax.Array:
+        """Returns the soft permutation `[..., n, n]` of scores `[..., n]`; raises as a call.
 
-    def sort(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
+        With a mask `where` it is that of the items alone, in the first rows and in the columns of
+        the items; all else is zero. So it is in every method.
+        """
+        x = self._check(x, descending, weights=True)
+        if where is not None:
+            mask = checks.check_mask("where", where, x.shape)
+            return masked.permutation(self, x, mask, descending=descending)
+        return calls.permutation(self, x, descending=descending)
+
+    def sort(
+        self, x: jax.Array, *, descending: bool = False, where: jax.Array | None = None
+    ) -> jax.Array:
         """Returns the soft values `[..., n]` of scores `[..., n]`, at the least cost.
 
         Raises:
-          TypeError: If `x` is not a floating array.
+          TypeError: If `x` is not a floating array, or `where` not a boolean one.
           ValueError: If `x` is a scalar or longer than the operator allows.
         """
-        return calls.sort(self, self._check(x, descending), descending=descending)
+        x = self._check(x, descending)
+        if where is not None:
+            mask = checks.check_mask("where", where, x.shape)
+            return masked.sort(self, x, mask, descending=descending)
+        return calls.sort(self, x, descending=descending)
 
-    def sort_by(self, keys: jax.Array, rows: jax.Array, *, descending: bool = False) -> jax.Array:
+    def sort_by(
+        self,
+        keys: jax.Array,
+        rows: jax.Array,
+        *,
+        descending: bool = False,
+        where: jax.Array | None = None,
+    ) -> jax.Array:
         """Puts rows in the soft order of their keys, without forming the weights if avoidable.
 
         Args:
@@ -200,6 +215,7 @@ class Operator:
           rows: `[..., n, d]`, floating. NaN keys make all rows of that list NaN; NaN and infinity
             in a row spread to wherever the row has weight.
           descending: Whether the row with the largest key comes first.
+          where: Mask of the items, `[..., n]`; None for all.
 
         Returns:
           `permutation(keys) @ rows`, of the shape and dtype of `rows`.
@@ -213,58 +229,68 @@ class Operator:
         if rows.shape[:-1] != keys.shape:
             allowed = f"{(*keys.shape, 'd')} for keys of shape {keys.shape}"
             raise ValueError(checks.error_message("rows", f"shape {rows.shape}", allowed))
+        if where is not None:
+            mask = checks.check_mask("where", where, keys.shape, "keys")
+            return masked.sort_by(self, keys, rows, mask, descending=descending)
         return calls.sort_by(self, keys, rows, descending=descending)
 
-    def argsort(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
+    def argsort(
+        self, x: jax.Array, *, descending: bool = False, where: jax.Array | None = None
+    ) -> jax.Array:
         """Returns the soft index `[..., n]` of the input at every position; raises as a call."""
         x = self._check(x, descending, weights=True)
         indices = lax.broadcasted_iota(finite.work_dtype(x), (*x.shape, 1), x.ndim - 1)
-        soft = calls.sort_by(self, x, indices, descending=descending, indices=True)[..., 0]
-        return finite.positions(soft, x.shape[-1], x.dtype)
+        if where is None:
+            soft = calls.sort_by(self, x, indices, descending=descending, indices=True)
+        else:
+            mask = checks.check_mask("where", where, x.shape)
+            soft = masked.sort_by(self, x, indices, mask, descending=descending, indices=True)
+        return finite.positions(soft[..., 0], x.shape[-1], x.dtype)
 
-    def rank(self, x: jax.Array, *, descending: bool = False) -> jax.Array:
+    def rank(
+        self, x: jax.Array, *, descending: bool = False, where: jax.Array | None = None
+    ) -> jax.Array:
         """Returns the soft ranks `[..., n]` of scores `[..., n]`, 0-based, at the least cost.
 
         Raises:
-          TypeError: If `x` is not a floating array.
+          TypeError: If `x` is not a floating array, or `where` not a boolean one.
           ValueError: If `x` is a scalar or longer than the operator allows, or if the operator has
             neither weights nor ranks of its own.
         """
-        x = self._check(x, descending, weights=type(self)._rank is Operator._rank)
+        x = self._check(x, descending, weights=type(self)._rank is hooks.Hooks._rank)
+        if where is not None:
+            mask = checks.check_mask("where", where, x.shape)
+            return masked.rank(self, x, mask, descending=descending)
         return calls.rank(self, x, descending=descending)
 
-    # What a subclass gives. Scores have n >= 2 and are finite float32 or float64.
+    def top_k(
+        self, x: jax.Array, k: int, *, where: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Returns the k softly largest values `[..., k]` and their weights `[..., k, n]`.
 
-    def _permutation(self, scores: jax.Array) -> jax.Array:
-        """Turns scores `[..., n]` into weights `[..., n, n]`."""
-        raise NotImplementedError
+        They are the first rows of `operator(x, descending=True)`, without the others if avoidable.
 
-    def _permutation_with_nan(self, scores: jax.Array, has_nan: jax.Array) -> jax.Array:
-        """Turns scores into weights, NaN where `has_nan[...]`; override to save a pass."""
-        return jnp.where(has_nan[..., None, None], jnp.nan, self._permutation(scores))
+        Raises:
+          TypeError: If `x` is not a floating array, or `where` not a boolean one.
+          ValueError: If k is not from 0 to n, or as a call.
+        """
+        x = self._check(x, weights=True)
+        k = checks.check_places(k, x.shape[-1])
+        mask = None if where is None else checks.check_mask("where", where, x.shape)
+        return selection.top_k(self, x, mask, k=k)
 
-    def _solve(self, scores: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Gives weights and whether they converged `[...]`; override if they may not."""
-        return self._permutation(scores), jnp.ones(scores.shape[:-1], bool)
+    def top_k_mask(self, x: jax.Array, k: int, *, where: jax.Array | None = None) -> jax.Array:
+        """Returns how much each score is one of the k largest: in [0, 1], together k.
 
-    def _apply(self, scores: jax.Array, rows: jax.Array) -> jax.Array:
-        """Applies the weights of `scores` to rows `[..., n, d]`; override if P can be avoided."""
-        return multiply(self._permutation(scores), rows)
-
-    def _sort(self, scores: jax.Array) -> jax.Array:
-        """Gives soft values `[..., n]`; override if P can be avoided."""
-        return multiply_scores(self._permutation(scores), scores)
-
-    def _values(self, scores: jax.Array, weights: jax.Array) -> jax.Array:
-        """Gives soft values beside their weights; override if their product loses digits."""
-        return multiply_scores(weights, scores)
-
-    def _rank(self, scores: jax.Array) -> jax.Array:
-        """Gives soft ranks `[..., n]`; override if P can be avoided."""
-        return to_ranks(self._permutation(scores))
-
-    def _validate_length(self, n: int) -> None:
-        """Raises ValueError if rows of n scores are too long; override to set a limit."""
+        Raises:
+          TypeError: If `x` is not a floating array, or `where` not a boolean one.
+          ValueError: If k is not from 0 to n, or if the operator has neither weights nor such a
+            mask of its own.
+        """
+        x = self._check(x, weights=type(self)._mask is hooks.Hooks._mask)
+        k = checks.check_places(k, x.shape[-1])
+        mask = None if where is None else checks.check_mask("where", where, x.shape)
+        return selection.top_k_mask(self, x, mask, k=k)
 
     def _check(
         self, x: Any, descending: bool = False, argument: str = "x", *, weights: bool = False

@@ -79,7 +79,7 @@ def rank(operator: Any, x: jax.Array, descending: bool) -> jax.Array:
     exact = None
     if operator.exact_forward:
         exact = jnp.argsort(call.order(), axis=-1).astype(ranks.dtype)
-    ranks = _straight_through(ranks, exact, ranks.dtype)
+    ranks = straight_through(ranks, exact, ranks.dtype)
     return jnp.where(call.unknown[..., None], jnp.nan, finite.positions(ranks, n, x.dtype))
 
 
@@ -104,7 +104,7 @@ def sort_by(
     exact = None
     if operator.exact_forward:
         exact = jnp.take_along_axis(rows, call.order()[..., None], axis=-2)
-    result = _straight_through(call.turned(relaxed, -2), exact, rows.dtype)
+    result = straight_through(call.turned(relaxed, -2), exact, rows.dtype)
     return jnp.where(call.unknown[..., None, None], jnp.nan, result)
 
 
@@ -163,7 +163,7 @@ class Call:
         exact = None
         if self.operator.exact_forward:
             exact = jnp.sort(self.x, axis=-1, descending=self.descending)
-        result = _straight_through(self.turned(values, -1), exact, self.x.dtype)
+        result = straight_through(self.turned(values, -1), exact, self.x.dtype)
         return jnp.where(self.unknown[..., None], jnp.nan, result)
 
     def finish_weights(self, weights: jax.Array) -> jax.Array:
@@ -171,11 +171,11 @@ class Call:
         if self.operator.exact_forward:
             exact = from_order(self.order(), self.x.dtype)
         weights = self.turned(self.in_place(weights), -2)
-        result = _straight_through(weights, exact, self.x.dtype)
+        result = straight_through(weights, exact, self.x.dtype)
         return jnp.where(self.unknown[..., None, None], jnp.nan, result)
 
 
-def _straight_through(relaxed: jax.Array, exact: jax.Array | None, dtype: jnp.dtype) -> jax.Array:
+def straight_through(relaxed: jax.Array, exact: jax.Array | None, dtype: jnp.dtype) -> jax.Array:
     """Takes a result to the caller's dtype; the exact one, if given, with the relaxed gradient."""
     if exact is None:
         return relaxed.astype(dtype)

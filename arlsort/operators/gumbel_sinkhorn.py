@@ -5,10 +5,11 @@ import dataclasses
 from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from arlsort import checks
-from arlsort.numerics import transport
+from arlsort.numerics import prefixes, transport
 from arlsort.operators import base, matching
 
 
@@ -78,12 +79,20 @@ class GumbelSinkhorn(base.Operator):
     def _permutation(self, scores: jax.Array) -> jax.Array:
         return self._solve(scores)[0]
 
-    def _solve(self, scores: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _masked_permutation(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        return self._solve(scores, count)[0]
+
+    def _solve(
+        self, scores: jax.Array, count: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
         assert self.key is not None  # checked where the operator is called
         n = scores.shape[-1]
+        steps = (prefixes.count_of(scores, count) - 1)[..., None, None].astype(scores.dtype)
         noise = jax.random.gumbel(self.key, (self.num_samples, *scores.shape, n), scores.dtype)
         # M but for constants in rows and columns, which change nothing.
-        gain = -(n - 1) * matching.excess_cost(matching.standardise(scores))
-        logits = (gain[None] + noise) / self.temperature
+        gain = -steps * matching.excess_cost(matching.standardise(scores, count), count)
+        if count is not None:
+            count = jnp.broadcast_to(count, noise.shape[:-2])
+        logits = matching.apart((gain[None] + noise) / self.temperature, count)
         draws, converged = transport.balance(logits, self.tolerance, self.max_iterations)
         return draws.mean(axis=0), converged.all(axis=0)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from arlsort import checks
+from arlsort.numerics import prefixes
 from arlsort.operators import base
 from arlsort.soft_permutation import from_order
 
@@ -53,3 +54,25 @@ class Hard(base.Operator):
 
     def _rank(self, scores: jax.Array) -> jax.Array:
         return jnp.argsort(jnp.argsort(scores, axis=-1), axis=-1).astype(scores.dtype)
+
+    def _masked_permutation(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        return self._permutation(_behind(scores, count))
+
+    def _masked_apply(self, scores: jax.Array, count: jax.Array, rows: jax.Array) -> jax.Array:
+        return self._apply(_behind(scores, count), rows)
+
+    def _masked_sort(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        return self._sort(_behind(scores, count))
+
+    def _masked_rank(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        return self._rank(_behind(scores, count))
+
+    def _top(self, scores: jax.Array, k: int, count: jax.Array | None = None) -> jax.Array:
+        n = scores.shape[-1]
+        order = jnp.argsort(scores if count is None else _behind(scores, count), axis=-1)
+        at = prefixes.largest(n, k, prefixes.count_of(scores, count))
+        return jax.nn.one_hot(jnp.take_along_axis(order, at, axis=-1), n, dtype=scores.dtype)
+
+
+def _behind(scores: jax.Array, count: jax.Array) -> jax.Array:
+    return prefixes.keep(scores, count, prefixes.beyond(scores.dtype))

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.networks import exact_order
-from arlsort.numerics import clusters, laplace
+from arlsort.numerics import clusters, laplace, prefixes
 from arlsort.operators import base
 
 
@@ -63,26 +63,70 @@ class LapSum(base.Operator):
         checks.check_positive("temperature", self.temperature)
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
-        points, order = exact_order.sort(scores)
-        weights = laplace.weights(laplace.thresholds(points, jnp.asarray(self.temperature)))
-        return jnp.take_along_axis(weights, exact_order.inverse(order)[..., None, :], axis=-1)
+        at, _, place = self._thresholds(scores, None)
+        return _columns(laplace.weights(at), place)
 
     def _apply(self, scores: jax.Array, rows: jax.Array) -> jax.Array:
-        points, order = exact_order.sort(scores)
-        ordered = jnp.take_along_axis(rows, order[..., None], axis=-2)
-        at = laplace.thresholds(points, jnp.asarray(self.temperature))
-        return jnp.swapaxes(laplace.mix(at, jnp.swapaxes(ordered, -1, -2)), -1, -2)
+        return self._mixed(scores, rows, None)
 
     def _sort(self, scores: jax.Array) -> jax.Array:
-        points, _ = exact_order.sort(scores)
-        temperature = jnp.asarray(self.temperature)
-        # A shift changes nothing but the rounding; clusters so far apart that they have no weight
-        # for each other may have one each.
-        near, _ = clusters.anchors(points, temperature)
-        at = laplace.thresholds(points, temperature)
-        return near + laplace.mix(at, (points - near)[..., None, :])[..., 0, :]
+        return self._sorted(scores, None)
 
     def _rank(self, scores: jax.Array) -> jax.Array:
+        return self._ranked(scores, None)
+
+    def _top(self, scores: jax.Array, k: int, count: jax.Array | None = None) -> jax.Array:
+        at, _, place = self._thresholds(scores, count)
+        first = prefixes.count_of(scores, count) - k
+        return _columns(jnp.flip(laplace.weights(at, first, k), axis=-2), place)
+
+    def _mask(self, scores: jax.Array, k: int, count: jax.Array | None = None) -> jax.Array:
+        at, _, place = self._thresholds(scores, count)
+        above = laplace.share_above(at, prefixes.count_of(scores, count) - k)
+        return jnp.take_along_axis(above, place, axis=-1)
+
+    def _masked_permutation(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        at, _, place = self._thresholds(scores, count)
+        return _columns(laplace.weights(at), place)
+
+    def _masked_apply(self, scores: jax.Array, count: jax.Array, rows: jax.Array) -> jax.Array:
+        return self._mixed(scores, rows, count)
+
+    def _masked_sort(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        return self._sorted(scores, count)
+
+    def _masked_rank(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        return self._ranked(scores, count)
+
+    def _mixed(self, scores: jax.Array, rows: jax.Array, count: jax.Array | None) -> jax.Array:
+        at, order, _ = self._thresholds(scores, count)
+        ordered = jnp.take_along_axis(rows, order[..., None], axis=-2)
+        return jnp.swapaxes(laplace.mix(at, jnp.swapaxes(ordered, -1, -2)), -1, -2)
+
+    def _sorted(self, scores: jax.Array, count: jax.Array | None) -> jax.Array:
+        at, _, _ = self._thresholds(scores, count)
+        # A shift changes nothing but the rounding; clusters so far apart that they have no weight
+        # for each other may have one each.
+        near, _ = clusters.anchors(at.points, at.temperature)
+        return near + laplace.mix(at, (at.points - near)[..., None, :])[..., 0, :]
+
+    def _ranked(self, scores: jax.Array, count: jax.Array | None) -> jax.Array:
+        at, _, place = self._thresholds(scores, count)
+        return jnp.take_along_axis(laplace.ranks(at), place, axis=-1)
+
+    def _thresholds(
+        self, scores: jax.Array, count: jax.Array | None
+    ) -> tuple[laplace.Thresholds, jax.Array, jax.Array]:
+        """The thresholds, the order of the scores, and the place of each in it.
+
+        What stands after the items has no mass within their reach.
+        """
+        if count is not None:
+            scores = prefixes.keep(scores, count, prefixes.beyond(scores.dtype))
         points, order = exact_order.sort(scores)
-        ranks = laplace.ranks(laplace.thresholds(points, jnp.asarray(self.temperature)))
-        return jnp.take_along_axis(ranks, exact_order.inverse(order), axis=-1)
+        at = laplace.thresholds(points, jnp.asarray(self.temperature))
+        return at, order, exact_order.inverse(order)
+
+
+def _columns(weights: jax.Array, place: jax.Array) -> jax.Array:
+    return jnp.take_along_axis(weights, place[..., None, :], axis=-1)

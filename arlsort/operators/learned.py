@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from arlsort import checks
-from arlsort.numerics import finite, meshes, orders
+from arlsort.numerics import finite, meshes, orders, prefixes
 from arlsort.operators import base, hyperparameters
 from arlsort.reasoner import checkpoint as checkpoints
 from arlsort.reasoner import inference, network, scale
@@ -177,7 +177,12 @@ class LearnedSort(base.Operator):
         return _log_trace(self, self._check_pointers(x))
 
     def log_likelihood(
-        self, x: jax.Array, order: jax.Array, noise_scales: jax.Array | None = None
+        self,
+        x: jax.Array,
+        order: jax.Array,
+        noise_scales: jax.Array | None = None,
+        *,
+        where: jax.Array | None = None,
     ) -> jax.Array:
         """How likely an order is under noise: a loss for when the order is all there is.
 
@@ -197,6 +202,8 @@ class LearnedSort(base.Operator):
           order: `[..., n]` ints; the elements in ascending order, as `argsort` gives it.
           noise_scales: `[..., n]`, > 0; the noise of each score in units of the temperature. None
             for 1. A network that is trained with it can say of a score that it is not sure of it.
+          where: Mask of the items, `[..., n]`; None for all. Masked elements of the order are
+            passed over. The network is run at every length up to n.
 
         Returns:
           `[...]`, of the dtype of `x`; NaN for a list with a NaN, and for one whose order or noise
@@ -216,10 +223,12 @@ class LearnedSort(base.Operator):
           >>> bool(operator.log_likelihood(x, right) > operator.log_likelihood(x, wrong))
           True
         """
+        mask = orders.check_mask(where, x)
+        x, noise_scales = orders.without_masked(x, noise_scales, mask)
         x, order, noise_scales = checks.check_order(x, order, noise_scales)
         self._check_hyperparameters()
         self._validate_length(x.shape[-1], likelihood=True)
-        return _log_likelihood(self, x, order, noise_scales)
+        return _log_likelihood(self, x, order, noise_scales, mask)
 
     def _log_likelihood(
         self, scores: jax.Array, order: jax.Array, noise_scales: jax.Array | None
@@ -334,13 +343,28 @@ class LearnedSort(base.Operator):
 
 @meshes.jit_over_lists
 def _log_likelihood(
-    operator: LearnedSort, x: jax.Array, order: jax.Array, noise_scales: jax.Array | None
+    operator: LearnedSort,
+    x: jax.Array,
+    order: jax.Array,
+    noise_scales: jax.Array | None,
+    where: jax.Array | None,
 ) -> jax.Array:
     scores = finite.sanitise(x)
     order, noise_scales, wrong = orders.sanitise(order, noise_scales, scores.dtype)
     unknown = wrong | finite.has_nan(x) | ~hyperparameters.valid(operator)
     operator = hyperparameters.in_dtype(operator, scores.dtype)
-    found = operator._log_likelihood(scores, order, noise_scales)
+    if where is None:
+        found = operator._log_likelihood(scores, order, noise_scales)
+    else:
+        count, scores, order, *more = orders.to_front(where, scores, order, noise_scales)
+        found = prefixes.by_length(
+            lambda *lists: operator._log_likelihood(*lists, *(None,) * (3 - len(lists))),
+            count,
+            scores,
+            order,
+            *more,
+            axes=0,
+        )
     return jnp.where(unknown, jnp.nan, found).astype(x.dtype)
 
 

@@ -8,6 +8,7 @@ from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.networks import exact_order
+from arlsort.numerics import prefixes
 
 
 def check_solver(tolerance: ArrayLike, max_iterations: int) -> None:
@@ -16,26 +17,39 @@ def check_solver(tolerance: ArrayLike, max_iterations: int) -> None:
     checks.check_count("max_iterations", max_iterations)
 
 
-def standardise(scores: jax.Array) -> jax.Array:
-    """Takes scores `[..., n]` to mean zero and standard deviation one; equal scores to zero."""
-    centred = in_own_unit(scores)
+# Logarithm of the weight of what is no item: zero in both dtypes, and finite.
+_ABSENT = -1e30
+
+
+def standardise(scores: jax.Array, count: jax.Array | None = None) -> jax.Array:
+    """Takes scores `[..., n]` to mean zero and standard deviation one; equal scores to zero.
+
+    With a count `[...]`, here and below, the first ones of each list are its scores; the others
+    are zero, before and after.
+    """
+    centred = in_own_unit(scores, count)
     variance = (centred**2).mean(axis=-1, keepdims=True)
+    if count is not None:
+        variance = prefixes.mean(centred**2, count)
     spread = variance > 0
     return jnp.where(spread, centred / jnp.sqrt(jnp.where(spread, variance, 1.0)), centred)
 
 
-def in_own_unit(scores: jax.Array) -> jax.Array:
+def in_own_unit(scores: jax.Array, count: jax.Array | None = None) -> jax.Array:
     """Centres scores and takes them to [-1, 1], by a factor that has no gradient.
 
     What follows undoes any factor, so leaving out its gradient changes nothing; and squares neither
     overflow nor vanish, nor do those of their gradients.
     """
-    centred = scores - scores.mean(axis=-1, keepdims=True)
+    if count is None:
+        centred = scores - scores.mean(axis=-1, keepdims=True)
+    else:
+        centred = prefixes.keep(scores - prefixes.mean(scores, count), count)
     unit = lax.stop_gradient(jnp.abs(centred).max(axis=-1, keepdims=True))
     return centred / jnp.where(unit > jnp.finfo(scores.dtype).tiny, unit, 1.0)
 
 
-def excess_cost(points: jax.Array) -> jax.Array:
+def excess_cost(points: jax.Array, count: jax.Array | None = None) -> jax.Array:
     """What it costs to carry a point to a place on the grid, beyond where it belongs.
 
     The squared distance less what only depends on the row or the column: `-2 y[i] z[j]` plus
@@ -44,18 +58,36 @@ def excess_cost(points: jax.Array) -> jax.Array:
     temperature falls, and where rounding is least.
 
     Args:
-      points: `[..., n]`, in [-1/2, 1/2].
+      points: `[..., n]`, in [-1/2, 1/2] but for a factor.
+      count: How many there are, `[...]`.
 
     Returns:
       `[..., n, n]`, non-negative but for rounding.
     """
-    n = points.shape[-1]
-    grid = lax.broadcasted_iota(points.dtype, points.shape, points.ndim - 1) / (n - 1) - 0.5
-    ascending, order = exact_order.sort(points)
+    steps = jnp.maximum(prefixes.count_of(points, count) - 1, 1)[..., None].astype(points.dtype)
+    grid = lax.broadcasted_iota(points.dtype, points.shape, points.ndim - 1) / steps - 0.5
+    if count is None:
+        ascending, order = exact_order.sort(points)
+    else:
+        order = exact_order.argsort(prefixes.keep(points, count, prefixes.beyond(points.dtype)))
+        ascending = exact_order.at(points, order)
     # Trapezoids under the sorted points.
-    area = jnp.cumsum((ascending[..., 1:] + ascending[..., :-1]) / (n - 1), axis=-1)
+    area = jnp.cumsum((ascending[..., 1:] + ascending[..., :-1]) / steps, axis=-1)
     a = jnp.concatenate([jnp.zeros_like(area[..., :1]), area], axis=-1)
     b = 2 * grid * ascending - a
     b = exact_order.at(b, exact_order.inverse(order))
     # In this order of operations the zeros are exact.
     return a[..., :, None] - 2 * grid[..., :, None] * points[..., None, :] + b[..., None, :]
+
+
+def apart(logits: jax.Array, count: jax.Array | None) -> jax.Array:
+    """Makes logits `[..., n, n]` of the items those of two matchings that know nothing of another.
+
+    What stands after the items is matched with itself, so each part is solved as if it were alone.
+    """
+    if count is None:
+        return logits
+    shape = logits.shape
+    row, column = (lax.broadcasted_iota(jnp.int32, shape, len(shape) - i) for i in (2, 1))
+    rest = jnp.where(row == column, 0.0, _ABSENT).astype(logits.dtype)
+    return jnp.where(prefixes.square(count, shape), logits, rest)

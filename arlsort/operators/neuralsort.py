@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.networks import exact_order
-from arlsort.numerics import clusters, rowwise
+from arlsort.numerics import clusters, prefixes, rowwise
 from arlsort.operators import base, sampling
 
 
@@ -51,15 +51,22 @@ class NeuralSort(sampling.PlackettLuce):
         super().__post_init__()
         checks.check_positive("temperature", self.temperature)
 
-    def _rows(self, scores: jax.Array) -> rowwise.Rows:
+    def _rows(self, scores: jax.Array, count: jax.Array | None = None) -> rowwise.Rows:
         n = scores.shape[-1]
-        ascending, order = exact_order.sort(scores)
+        items = prefixes.count_of(scores, count)[..., None].astype(scores.dtype)
+        if count is None:
+            ascending, order = exact_order.sort(scores)
+        else:  # the others stay behind, level with the largest: no cluster of their own
+            order = exact_order.argsort(prefixes.keep(scores, count, prefixes.beyond(scores.dtype)))
+            ascending = exact_order.at(scores, order)
+            top = lax.stop_gradient(prefixes.last(ascending, count))
+            ascending, scores = (prefixes.keep(x, count, top) for x in (ascending, scores))
         position = exact_order.inverse(order)
         points = clusters.in_temperatures(
-            scores, ascending, position, jnp.asarray(self.temperature)
+            scores, ascending, position, jnp.asarray(self.temperature), count
         )
         summit = exact_order.at(points, order)
-        saddle = n * rowwise.mean_distance(summit)
+        saddle = n * rowwise.mean_distance(summit, count)
         # Row i has its peak at the i-th smallest score. Logits are measured from there: a sum of
         # differences, which at the peak itself is zero. What rounding puts above the peak is level
         # with it.
@@ -68,13 +75,21 @@ class NeuralSort(sampling.PlackettLuce):
         apart = exact_order.at(saddle, position)
         summit, saddle = lax.stop_gradient((exact_order.at(points, order), saddle))
         row = lax.broadcasted_iota(scores.dtype, scores.shape, scores.ndim - 1)
-        factor = 2 * row - (n - 1)
+        factor = 2 * row - (items - 1)
+        absent = () if count is None else (~prefixes.within(count, scores.shape),)
 
-        def weigh(heads: tuple[jax.Array, ...], points: jax.Array, apart: jax.Array) -> jax.Array:
+        def weigh(
+            heads: tuple[jax.Array, ...],
+            points: jax.Array,
+            apart: jax.Array,
+            *absent: jax.Array,
+        ) -> jax.Array:
             factor, summit, saddle = (rowwise.spread(head, n) for head in heads)
             across = factor * (points[..., None, :] - summit)
             below = across - (apart[..., None, :] - saddle)
             level = below - lax.stop_gradient(jnp.maximum(below, 0.0))
+            for without in absent:
+                level = jnp.where(without[..., None, :], -prefixes.beyond(level.dtype), level)
             return rowwise.normalised_exp(level, 1.0)
 
-        return rowwise.Rows(weigh, (factor, summit, saddle), (points, apart))
+        return rowwise.Rows(weigh, (factor, summit, saddle), (points, apart, *absent))

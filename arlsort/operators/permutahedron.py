@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.networks import exact_order
-from arlsort.numerics import clusters, finite, isotonic
+from arlsort.numerics import clusters, filling, finite, isotonic, prefixes
 from arlsort.operators import base
 
 REGULARIZATIONS = ("l2", "entropic")
@@ -50,6 +50,10 @@ class Permutahedron(base.Operator):
     `-x`, less one. In the reference implementation that is `soft_sort(..., "DESCENDING")` turned
     over, whose "ASCENDING" is `-sort(-x)` turned over, and `soft_rank(..., "ASCENDING") - 1`.
 
+    The mask of the k largest is the projection of `x / ε` onto the hull of all masks of k ones, by
+    the same divergences: `l2` pools as the ranks do, with zeros and ones for positions; `entropic`
+    is `min(1, λ exp(x / ε))` with the λ for which it sums to k.
+
     There is no permutation matrix. Time is O(n log n) and memory O(n) for any scores, and so are
     their Jacobian products, which are exact.
 
@@ -88,13 +92,25 @@ class Permutahedron(base.Operator):
         return self.regularization == "l2"
 
     def _sort(self, scores: jax.Array) -> jax.Array:
-        ascending, _ = exact_order.sort(scores)
+        return self._projected_values(scores, None)
+
+    def _rank(self, scores: jax.Array) -> jax.Array:
+        return self._projected_ranks(scores, None)
+
+    def _masked_sort(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        return self._projected_values(scores, count)
+
+    def _masked_rank(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        return self._projected_ranks(scores, count)
+
+    def _projected_values(self, scores: jax.Array, count: jax.Array | None) -> jax.Array:
+        ascending, _ = _sorted(scores, count)
         temperature = jnp.asarray(self.temperature)
         position = _positions(scores)
         # At ε < 1 everything times ε, so that nothing overflows.
         low, high = jnp.minimum(temperature, 1.0), jnp.maximum(temperature, 1.0)
         if self.regularization == "l2":
-            blocks = isotonic.blocks_l2(position / high - ascending * low)
+            blocks = isotonic.blocks_l2(position / high - ascending * low, count)
             middle = _middle(blocks, scores.dtype)
             values = isotonic.block_mean(ascending, blocks) + (position - middle) / temperature
         else:
@@ -102,7 +118,7 @@ class Permutahedron(base.Operator):
             span = ascending[..., -1:] - ascending[..., :1]
             coldest = jnp.minimum(_COLDEST, 0.25 / jnp.maximum(span, 1.0))
             floor = jnp.maximum(temperature, lax.stop_gradient(coldest))
-            blocks = isotonic.blocks_entropic(position / floor, ascending)
+            blocks = isotonic.blocks_entropic(position / floor, ascending, count)
             logits = (position - blocks.end.astype(scores.dtype)) / temperature
             shares = jnp.log(isotonic.block_sum(jnp.exp(logits), blocks))
             values = logits - shares + isotonic.block_logsumexp(ascending, blocks)
@@ -110,23 +126,20 @@ class Permutahedron(base.Operator):
             values, exact_order.at(ascending, blocks.start), exact_order.at(ascending, blocks.end)
         )
 
-    def _rank(self, scores: jax.Array) -> jax.Array:
-        ascending, order = exact_order.sort(scores)
+    def _projected_ranks(self, scores: jax.Array, count: jax.Array | None) -> jax.Array:
+        ascending, order = _sorted(scores, count)
         temperature = jnp.asarray(self.temperature)
         position = _positions(scores)
         low, high = jnp.minimum(temperature, 1.0), jnp.maximum(temperature, 1.0)
         if self.regularization == "l2":
-            blocks = isotonic.blocks_l2(ascending / high - position * low)
+            blocks = isotonic.blocks_l2(ascending / high - position * low, count)
             middle = _middle(blocks, scores.dtype)
-            # From the block's first score on: those of other blocks may be a thousand million off.
-            start = lax.stop_gradient(exact_order.at(ascending, blocks.start))
-            local = ascending - start
-            ranks = middle + (local - isotonic.block_mean(local, blocks)) / temperature
+            ranks = middle + _from_mean(ascending, blocks) / temperature
         else:
             # Scores that are so far apart are never pooled.
-            point, place = clusters.anchors(ascending, temperature)
+            point, place = clusters.anchors(ascending, temperature, count)
             points = (ascending - point) / temperature + place
-            blocks = isotonic.blocks_entropic(points, jnp.log1p(position))
+            blocks = isotonic.blocks_entropic(points, jnp.log1p(position), count)
             top = lax.stop_gradient(exact_order.at(points, blocks.end))
             # Within a block the logits differ by log(n) at most, but for rounding.
             logits = jnp.maximum(points - top, -80.0)
@@ -136,6 +149,46 @@ class Permutahedron(base.Operator):
             ranks = weights / isotonic.block_sum(weights, blocks) * total - 1.0
         start, end = (a.astype(scores.dtype) for a in blocks)
         return exact_order.at(finite.within(ranks, start, end), exact_order.inverse(order))
+
+    def _mask(self, scores: jax.Array, k: int, count: jax.Array | None = None) -> jax.Array:
+        ascending, order = _sorted(scores, count)
+        temperature = jnp.asarray(self.temperature)
+        items = prefixes.count_of(scores, count)
+        if self.regularization == "l2":
+            first = (items - k)[..., None].astype(scores.dtype)
+            ones = jnp.where(_positions(scores) >= first, 1.0, 0.0).astype(scores.dtype)
+            low, high = jnp.minimum(temperature, 1.0), jnp.maximum(temperature, 1.0)
+            blocks = isotonic.blocks_l2(ascending / high - ones * low, count)
+            mask = isotonic.block_mean(ones, blocks) + _from_mean(ascending, blocks) / temperature
+        else:
+            point, place = clusters.anchors(ascending, temperature, count)
+            points = (ascending - point) / temperature + place
+            points = points if count is None else prefixes.keep(points, count, -jnp.inf)
+            mask = filling.fill(points, jnp.minimum(items, k).astype(scores.dtype))
+        return exact_order.at(mask, exact_order.inverse(order))
+
+
+def _sorted(scores: jax.Array, count: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """The scores ascending, with their order; what stands after the items is level with the last.
+
+    There it joins no block of theirs: `isotonic` knows of the count.
+    """
+    if count is None:
+        return exact_order.sort(scores)
+    order = exact_order.argsort(prefixes.keep(scores, count, prefixes.beyond(scores.dtype)))
+    ascending = exact_order.at(scores, order)
+    top = lax.stop_gradient(prefixes.last(ascending, count))
+    return prefixes.keep(ascending, count, top), order
+
+
+def _from_mean(ascending: jax.Array, blocks: isotonic.Blocks) -> jax.Array:
+    """Scores less the mean of their block.
+
+    From the block's first score on: those of other blocks may be a thousand million off.
+    """
+    start = lax.stop_gradient(exact_order.at(ascending, blocks.start))
+    local = ascending - start
+    return local - isotonic.block_mean(local, blocks)
 
 
 _COLDEST = 2.0**-96

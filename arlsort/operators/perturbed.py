@@ -2,6 +2,7 @@
 """Perturbed optimisers: the mean of any operator over noisy copies of the scores."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
@@ -11,6 +12,7 @@ from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.numerics import noise as laws
+from arlsort.numerics import prefixes
 from arlsort.operators import base
 from arlsort.operators.hard import Hard
 from arlsort.soft_permutation import to_ranks
@@ -127,18 +129,61 @@ class Perturbed(base.Operator):
             return to_ranks(self._permutation(scores))
         return self._mean(scores, self._inner.rank)
 
+    def _masked_permutation(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        return self._mean(scores, self._inner.permutation, count)
+
+    def _masked_apply(self, scores: jax.Array, count: jax.Array, rows: jax.Array) -> jax.Array:
+        def apply(scores: jax.Array, *, where: jax.Array) -> jax.Array:
+            items = jnp.broadcast_to(rows, (*scores.shape, rows.shape[-1]))
+            return self._inner.sort_by(scores, items, where=where)
+
+        return self._mean(scores, apply, count)
+
+    def _masked_sort(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        if self.has_permutation:
+            return self._masked_apply(scores, count, scores[..., None])[..., 0]
+        return self._mean(scores, self._inner.sort, count)
+
+    def _masked_rank(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        if self.has_permutation and not self.doubly_stochastic:
+            return super()._masked_rank(scores, count)
+        return self._mean(scores, self._inner.rank, count)
+
+    def _mask(self, scores: jax.Array, k: int, count: jax.Array | None = None) -> jax.Array:
+        return self._mean(scores, functools.partial(self._inner.top_k_mask, k=k), count)
+
+    def _top(self, scores: jax.Array, k: int, count: jax.Array | None = None) -> jax.Array:
+        def top(scores: jax.Array, **mask: jax.Array) -> jax.Array:
+            return self._inner.top_k(scores, k, **mask)[1]
+
+        return self._mean(scores, top, count)
+
     @property
     def _inner(self) -> base.Operator:
         """What is averaged; of a straight-through operator, what it is forward."""
         return Hard() if self.operator.hard else self.operator
 
-    def _mean(self, scores: jax.Array, function: Callable[[jax.Array], jax.Array]) -> jax.Array:
-        """Averages `function` of perturbed scores, with the gradient of its expectation."""
+    def _mean(
+        self,
+        scores: jax.Array,
+        function: Callable[..., jax.Array],
+        count: jax.Array | None = None,
+    ) -> jax.Array:
+        """Averages `function` of perturbed scores, with the gradient of its expectation.
+
+        With a count `[...]` the items stand first, and the function is told which they are.
+        """
+        if count is not None:
+            take, items = function, prefixes.within(count, scores.shape)
+
+            def function(scores: jax.Array) -> jax.Array:
+                return take(scores, where=jnp.broadcast_to(items, scores.shape))
+
         if not self.operator.hard:
             return function(self._perturb(scores)).mean(axis=0)
         samples = function(lax.stop_gradient(self._perturb(scores)))  # [samples, ...]
         control = function(lax.stop_gradient(scores))
-        log_density = self._log_density(scores)  # [samples, ...], without the last axis
+        log_density = self._log_density(scores, count)  # [samples, ...], without the last axis
         # Zero; its derivatives are those of the density over itself, to every order.
         change = jnp.expm1(log_density - lax.stop_gradient(log_density))
         change = change.reshape(change.shape + (1,) * (samples.ndim - change.ndim))
@@ -153,11 +198,14 @@ class Perturbed(base.Operator):
     def _perturb(self, scores: jax.Array) -> jax.Array:
         return scores[None] + self.temperature * self._draw(scores)
 
-    def _log_density(self, scores: jax.Array) -> jax.Array:
+    def _log_density(self, scores: jax.Array, count: jax.Array | None) -> jax.Array:
         """Log-density of the perturbed scores, held fixed, as a function of what made them."""
         temperature = lax.stop_gradient(self.temperature)
         # From the noise, not from the perturbed scores: those may have rounded it away.
         moved = (lax.stop_gradient(scores) - scores) / self.temperature  # zero
         z = self._draw(scores) * (temperature / self.temperature) + moved[None]
         law = laws.LAWS[self.noise]
-        return (law.log_density(z + law.mean) - jnp.log(self.temperature)).sum(axis=-1)
+        density = law.log_density(z + law.mean) - jnp.log(self.temperature)
+        if count is not None:
+            density = prefixes.keep(density, jnp.broadcast_to(count, density.shape[:-1]))
+        return density.sum(axis=-1)

@@ -2,12 +2,13 @@
 """What the operators that draw random numbers share."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from arlsort import checks
-from arlsort.numerics import rowwise
+from arlsort.numerics import prefixes, rowwise
 from arlsort.operators import base
 
 
@@ -69,12 +70,57 @@ class PlackettLuce(base.Operator):
     def _sort(self, scores: jax.Array) -> jax.Array:
         return self._apply(scores, scores[..., None])[..., 0]
 
+    def _masked_permutation(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        return self._mean(scores, count, lambda rows, _: rowwise.matrix(rows, _none(rows)))
+
+    def _masked_apply(self, scores: jax.Array, count: jax.Array, rows: jax.Array) -> jax.Array:
+        def apply(weights: rowwise.Rows, batch: tuple[int, ...]) -> jax.Array:
+            return rowwise.mix(weights, jnp.broadcast_to(rows, (*batch, *rows.shape[-2:])))
+
+        return self._mean(scores, count, apply)
+
+    def _top(self, scores: jax.Array, k: int, count: jax.Array | None = None) -> jax.Array:
+        n = scores.shape[-1]
+
+        def top(rows: rowwise.Rows, batch: tuple[int, ...]) -> jax.Array:
+            if count is None:
+                heads = tuple(jnp.flip(head[..., n - k :], axis=-1) for head in rows.heads)
+            else:
+                at = prefixes.largest(n, k, jnp.broadcast_to(count, batch))
+                heads = tuple(jnp.take_along_axis(head, at, axis=-1) for head in rows.heads)
+            picked = rowwise.Rows(rows.weigh, heads, rows.columns)
+            return rowwise.matrix(picked, _none(picked))
+
+        return self._mean(scores, count, top)
+
+    def _mean(
+        self,
+        scores: jax.Array,
+        count: jax.Array | None,
+        function: Callable[[rowwise.Rows, tuple[int, ...]], jax.Array],
+    ) -> jax.Array:
+        """Averages a function of the rows and their batch over the draws, if there are any."""
+        if not self.stochastic:
+            return function(self._rows(scores, count), scores.shape[:-1])
+        drawn = self._drawn(scores)
+        if count is not None:
+            count = jnp.broadcast_to(count, drawn.shape[:-1])
+            drawn = prefixes.keep(drawn, count)
+        return function(self._rows(drawn, count), drawn.shape[:-1]).mean(axis=0)
+
     def _drawn(self, scores: jax.Array) -> jax.Array:
         """Adds noise: `[num_samples, ..., n]`."""
         assert self.key is not None  # checked where the operator is called
         noise = jax.random.gumbel(self.key, (self.num_samples, *scores.shape), scores.dtype)
         return scores[None] + noise
 
-    def _rows(self, scores: jax.Array) -> rowwise.Rows:
-        """Says how the weights follow from scores `[..., n]`, without sampling."""
+    def _rows(self, scores: jax.Array, count: jax.Array | None = None) -> rowwise.Rows:
+        """Says how the weights follow from scores `[..., n]`, without sampling.
+
+        With a count `[...]` the items stand first, and what stands after them has no weight.
+        """
         raise NotImplementedError
+
+
+def _none(rows: rowwise.Rows) -> jax.Array:
+    return jnp.zeros(rows.heads[0].shape[:-1], bool)

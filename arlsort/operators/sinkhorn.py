@@ -73,20 +73,28 @@ class Sinkhorn(base.Operator):
     def _permutation(self, scores: jax.Array) -> jax.Array:
         return self._solve(scores)[0]
 
-    def _solve(self, scores: jax.Array) -> tuple[jax.Array, jax.Array]:
-        excess = matching.excess_cost(squash(scores, self.squash))
+    def _masked_permutation(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        return self._solve(scores, count)[0]
+
+    def _solve(
+        self, scores: jax.Array, count: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        excess = matching.excess_cost(squash(scores, self.squash, count), count)
         # Finite in temperatures; what is cut off has no weight.
         limit = jnp.finfo(scores.dtype).max ** 0.25
         ceiling = lax.stop_gradient(limit * self.temperature)
-        logits = -jnp.clip(excess, -ceiling, ceiling) / self.temperature
+        logits = matching.apart(-jnp.clip(excess, -ceiling, ceiling) / self.temperature, count)
         return transport.balance(logits, self.tolerance, self.max_iterations)
 
 
-def squash(scores: jax.Array, how: str) -> jax.Array:
-    """Takes scores `[..., n]` to [-1/2, 1/2]: centred, [0, 1] loses no precision in its middle."""
-    if how == "logistic":
-        return jnp.tanh(matching.standardise(scores) / 2) / 2  # the logistic function less a half
-    centred = matching.in_own_unit(scores)
+def squash(scores: jax.Array, how: str, count: jax.Array | None = None) -> jax.Array:
+    """Takes scores `[..., n]` to [-1/2, 1/2]: centred, [0, 1] loses no precision in its middle.
+
+    With a count the first ones are the scores; they have mean zero, so zeros change no range.
+    """
+    if how == "logistic":  # less a half
+        return jnp.tanh(matching.standardise(scores, count) / 2) / 2
+    centred = matching.in_own_unit(scores, count)
     low, high = centred.min(axis=-1, keepdims=True), centred.max(axis=-1, keepdims=True)
     spread = high > low
     width = jnp.where(spread, high - low, 1.0)

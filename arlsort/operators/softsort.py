@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.networks import exact_order
-from arlsort.numerics import rowwise
+from arlsort.numerics import prefixes, rowwise
 from arlsort.operators import base, sampling
 
 
@@ -52,7 +52,10 @@ class SoftSort(sampling.PlackettLuce):
         checks.check_positive("temperature", self.temperature)
         checks.check_choice("power", self.power, (1, 2))
 
-    def _rows(self, scores: jax.Array) -> rowwise.Rows:
+    def _rows(self, scores: jax.Array, count: jax.Array | None = None) -> rowwise.Rows:
+        if count is not None:
+            scores = prefixes.keep(scores, count, prefixes.beyond(scores.dtype))
+
         def weigh(heads: tuple[jax.Array, ...], scores: jax.Array) -> jax.Array:
             # Each head is among the scores: its distance of zero is the row's least.
             distance = jnp.abs(rowwise.spread(heads[0], scores.shape[-1]) - scores[..., None, :])

@@ -7,13 +7,14 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.networks import engine, merging
 from arlsort.networks.swaps import DISTRIBUTIONS, Swap
 from arlsort.networks.topology import NETWORKS
-from arlsort.numerics import meshes
+from arlsort.numerics import meshes, prefixes
 from arlsort.operators import base
 
 
@@ -108,16 +109,10 @@ class SortingNetwork(base.Operator):
         return weights.reshape(*scores.shape, n)
 
     def _apply(self, scores: jax.Array, rows: jax.Array) -> jax.Array:
-        lists, (n, d) = math.prod(scores.shape[:-1]), rows.shape[-2:]
-        rows = jnp.broadcast_to(rows, (*scores.shape, d)).reshape(lists, n, d)
-        wires = scores.reshape(lists, n).T, rows.transpose(1, 2, 0)
-        rows = engine.run(self._swap(scores), self.network, wires)[1]
-        return rows.transpose(2, 0, 1).reshape(*scores.shape, d)
+        return self._send(scores, rows, None)
 
     def _sort(self, scores: jax.Array) -> jax.Array:
-        n = scores.shape[-1]
-        wires = (scores.reshape(-1, n).T,)
-        return engine.run(self._swap(scores), self.network, wires)[0].T.reshape(scores.shape)
+        return self._send_scores(scores, None)
 
     def _values(self, scores: jax.Array, weights: jax.Array) -> jax.Array:
         # The product with scores of 1e33 would need weights of 1e-33 to the last digit.
@@ -126,12 +121,73 @@ class SortingNetwork(base.Operator):
     def _rank(self, scores: jax.Array) -> jax.Array:
         if self.error_free:
             return super()._rank(scores)  # the way back of its rows is that of soft swaps
-        # P^T times the positions: the rows' way through the layers, transposed.
-        positions = jnp.arange(scores.shape[-1], dtype=scores.dtype)[:, None]
-        positions, _ = meshes.vary_alike(jnp.broadcast_to(positions, (*scores.shape, 1)), scores)
-        _, pull = jax.vjp(lambda rows: self._apply(scores, rows), positions)
-        return pull(positions)[0][..., 0]
+        # P^T times the positions.
+        return self._pull(scores, _positions(scores)[..., None], None)[..., 0]
+
+    def _top(self, scores: jax.Array, k: int, count: jax.Array | None = None) -> jax.Array:
+        if self.error_free:
+            return super()._top(scores, k, count)
+        n = scores.shape[-1]
+        at = prefixes.largest(n, k, prefixes.count_of(scores, count))
+        picked = _positions(scores)[..., None] == at[..., None, :].astype(scores.dtype)
+        return jnp.swapaxes(self._pull(scores, picked.astype(scores.dtype), count), -1, -2)
+
+    def _top_values(
+        self, scores: jax.Array, weights: jax.Array, count: jax.Array | None = None
+    ) -> jax.Array:
+        values = self._send_scores(scores, count)
+        k, n = weights.shape[-2:]
+        at = prefixes.largest(n, k, prefixes.count_of(scores, count))
+        return jnp.take_along_axis(values, at, axis=-1)
+
+    def _mask(self, scores: jax.Array, k: int, count: jax.Array | None = None) -> jax.Array:
+        if self.error_free:
+            return super()._mask(scores, k, count)
+        first = (prefixes.count_of(scores, count) - k)[..., None]
+        among = (_positions(scores) >= first.astype(scores.dtype)).astype(scores.dtype)
+        if count is not None:
+            among = prefixes.keep(among, count)
+        return self._pull(scores, among[..., None], count)[..., 0]
+
+    def _masked_permutation(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        return self._send(scores, jnp.eye(scores.shape[-1], dtype=scores.dtype), count)
+
+    def _masked_apply(self, scores: jax.Array, count: jax.Array, rows: jax.Array) -> jax.Array:
+        return self._send(scores, rows, count)
+
+    def _masked_sort(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        return self._send_scores(scores, count)
+
+    def _masked_rank(self, scores: jax.Array, count: jax.Array) -> jax.Array:
+        if self.error_free:
+            return super()._masked_rank(scores, count)
+        return self._pull(scores, _positions(scores)[..., None], count)[..., 0]
+
+    def _send(self, scores: jax.Array, rows: jax.Array, count: jax.Array | None) -> jax.Array:
+        """Sends rows `[..., n, d]` through the layers."""
+        lists, (n, d) = math.prod(scores.shape[:-1]), rows.shape[-2:]
+        rows = jnp.broadcast_to(rows, (*scores.shape, d)).reshape(lists, n, d)
+        wires = scores.reshape(lists, n).T, rows.transpose(1, 2, 0)
+        count = None if count is None else count.reshape(lists)
+        rows = engine.run(self._swap(scores), self.network, wires, count)[1]
+        return rows.transpose(2, 0, 1).reshape(*scores.shape, d)
+
+    def _send_scores(self, scores: jax.Array, count: jax.Array | None) -> jax.Array:
+        n = scores.shape[-1]
+        wires = (scores.reshape(-1, n).T,)
+        count = None if count is None else count.reshape(-1)
+        return engine.run(self._swap(scores), self.network, wires, count)[0].T.reshape(scores.shape)
+
+    def _pull(self, scores: jax.Array, rows: jax.Array, count: jax.Array | None) -> jax.Array:
+        """Computes P^T times rows `[..., n, d]`: their way through the layers, transposed."""
+        rows, _ = meshes.vary_alike(rows, scores)
+        _, pull = jax.vjp(lambda rows: self._send(scores, rows, count), rows)
+        return pull(rows)[0]
 
     def _swap(self, scores: jax.Array) -> Swap:
         numbers = (jnp.asarray(x, scores.dtype) for x in (self.temperature, self.art_lambda))
         return Swap(self.distribution, self.error_free, *numbers)
+
+
+def _positions(scores: jax.Array) -> jax.Array:
+    return lax.broadcasted_iota(scores.dtype, scores.shape, scores.ndim - 1)

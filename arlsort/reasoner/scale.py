@@ -4,17 +4,27 @@
 import jax
 import jax.numpy as jnp
 
+from arlsort.numerics import prefixes
+
 Array = jax.Array
 
 HOTTEST = 1e6  # temperature in ranges of a list: there is nothing left of it long before
 _SMALLEST_SPAN = 1e-30  # keeps its reciprocal, a gradient, far from overflow in float32
 
 
-def unit_range(x: Array) -> Array:
-    """Maps each list ``[..., n]`` affinely to range 1, centred on its mean; ties go to 0."""
+def unit_range(x: Array, count: Array | None = None) -> Array:
+    """Maps each list ``[..., n]`` affinely to range 1, centred on its mean; ties go to 0.
+
+    With a count ``[...]`` the first ones are the list; the others are at its mean.
+    """
+    if count is None:
+        middle = jnp.mean(x, axis=-1, keepdims=True)
+    else:
+        middle = prefixes.mean(x, count)
+        x = prefixes.keep(x, count, middle)
     span = safe_range(x)
     unit = jax.lax.stop_gradient(span)
-    centred = (x - jnp.mean(x, axis=-1, keepdims=True)) / unit
+    centred = (x - middle) / unit
     # The second divisor is one. Its derivative is that of the range, and in two steps no square of
     # a very large or very small range comes into it.
     return centred / (span / unit)

@@ -17,7 +17,7 @@ GENERATOR = ROOT / "docs" / "generate.py"
 ELSEWHERE = [
     path for name in ("arlsort", "examples", "docs") for path in sorted((ROOT / name).rglob("*.py"))
 ]
-TASKS = ("four_digits", "denoising")
+TASKS = ("four_digits", "denoising", "neighbours")
 MAX_LINES = 400
 
 # What a part of the tree may import beside itself.

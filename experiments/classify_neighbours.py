@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Classifies pictures by their nearest neighbours, in an embedding that was trained for it.
+
+A convolutional network is trained so that the soft k nearest neighbours of a picture show what it
+shows, through each operator in turn. The table has its accuracy on all test pictures, by exact
+neighbours, beside that of neighbours of pixels, of 50 principal components, and of the same network
+with a trained linear head.
+
+  python experiments/classify_neighbours.py
+  python experiments/classify_neighbours.py --operators=lapsum,neuralsort:temperature=1 --seeds=1
+  python experiments/classify_neighbours.py --dataset=mnist --candidates=100 --search
+
+With --search k, temperature and learning rate are those of the published grids that are best on the
+validation data. An interrupted run goes on with --resume, to the numbers it would have had.
+"""
+
+import dataclasses
+import itertools
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from absl import flags
+
+from arlsort import operators
+from experiments.common import datasets, storage
+from experiments.common.command_line import (
+    FlagError,
+    Interrupted,
+    Script,
+    Stop,
+    check_at_least,
+    definers,
+    refused,
+)
+from experiments.common.reports import git_commit, machine, markdown
+from experiments.neighbours import baselines, training
+from experiments.neighbours.config import (
+    DEFAULT_OPERATORS,
+    HEAD,
+    SEARCH_K,
+    SEARCH_RATES,
+    SEARCH_TEMPERATURES,
+    Config,
+    Method,
+    read_specs,
+)
+from experiments.neighbours.runs import Run
+
+DEFAULT_FOLDER = Path("runs/classify_neighbours")
+DATASETS = ("digits", "mnist", "fashion_mnist")
+
+FLAGS = flags.FlagValues()
+define = definers(FLAGS)
+define.enum("dataset", "digits", DATASETS, "Pictures.")
+define.boolean("download", False, "Let TFDS download the data set if it is not there.")
+define.multi_string(
+    "operators",
+    list(DEFAULT_OPERATORS),
+    f"What to compare, of {', '.join(operators.names())}, with hyperparameters if wanted: "
+    "lapsum:temperature=2,softsort. May be repeated.",
+)
+define.boolean("baselines", True, "Whether to compare with what is no sort.")
+define.integer("seeds", 3, "Runs of each method: seeds 0, 1, ...")
+define.boolean("search", False, "Choose k, temperature and rate on the validation data.")
+define.integer("k", Config.k, "Neighbours.")
+define.float("learning_rate", Config.learning_rate, "Of SGD.")
+define.float("momentum", Config.momentum, "Of SGD.")
+define.float("weight_decay", Config.weight_decay, "Of SGD.")
+define.integer("steps", Config.steps, "Training steps.")
+define.integer("queries", Config.queries, "Pictures in a step that look for neighbours.")
+define.integer("candidates", Config.candidates, "Pictures in a step that may be neighbours.")
+define.integer("features", Config.features, "Width of the embedding.")
+define.integer("eval_every", Config.eval_every, "Steps between validations.")
+define.string("out_dir", None, f"Where to write. (default: a new folder in {DEFAULT_FOLDER})")
+define.boolean("resume", False, "Continue in --out_dir, or in the newest default folder.")
+
+
+def settings() -> tuple[Config, list[Method]]:
+    """Reads and checks the flags.
+
+    Raises:
+      FlagError: If one is not allowed.
+    """
+    names = {field.name for field in dataclasses.fields(Config)} - {"channels"}
+    stated: dict[str, Any] = {name: FLAGS[name].value for name in names}
+    config = Config(**stated)
+    config.check()
+    check_at_least(FLAGS, "seeds", 1)
+    methods = [Method.of(spec) for spec in read_specs(FLAGS.operators)]
+    if not methods:
+        raise refused("operators", "none", "at least one")
+    if FLAGS.baselines:
+        methods.append(Method.of(HEAD))
+    return config, methods
+
+
+def out_dir() -> Path:
+    """The folder of the comparison; raises FlagError if there is none to resume."""
+    if FLAGS.out_dir is not None:
+        folder = Path(FLAGS.out_dir)
+        if not FLAGS.resume and (folder / "runs").exists():
+            raise refused("out_dir", folder, "a new folder, or --resume to go on in it")
+        return folder
+    if not FLAGS.resume:
+        return DEFAULT_FOLDER / time.strftime("%Y%m%d-%H%M%S")
+    earlier = sorted(DEFAULT_FOLDER.glob("*/runs"))
+    if not earlier:
+        raise FlagError(f"--resume: there is no folder in {DEFAULT_FOLDER}; name one by --out_dir")
+    return earlier[-1].parent
+
+
+def searched(config: Config, method: Method, folder: Path, execute: Any) -> tuple[Config, Method]:
+    """The point of the published grids that is best on the validation data, by seed 0."""
+    rates = [dataclasses.replace(config, learning_rate=rate) for rate in SEARCH_RATES]
+    points: list[tuple[Config, Method]] = [(rate, method) for rate in rates]
+    if method.operator is not None:
+        numbers = [k for k in SEARCH_K if k <= config.candidates]
+        points = [
+            (dataclasses.replace(c, k=k), m) for (c, m), k in itertools.product(points, numbers)
+        ]
+    if method.has_temperature:
+        heats = SEARCH_TEMPERATURES
+        points = [(c, m.heated(heat)) for (c, m), heat in itertools.product(points, heats)]
+    found = [execute(Run.at(*point, 0, folder))["validation_accuracy"] for point in points]
+    return points[found.index(max(found))]
+
+
+def main() -> None:
+    """Runs the comparison and reports."""
+    config, methods = settings()
+    folder = out_dir()
+    splits = datasets.load(config.dataset, download=FLAGS.download)
+    train, validation, test = (training.Data.of(split) for split in splits)
+    training.check_classes(train)
+    if config.queries + config.candidates > len(train.labels):
+        raise refused("queries", config.queries, f"with candidates at most {len(train.labels)}")
+    print(f"{config}\n{folder}")
+    planned = [
+        Run.at(config, method, seed, folder) for method in methods for seed in range(FLAGS.seeds)
+    ]
+    for run in planned:
+        run.check_identity()
+    records: list[dict[str, Any]] = []
+    with Stop().on_signals() as stop:
+
+        def execute(run: Run) -> dict[str, Any]:
+            if stop.requested:
+                raise Interrupted
+            result = run.execute(train, validation, test, stop)
+            print(
+                f"{run.method.spec} k={run.config.k} rate={run.config.learning_rate:g} seed "
+                f"{run.seed}: {100 * result['test_accuracy']:.2f} %, {result['seconds']} s"
+            )
+            return result
+
+        for method in methods:
+            chosen = config, method
+            if FLAGS.search:
+                chosen = searched(config, method, folder, execute)
+            results = [execute(Run.at(*chosen, seed, folder)) for seed in range(FLAGS.seeds)]
+            records.append(record(*chosen, results))
+    if FLAGS.baselines:
+        for name in (baselines.PIXELS, baselines.PRINCIPAL):
+            found = baselines.run(name, splits)
+            records.append({"method": name, "k": found["k"], "results": [found]})
+    report = {
+        "experiment": "classify_neighbours",
+        "config": {**dataclasses.asdict(config), "search": FLAGS.search, "seeds": FLAGS.seeds},
+        "rows": [len(split.labels) for split in splits],
+        "commit": git_commit(),
+        "machine": machine(),
+        "records": records,
+    }
+    storage.write_json(folder / "results.json", report)
+    print(f"\n{table(report)}\n\n{folder / 'results.json'}")
+
+
+def record(config: Config, method: Method, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is reported of a method."""
+    return {
+        "method": method.spec,
+        "k": None if method.operator is None else config.k,
+        "learning_rate": config.learning_rate,
+        "results": results,
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """Renders test accuracies in percent, mean ± standard deviation over seeds."""
+    rows = []
+    for one in report["records"]:
+        accuracies = [100 * result["test_accuracy"] for result in one["results"]]
+        spread = f" ± {statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+        k = "-" if one["k"] is None else str(one["k"])
+        rows.append([f"`{one['method']}`", k, f"{statistics.mean(accuracies):.2f}{spread}"])
+    return markdown(["method", "k", "test accuracy"], rows)
+
+
+ERRORS = (datasets.DataError, OSError, ValueError)
+SCRIPT = Script("classify_neighbours", __doc__, FLAGS, main, ERRORS)
+
+if __name__ == "__main__":
+    SCRIPT.run(sys.argv)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What needs no training: neighbours of pixels, and of scikit-learn's principal components."""
+
+from typing import Any
+
+import numpy as np
+
+from experiments.common.datasets import Splits
+from experiments.neighbours.config import SEARCH_K
+
+COMPONENTS = 50
+PIXELS, PRINCIPAL = "knn_pixels", "knn_pca"
+
+
+def run(name: str, splits: Splits) -> dict[str, Any]:
+    """The test accuracy of neighbours, with k chosen on the validation data."""
+    from sklearn.decomposition import PCA
+    from sklearn.neighbors import KNeighborsClassifier
+
+    rows = [part.images.reshape(len(part.labels), -1) / 255.0 for part in splits]
+    if name == PRINCIPAL:
+        components = min(COMPONENTS, *rows[0].shape)
+        fitted = PCA(components, svd_solver="full").fit(rows[0])
+        rows = [fitted.transform(part) for part in rows]
+    found = []
+    for k in SEARCH_K:
+        model = KNeighborsClassifier(k).fit(rows[0], splits.train.labels)
+        scores = [
+            float(np.mean(model.predict(part) == split.labels))
+            for part, split in zip(rows[1:], splits[1:], strict=True)
+        ]
+        found.append((scores[0], -k, scores[1]))
+    validation, k, test = max(found)
+    return {"k": -k, "validation_accuracy": validation, "test_accuracy": test}

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of a run, and the methods that are compared."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from arlsort import operators
+from arlsort.operators import base
+from experiments.common.command_line import FlagError, refused
+
+HEAD = "linear_head"
+"""The network with a trained linear layer, by cross-entropy: a baseline and no sort."""
+
+# The published grids, Grover et al., ICLR 2019.
+SEARCH_K = (1, 3, 5, 9)
+SEARCH_TEMPERATURES = (1.0, 16.0, 64.0)
+SEARCH_RATES = (1e-3, 1e-4, 1e-5)
+
+DEFAULT_OPERATORS = (
+    "amortized",
+    "neuralsort:temperature=16",
+    "neuralsort:temperature=16,stochastic=true,num_samples=5",
+    "bitonic:temperature=1",
+    "lapsum:temperature=4",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a run's numbers depend on, beside its method and seed.
+
+    Attributes:
+      dataset: One of `datasets.DATASETS`.
+      k: Neighbours that a query is judged by, in training and at the end.
+      learning_rate: Of SGD.
+      momentum: Of SGD, Nesterov's off.
+      weight_decay: What is added of a weight to its gradient.
+      steps: Training steps.
+      queries, candidates: Pictures in a step; no picture is both.
+      channels: Of the two convolutions.
+      features: Width of the embedding.
+      eval_every: Steps between validations; the best weights on them are kept.
+    """
+
+    dataset: str = "digits"
+    k: int = 9
+    learning_rate: float = 0.03
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    steps: int = 300
+    queries: int = 100
+    candidates: int = 60
+    channels: tuple[int, int] = (20, 50)
+    features: int = 100
+    eval_every: int = 50
+
+    def check(self) -> None:
+        """Raises FlagError, naming the flag, if a setting is not allowed."""
+        for name in ("k", "steps", "queries", "candidates", "features", "eval_every"):
+            if getattr(self, name) < 1:
+                raise refused(name, getattr(self, name), "an integer >= 1")
+        if self.k > self.candidates:
+            raise refused("k", self.k, f"1 to {self.candidates}, the candidates")
+        if not self.learning_rate > 0:
+            raise refused("learning_rate", self.learning_rate, "a number > 0")
+        for name in ("momentum", "weight_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise refused(name, getattr(self, name), "a number in [0, 1)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """What a network is trained by.
+
+    Attributes:
+      spec: How the command line writes it.
+      operator: How neighbours are made soft; None for the linear head.
+    """
+
+    spec: str
+    operator: base.Operator | None
+
+    @classmethod
+    def of(cls, spec: str) -> "Method":
+        """Reads a method; raises FlagError if there is no such operator."""
+        if spec == HEAD:
+            return cls(spec, None)
+        try:
+            return cls(spec, operators.parse(spec))
+        except (TypeError, ValueError) as error:
+            raise FlagError(f"--operators: {error}") from None
+
+    def heated(self, temperature: float) -> "Method":
+        """The same at another temperature."""
+        assert self.operator is not None
+        name, _, settings = self.spec.partition(":")
+        kept = [s for s in settings.split(",") if s and not s.startswith("temperature=")]
+        spec = f"{name}:{','.join([f'temperature={temperature:g}', *kept])}"
+        return Method(spec, dataclasses.replace(self.operator, temperature=temperature))  # type: ignore[call-arg]
+
+    @property
+    def has_temperature(self) -> bool:
+        """Whether there is one to search for."""
+        return self.operator is not None and hasattr(self.operator, "temperature")
+
+
+def read_specs(given: Sequence[str]) -> list[str]:
+    """Splits lists of operators at the commas that are between two of them.
+
+    Example:
+      >>> read_specs(["lapsum,neuralsort:temperature=2,stochastic=true"])
+      ['lapsum', 'neuralsort:temperature=2,stochastic=true']
+    """
+    specs: list[str] = []
+    for text in given:
+        for part in filter(None, text.split(",")):
+            if specs and "=" in part and ":" not in part:
+                specs[-1] += f",{part}"
+            else:
+                specs.append(part)
+    return specs
+
+
+def identity(config: Config, method: Method, seed: int) -> dict[str, Any]:
+    """All that the numbers of a run depend on, as JSON has it."""
+    settings = {**dataclasses.asdict(config), "channels": list(config.channels)}
+    return {**settings, "method": method.spec, "seed": seed}

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run, that is one method and one seed: trained, judged, interrupted, resumed."""
+
+import dataclasses
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from experiments.common import storage
+from experiments.common.checkpoints import Checkpoints
+from experiments.common.command_line import FlagError, Interrupted, Stop
+from experiments.neighbours.config import Config, Method, identity
+from experiments.neighbours.training import Data, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One method and one seed under one configuration, and the folder with what it leaves."""
+
+    config: Config
+    method: Method
+    seed: int
+    folder: Path
+
+    @classmethod
+    def at(cls, config: Config, method: Method, seed: int, out_dir: Path) -> "Run":
+        """Names the folder of a run after all that tells it from others of a comparison."""
+        name = re.sub(r"[^\w.=,-]", "+", method.spec)
+        point = f"k={config.k},learning_rate={config.learning_rate:g}"
+        return cls(config, method, seed, out_dir / "runs" / name / point / f"seed_{seed}")
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What it found, if it is done."""
+        path = self.folder / "result.json"
+        found: dict[str, Any] | None = storage.read_json(path) if path.exists() else None
+        return found
+
+    def check_identity(self) -> None:
+        """Raises FlagError if the folder has a run with other settings."""
+        path, now = self.folder / "run.json", identity(self.config, self.method, self.seed)
+        if not path.exists():
+            return
+        earlier = storage.read_json(path)
+        for name, value in earlier.items():
+            if now.get(name) != value:
+                raise FlagError(
+                    f"--resume: {self.folder} was started with {name} {value}, received "
+                    f"{now.get(name)}; use the same settings or another --out_dir"
+                )
+
+    def execute(self, train: Data, validation: Data, test: Data, stop: Stop) -> dict[str, Any]:
+        """Trains from where it is to the end, and judges the best weights on the test data.
+
+        Raises:
+          Interrupted: If it was asked to stop; what it did is saved.
+        """
+        done = self.result
+        if done is not None:
+            return done
+        self.folder.mkdir(parents=True, exist_ok=True)
+        storage.write_json(self.folder / "run.json", identity(self.config, self.method, self.seed))
+        task = Task(self.config, self.method)
+        checkpoints = Checkpoints(self.folder / "checkpoints")
+        try:
+            state = task.start(train, self.seed)
+            state = checkpoints.restore(state) or state
+            began = time.perf_counter()
+            while (step := int(state.step)) < self.config.steps:
+                if stop.requested:
+                    raise Interrupted
+                count = min(self.config.eval_every, self.config.steps - step)
+                state = task.steps(state, train, jnp.asarray(self.seed), jnp.asarray(count))
+                state = task.validated(state, train, validation)
+                checkpoints.save(int(state.step), state)
+        finally:
+            checkpoints.close()
+        result = {
+            "validation_accuracy": float(state.best_accuracy),
+            "test_accuracy": task.accuracy(state.best, train, test),
+            "seconds": round(time.perf_counter() - began, 1),
+        }
+        storage.write_json(self.folder / "result.json", result)
+        jax.clear_caches()  # of programs that no other run has
+        return result

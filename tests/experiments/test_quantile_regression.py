@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A quantile supervises two networks: what is predicted, resumed, reported and refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import quantile_regression as script
+from experiments.common import datasets, storage
+from experiments.neighbours.config import Method
+from tests.experiments.flags import kept, refusal
+
+SMALL = script.Config("digits", 3, 0.5, 4, 2, 1e-3, 2, 100)
+
+
+def test_the_prediction_is_the_value_at_the_quantile(monkeypatch):
+    task = script.Task(script.Config("digits", 3, 0.75, 4, 2, 1e-3, 2, 100), Method.of("hard"))
+
+    class Reader:
+        def apply(self, params, pictures):
+            return type("Reading", (), {"scores": params * pictures})
+
+    monkeypatch.setitem(task.__dict__, "reader", Reader())
+    numbers = jnp.array([[30.0, 10.0, 20.0]])
+    params = {"value": 1.0, "rank": -1.0}  # ranked the other way round
+    found = task.predict(params, numbers, jax.random.key(0))
+    np.testing.assert_allclose(found, [15.0])
+    np.testing.assert_allclose(task.targets(numbers), [25.0 / script.SCALE], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--n=1"], "--n: received 1"),
+        (["--quantile=1.5"], "--quantile: received 1.5, allowed: a number in [0, 1]"),
+        (["--operators=permutahedron"], "--operators: received permutahedron"),
+        (["--resume"], "--resume: there is no folder"),
+        (["--dataset=mnist"], "mnist is not in"),
+    ],
+)
+def test_what_is_wrong_ends_in_one_line(flags, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    with kept(script.FLAGS):
+        assert message in refusal(lambda: script.SCRIPT.run(["script", *flags]), capsys)
+
+
+def test_other_settings_are_not_resumed(tmp_path):
+    storage.write_json(tmp_path / "run.json", {"n": 7})
+    with pytest.raises(script.FlagError, match="--resume: .* was started with n 7, received 3"):
+        script.check_identity(script.Task(SMALL, Method.of("hard")), 0, tmp_path)
+
+
+def test_the_table_has_the_constant_and_means_over_seeds():
+    results = [{"mse": 4e5, "r2": 0.9, "constant_mse": 4e6}] * 2
+    text = script.table({"records": [{"method": "lapsum", "results": results}]})
+    assert "| `constant` | 400.0 | 0 |" in text and "| `lapsum` | 40.0 | 0.900 |" in text
+
+
+@pytest.mark.slow
+def test_a_run_that_is_interrupted_ends_with_the_same_numbers(tmp_path):
+    class Never:
+        requested = False
+
+    class AfterOne:
+        looks = 1
+
+        @property
+        def requested(self):
+            self.looks -= 1
+            return self.looks < 0
+
+    splits = datasets.load("digits")
+    task = script.Task(SMALL, Method.of("neuralsort:stochastic=true"))
+    whole = script.execute(task, 0, tmp_path / "whole", splits, Never())
+    with pytest.raises(script.Interrupted):
+        script.execute(task, 0, tmp_path / "parted", splits, AfterOne())
+    again = script.execute(task, 0, tmp_path / "parted", splits, Never())
+    assert whole["mse"] == again["mse"] and whole["r2"] == again["r2"]
