@@ -19,7 +19,7 @@ _SATURATION = 2.0**60
 def numbers(*values: Any) -> list[jax.Array]:
     """Values as arrays of one float dtype, float32 at least; their own where they are wider."""
     arrays = [value for value in values if hasattr(value, "dtype")]
-    dtype = finite.work_dtype(*arrays)
+    dtype = states.work_dtype(arrays)
     return [jnp.asarray(value, dtype) for value in values]
 
 

@@ -3,7 +3,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ from arlsort.numerics import finite
 def canonical(state: Any) -> Any:
     """Makes arrays of all leaves; Python floats get the widest float dtype, float32 at least."""
     arrays = [leaf for leaf in jax.tree.leaves(state) if is_float(leaf) and not _is_number(leaf)]
-    work = finite.work_dtype(*arrays)
+    work = work_dtype(arrays)
 
     def array(leaf: Any) -> Any:
         if isinstance(leaf, float):
@@ -26,6 +26,11 @@ def canonical(state: Any) -> Any:
         return leaf if isinstance(leaf, jax.Array) else jnp.asarray(leaf)
 
     return jax.tree.map(array, state)
+
+
+def work_dtype(arrays: Sequence[Any]) -> jnp.dtype:
+    """The widest float dtype of arrays, float32 at least; of no arrays, JAX's default."""
+    return finite.work_dtype(*arrays) if arrays else jnp.dtype(jnp.result_type(float))
 
 
 def is_float(leaf: Any) -> bool:
