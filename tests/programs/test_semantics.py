@@ -79,14 +79,14 @@ def _check(program, values, distribution, temperature, gradients):
 
 @pytest.mark.slow
 @given(written, numbers)
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_random_programs_are_the_formulas(program, values):
     _check(program, values, "logistic", 0.5, gradients=False)
 
 
 @pytest.mark.slow
 @given(written, numbers, st.sampled_from(sorted(DISTRIBUTIONS)), st.sampled_from([0.1, 1.0]))
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_random_programs_have_the_gradients_of_the_formulas(program, values, distribution, t):
     _check(program, values, distribution, t, gradients=True)
 
