@@ -32,9 +32,8 @@ def table(report: dict[str, Any]) -> str:
     rows = []
     for name, records in _records(report).items():
         cells = [_cell([record["mse"][part] for record in records]) for part in ("train", "test")]
-        seconds = statistics.fmean(record["seconds"] for record in records)
-        rows.append([TITLES[name], *cells, str(len(records)), f"{seconds:.0f}"])
-    return markdown(["method", "train MSE", "test MSE", "seeds", "seconds a seed"], rows)
+        rows.append([TITLES[name], *cells, str(len(records))])
+    return markdown(["method", "train MSE", "test MSE", "seeds"], rows)
 
 
 def section(report: dict[str, Any]) -> str:

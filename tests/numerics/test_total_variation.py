@@ -71,6 +71,7 @@ def test_it_is_the_quadratic_program_of_its_dual():
     np.testing.assert_allclose(quadratic.total_variation(y, weight), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_ten_thousand_elements():
     y = series(2, 10_000, seed=3)
     found = quadratic.total_variation(jnp.asarray(y, jnp.float32), 5.0)
