@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How reports of both tasks are shown: tables in Markdown, and which picture goes with them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.common.reports import markdown
+from experiments.four_digits.results import TITLES
+from experiments.program_tasks import plots
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """How the reports of one script are shown.
+
+    Attributes:
+      examples: What a batch has, in the plural.
+      head: Of the column of names.
+      metrics: Titles of metrics in percent, by their names; the first one is shown untrained too.
+      draw: Draws the picture that goes with it, from a report to a path.
+    """
+
+    examples: str
+    head: str
+    metrics: Mapping[str, str]
+    draw: Callable[[dict[str, Any], Path], Path]
+
+
+VIEWS = {
+    "compare_strings": View(
+        "pairs",
+        "classes",
+        {"accuracy": "matched accuracy, %", "distances": "exact distances, %"},
+        plots.confusions,
+    ),
+    "cheapest_paths": View(
+        "grids",
+        "t-conorm",
+        {"exact": "cheapest paths, %", "excess": "excess cost, %"},
+        plots.costs,
+    ),
+}
+"""By the names of the scripts."""
+
+
+def table(report: dict[str, Any]) -> str:
+    """Renders the summary of a report as Markdown."""
+    view = VIEWS[report["experiment"]]
+    first = next(iter(view.metrics))
+    rows = []
+    for row in report["summary"]:
+        cells = [percent(row["test"][metric]) for metric in view.metrics]
+        name = row["name"].removesuffix("_classes")
+        rows.append([name, *cells, percent(row["before"][first]), str(row["seeds"])])
+    return markdown([view.head, *view.metrics.values(), "untrained", "seeds"], rows)
+
+
+def section(report: dict[str, Any]) -> str:
+    """Renders a report for a page: what its numbers are of, and its table."""
+    config, where = report["config"], report["machine"]
+    examples = VIEWS[report["experiment"]].examples
+    cores = f" with {where['cpus']} cores" if where["backend"] == "cpu" else ""
+    seeds = len(report["seeds"])
+    conditions = (
+        f"**{TITLES[config['dataset']]}**, {config['steps']:,} steps of {config['batch_size']} "
+        f"{examples}, {config['test_examples']:,} test {examples}, "
+        f"{seeds} seed{'s' if seeds > 1 else ''}, {where['device']}{cores}."
+    )
+    return f"{conditions}\n\n{table(report)}"
+
+
+def percent(value: Mapping[str, float | None]) -> str:
+    """Writes a metric in percent: `41.3 ± 1.2`, or `41.3` for a single seed."""
+    mean, deviation = value["mean"], value["sd"]
+    assert mean is not None
+    return f"{100 * mean:.1f}" + ("" if deviation is None else f" ± {100 * deviation:.1f}")
