@@ -10,8 +10,7 @@ Tables of methods come from the registry, all others and their figures from the 
 * `speed/benchmark.json`, `speed/benchmark_reasoner.json`: written by `benchmarks.operators` and
   `benchmarks.reasoner`, with `--out`;
 * `research/contest_n9.json` and so on: the `contest.json` of `research.contest`, copied there;
-* `program_tasks/compare_strings.json` and so on: the `results.json` of the script of that name,
-  copied there with its picture;
+* `program_tasks/*.json`: the `results.json` of the script of that name, copied there;
 * all others: written by the study of that name in `experiments/research`, with `--out`.
 """
 
@@ -50,7 +49,6 @@ from experiments.research import contest_tables, plots, tables
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
 RESEARCH = RESULTS / "research"
-PROGRAM_TASKS = RESULTS / "program_tasks"
 ERRORS = RESULTS / "accuracy" / "error_analysis.json"
 ORDER_QUALITY = RESULTS / "accuracy" / "order_quality.json"
 READOUTS = RESEARCH / "readouts.json"
@@ -156,10 +154,6 @@ def comparisons(folder: Path = RESULTS) -> str:
         results.section(storage.read_json(path), f"[{path.name}](experiments/results/{path.name})")
         for path in sorted(folder.glob("*.json"))
     )
-
-
-def _of_commit(report: dict[str, Any]) -> str:
-    return results.section(report, f"Commit {report['commit'][:7]}")
 
 
 def speed_of_operators() -> str:
@@ -337,11 +331,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "teachers": teachers,
         "order-quality": lambda: _all(tables.order_quality, [ORDER_QUALITY]),
     },
-    ROOT / "docs" / "program_tasks.md": {
-        "swaps": lambda: _all(_of_commit, PROGRAM_TASKS.glob("sort_numbers*.json")),
-        "strings": lambda: _all(program_tables.section, PROGRAM_TASKS.glob("compare_*.json")),
-        "paths": lambda: _all(program_tables.section, PROGRAM_TASKS.glob("cheapest_*.json")),
-    },
+    ROOT / "docs" / "program_tasks.md": program_tables.sections(RESULTS / "program_tasks", _link),
     ROOT / "docs" / "research.md": {
         "quick-search": quick_search,
         "readouts-exact": lambda: tables.readouts_of_exact(storage.read_json(READOUTS)),
@@ -393,9 +383,7 @@ def draw_results() -> None:
     plots.pulls(errors["gradients"], ERRORS.with_name("error_analysis_gradients.png"))
     speed = storage.read_json(SPEED_OF_OPERATORS)
     speed_plots.speed(speed["records"], SPEED_OF_OPERATORS.with_suffix(".png"))
-    for script, view in program_tables.VIEWS.items():
-        for path in PROGRAM_TASKS.glob(f"{script}*.json"):
-            view.draw(storage.read_json(path), path.with_suffix(".png"))
+    program_tables.draw(RESULTS / "program_tasks")
     growth = storage.read_json(SPEED_OF_REASONER)["growth"]
     speed_plots.growth(growth, SPEED_OF_REASONER.with_suffix(".png"))
 

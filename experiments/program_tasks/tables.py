@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from experiments.common import storage
 from experiments.common.reports import markdown
-from experiments.four_digits.results import TITLES
+from experiments.four_digits import results
 from experiments.program_tasks import plots
 
 
@@ -64,11 +65,43 @@ def section(report: dict[str, Any]) -> str:
     cores = f" with {where['cpus']} cores" if where["backend"] == "cpu" else ""
     seeds = len(report["seeds"])
     conditions = (
-        f"**{TITLES[config['dataset']]}**, {config['steps']:,} steps of {config['batch_size']} "
-        f"{examples}, {config['test_examples']:,} test {examples}, "
+        f"**{results.TITLES[config['dataset']]}**, {config['steps']:,} steps of "
+        f"{config['batch_size']} {examples}, {config['test_examples']:,} test {examples}, "
         f"{seeds} seed{'s' if seeds > 1 else ''}, {where['device']}{cores}."
     )
     return f"{conditions}\n\n{table(report)}"
+
+
+def _swaps(report: dict[str, Any]) -> str:
+    return results.section(report, f"Commit {report['commit'][:7]}")
+
+
+def sections(folder: Path, link: Callable[[Path], str]) -> dict[str, Callable[[], str]]:
+    """What a page shows of the reports in a folder, by the marker of each section.
+
+    Args:
+      folder: Its files are named after the scripts, with what tells several apart behind that.
+      link: How the page links to a file.
+    """
+
+    def all_of(script: str, render: Callable[[dict[str, Any]], str]) -> str:
+        return "\n\n".join(
+            f"{render(storage.read_json(path))}\n\n([numbers]({link(path)}))"
+            for path in sorted(folder.glob(f"{script}*.json"))
+        )
+
+    return {
+        "swaps": lambda: all_of("sort_numbers", _swaps),
+        "strings": lambda: all_of("compare_strings", section),
+        "paths": lambda: all_of("cheapest_paths", section),
+    }
+
+
+def draw(folder: Path) -> None:
+    """Draws the picture of each report in a folder, beside it."""
+    for script, view in VIEWS.items():
+        for path in folder.glob(f"{script}*.json"):
+            view.draw(storage.read_json(path), path.with_suffix(".png"))
 
 
 def percent(value: Mapping[str, float | None]) -> str:
