@@ -14,7 +14,7 @@ from experiments.common import figures
 def confusions(report: dict[str, Any], path: Path) -> Path:
     """Draws accuracy over steps, and for each row the confusion of its first seed."""
     names = [row["name"] for row in report["summary"]]
-    figure = Figure(figsize=(4 + 3.4 * len(names), 3.6), layout="constrained")
+    figure = Figure(figsize=(4 + 3.4 * len(names), 3.8), layout="tight")
     curve, *squares = figure.subplots(
         1, 1 + len(names), width_ratios=[1.2, *(1 for _ in names)], squeeze=False
     )[0]
