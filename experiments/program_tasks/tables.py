@@ -58,8 +58,8 @@ def table(report: dict[str, Any]) -> str:
     return markdown([view.head, *view.metrics.values(), "untrained", "seeds"], rows)
 
 
-def section(report: dict[str, Any]) -> str:
-    """Renders a report for a page: what its numbers are of, and its table."""
+def section(report: dict[str, Any], source: str) -> str:
+    """Renders a report for a page: what its numbers are of, where they are, and its table."""
     config, where = report["config"], report["machine"]
     examples = VIEWS[report["experiment"]].examples
     cores = f" with {where['cpus']} cores" if where["backend"] == "cpu" else ""
@@ -67,13 +67,9 @@ def section(report: dict[str, Any]) -> str:
     conditions = (
         f"**{results.TITLES[config['dataset']]}**, {config['steps']:,} steps of "
         f"{config['batch_size']} {examples}, {config['test_examples']:,} test {examples}, "
-        f"{seeds} seed{'s' if seeds > 1 else ''}, {where['device']}{cores}."
+        f"{seeds} seed{'s' if seeds > 1 else ''}, {where['device']}{cores}. ({source})"
     )
     return f"{conditions}\n\n{table(report)}"
-
-
-def _swaps(report: dict[str, Any]) -> str:
-    return results.section(report, f"Commit {report['commit'][:7]}")
 
 
 def sections(folder: Path, link: Callable[[Path], str]) -> dict[str, Callable[[], str]]:
@@ -84,14 +80,14 @@ def sections(folder: Path, link: Callable[[Path], str]) -> dict[str, Callable[[]
       link: How the page links to a file.
     """
 
-    def all_of(script: str, render: Callable[[dict[str, Any]], str]) -> str:
+    def all_of(script: str, render: Callable[[dict[str, Any], str], str]) -> str:
         return "\n\n".join(
-            f"{render(storage.read_json(path))}\n\n([numbers]({link(path)}))"
+            render(storage.read_json(path), f"[numbers]({link(path)})")
             for path in sorted(folder.glob(f"{script}*.json"))
         )
 
     return {
-        "swaps": lambda: all_of("sort_numbers", _swaps),
+        "swaps": lambda: all_of("sort_numbers", results.section),
         "strings": lambda: all_of("compare_strings", section),
         "paths": lambda: all_of("cheapest_paths", section),
     }
