@@ -10,6 +10,7 @@ Tables of methods come from the registry, all others and their figures from the 
 * `speed/benchmark.json`, `speed/benchmark_reasoner.json`: written by `benchmarks.operators` and
   `benchmarks.reasoner`, with `--out`;
 * `research/contest_n9.json` and so on: the `contest.json` of `research.contest`, copied there;
+* `program_tasks/*.json`: the `results.json` of the script of that name, copied there;
 * all others: written by the study of that name in `experiments/research`, with `--out`.
 """
 
@@ -42,6 +43,7 @@ from experiments.common.reports import markdown
 from experiments.denoising import results as denoising_results
 from experiments.four_digits import results
 from experiments.four_digits.losses import TABLE
+from experiments.program_tasks import tables as program_tables
 from experiments.research import contest_tables, plots, tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -329,6 +331,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "teachers": teachers,
         "order-quality": lambda: _all(tables.order_quality, [ORDER_QUALITY]),
     },
+    ROOT / "docs" / "program_tasks.md": program_tables.sections(RESULTS / "program_tasks", _link),
     ROOT / "docs" / "research.md": {
         "quick-search": quick_search,
         "readouts-exact": lambda: tables.readouts_of_exact(storage.read_json(READOUTS)),
@@ -380,6 +383,7 @@ def draw_results() -> None:
     plots.pulls(errors["gradients"], ERRORS.with_name("error_analysis_gradients.png"))
     speed = storage.read_json(SPEED_OF_OPERATORS)
     speed_plots.speed(speed["records"], SPEED_OF_OPERATORS.with_suffix(".png"))
+    program_tables.draw(RESULTS / "program_tasks")
     growth = storage.read_json(SPEED_OF_REASONER)["growth"]
     speed_plots.growth(growth, SPEED_OF_REASONER.with_suffix(".png"))
 

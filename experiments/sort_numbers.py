@@ -13,9 +13,7 @@ Each batch is shared among --devices; docs/devices.md has more. An interrupted r
 --resume, to the numbers it would have had.
 """
 
-import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from absl import flags, logging
 from jax.sharding import Mesh
 
 from arlsort import operators
-from experiments.common import datasets, devices
+from experiments.common import datasets, devices, run_folders
 from experiments.common.command_line import Interrupted, Script, Stop, definers
 from experiments.four_digits import losses, plots, results
 from experiments.four_digits.config import (
@@ -152,22 +150,8 @@ def given() -> dict[str, object]:
 
 
 def choose_out_dir(wanted: str | None, resume: bool) -> Path:
-    """Finds the folder to write to: a new one, or with `resume` one that may hold runs.
-
-    Raises:
-      ConfigError: If the folder holds runs that were not to be resumed, or there are none.
-    """
-    if wanted is None and resume:
-        earlier = sorted(DEFAULT_FOLDER.glob("*/runs"), key=os.path.getmtime)
-        if not earlier:
-            raise ConfigError(f"--resume: nothing in {DEFAULT_FOLDER}; say which --out_dir")
-        return earlier[-1].parent
-    folder = Path(wanted) if wanted else DEFAULT_FOLDER / time.strftime("%Y%m%d-%H%M%S")
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--out_dir: received {folder}, a file, allowed: a folder")
-    if (folder / "runs").exists() and not resume:
-        raise ConfigError(f"--out_dir: {folder} holds earlier runs; add --resume or name another")
-    return folder
+    """Finds the folder to write to; raises FlagError as `run_folders.choose`."""
+    return run_folders.choose(DEFAULT_FOLDER, wanted, resume)
 
 
 def announce(config: Config, methods: Sequence[Method], mesh: Mesh | None, out_dir: Path) -> None:

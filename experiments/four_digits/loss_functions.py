@@ -10,7 +10,9 @@ from arlsort.likelihood import cauchy_log_likelihood
 from arlsort.networks import engine
 from arlsort.operators.amortized import AmortizedSort
 from arlsort.operators.learned import LearnedSort
+from arlsort.operators.relaxed_program import RelaxedProgram
 from arlsort.operators.sorting_network import SortingNetwork
+from arlsort.programs import algorithms
 from arlsort.reasoner import traces
 from arlsort.soft_permutation import from_order
 
@@ -169,6 +171,34 @@ def trace_loss(operator: LearnedSort, scores: jax.Array, order: jax.Array) -> ja
         chosen = recorded[name][:, 1:, ..., None]  # [lists, T - 1, ..., 1]
         loss -= jnp.take_along_axis(log_weights, chosen, axis=-1).mean()
     return loss
+
+
+def swaps_loss(
+    program: RelaxedProgram, scores: jax.Array, order: jax.Array, count: str = "swaps"
+) -> jax.Array:
+    """What relaxed bubble sort swaps when it is given lists in their true order, mean over lists.
+
+    Args:
+      program: Bubble sort.
+      scores: `[lists, n]`.
+      order: The index of the element at each position, `[lists, n]`.
+      count: `swaps`, how many swaps there are; or `any`, the probability that there is one.
+
+    Returns:
+      A scalar.
+
+    References:
+      Petersen et al., Learning with Algorithmic Supervision via Continuous Relaxations,
+      NeurIPS 2021.
+    """
+    _, counted = algorithms.bubble_sort(
+        jnp.take_along_axis(scores, order, axis=-1),
+        count=count,
+        temperature=program.temperature,
+        distribution=program.distribution,
+        hard=program.hard,
+    )
+    return counted.mean()
 
 
 def plackett_luce_loss(scores: jax.Array, order: jax.Array) -> jax.Array:

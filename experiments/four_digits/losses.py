@@ -20,6 +20,7 @@ from arlsort.checks import error_message, one_of
 from arlsort.operators.amortized import AmortizedSort
 from arlsort.operators.base import Operator
 from arlsort.operators.learned import LearnedSort
+from arlsort.operators.relaxed_program import RelaxedProgram
 from arlsort.operators.sorting_network import SortingNetwork
 from experiments.four_digits import loss_functions as functions
 
@@ -51,6 +52,10 @@ LEARNED = Need("a learned sort", lambda operator: isinstance(operator, LearnedSo
 LIKELIHOOD = Need(
     "a learned sort, executed or amortised, that has a likelihood",
     lambda operator: isinstance(operator, LearnedSort | AmortizedSort) and operator.has_likelihood,
+)
+BUBBLE_SORT = Need(
+    "bubble sort",
+    lambda operator: isinstance(operator, RelaxedProgram) and operator.program == "bubble_sort",
 )
 NOTHING = Need("no operator", lambda operator: operator is None)
 
@@ -127,6 +132,16 @@ TABLE: Mapping[str, LossEntry] = {
         OPERATOR,
         lambda b: functions.row_loss(_permutation(b), b.order),
         noise_scales=True,
+    ),
+    "swaps": LossEntry(
+        "mean number of swaps of bubble sort, given the list in its true order",
+        BUBBLE_SORT,
+        lambda b: functions.swaps_loss(b.operator, b.scores, b.order),
+    ),
+    "any_swap": LossEntry(
+        "probability that bubble sort swaps anything, given the list in its true order",
+        BUBBLE_SORT,
+        lambda b: functions.swaps_loss(b.operator, b.scores, b.order, count="any"),
     ),
     "plackett_luce": LossEntry(
         "negative log-likelihood of the order under Plackett-Luce",

@@ -4,7 +4,6 @@
 import dataclasses
 import math
 import re
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from experiments.common import devices, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import Interrupted, Stop
 from experiments.common.datasets import Splits
+from experiments.common.metrics_log import MetricsLog
 from experiments.four_digits import training
 from experiments.four_digits.config import Config, ConfigError, Method
 from experiments.four_digits.training import Keys, Task, TrainState
@@ -107,7 +107,7 @@ class Run:
         try:
             start = training.init(task, splits.train, keys.init)
             state = checkpoints.restore(start)
-            log = Log(self, 0 if state is None else int(state.step))
+            log = MetricsLog(self.folder / "metrics.jsonl", 0 if state is None else int(state.step))
             state = self._train(task, splits, keys, state or start, checkpoints, log, stop)
             result = self._measure(task, splits, keys, start, state, log)
         finally:
@@ -122,7 +122,7 @@ class Run:
         keys: Keys,
         state: TrainState,
         checkpoints: Checkpoints,
-        log: "Log",
+        log: MetricsLog,
         stop: Stop,
     ) -> TrainState:
         config, step = self.config, int(state.step)
@@ -160,7 +160,7 @@ class Run:
         splits: Splits,
         keys: Keys,
         state: TrainState,
-        log: "Log",
+        log: MetricsLog,
         loss: float,
         em: float,
     ) -> TrainState:
@@ -175,7 +175,13 @@ class Run:
         return training.keep_best(state, found["em5"])
 
     def _measure(
-        self, task: Task, splits: Splits, keys: Keys, start: TrainState, end: TrainState, log: "Log"
+        self,
+        task: Task,
+        splits: Splits,
+        keys: Keys,
+        start: TrainState,
+        end: TrainState,
+        log: MetricsLog,
     ) -> dict[str, Any]:
         test = training.evaluate(
             task, end.best_params, splits.test, keys.test, self.config.test_lists
@@ -188,10 +194,7 @@ class Run:
             "validation_em5": float(end.best_em5),
             "best_step": int(end.best_step),
             "seconds": round(log.seconds(), 1),
-            "curve": {
-                name: [_rounded(record[name]) for record in log.records]
-                for name in ("step", "loss", "train_em", *test)
-            },
+            "curve": log.curve(),
         }
         drawn = result["permutation"] = {}
         for name, params in (("before", start.params), ("after", end.best_params)):
@@ -200,10 +203,6 @@ class Run:
             )
             drawn |= {"numbers": numbers.tolist(), name: weights.round(4).tolist()}
         return result
-
-
-def _rounded(value: float) -> float:
-    return value if isinstance(value, int) else float(f"{value:.5g}")
 
 
 def _flat(settings: Mapping[str, Any], within: str = "") -> dict[str, Any]:
@@ -215,25 +214,3 @@ def _flat(settings: Mapping[str, Any], within: str = "") -> dict[str, Any]:
         else:
             found[within + name] = value
     return found
-
-
-class Log:
-    """The metrics of a run as JSON lines, and its time over all its sessions."""
-
-    def __init__(self, run: Run, step: int):
-        """Opens the log, without what was written after the checkpoint at `step`."""
-        self._path = run.folder / "metrics.jsonl"
-        self.records = [r for r in storage.read_lines(self._path) if r["step"] <= step]
-        lines = "".join(storage.line(record) for record in self.records)
-        storage.write_text(self._path, lines)
-        before = self.records[-1]["seconds"] if self.records else 0.0
-        self._began = time.monotonic() - before
-
-    def seconds(self) -> float:
-        """Seconds since the run began, without the time between its sessions."""
-        return time.monotonic() - self._began
-
-    def add(self, **record: float) -> None:
-        """Appends a record."""
-        self.records.append({**record, "seconds": round(self.seconds(), 2)})
-        storage.append_line(self._path, self.records[-1])

@@ -12,6 +12,7 @@ from arlsort import operators
 from arlsort.operators.amortized import AmortizedSort
 from arlsort.operators.hard import Hard
 from arlsort.operators.learned import LearnedSort
+from arlsort.operators.relaxed_program import RelaxedProgram
 from arlsort.operators.sorting_network import SortingNetwork
 from arlsort.reasoner import checkpoint, evaluation, traces, training
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
@@ -151,7 +152,8 @@ def test_a_loss_is_one_of_the_operator():
 
 
 def test_every_loss_is_for_some_operator_or_for_none():
-    operators = (None, LearnedSort(), SortingNetwork(), SortingNetwork(error_free=True))
+    networks = (SortingNetwork(), SortingNetwork(error_free=True))
+    operators = (None, LearnedSort(), RelaxedProgram(), *networks)
     assert {name for each in operators for name in losses.meeting(each)} == set(losses.TABLE)
     assert not set(losses.meeting(None)) & set(losses.meeting(LearnedSort()))
     assert all(entry.title and entry.needs.title for entry in losses.TABLE.values())
@@ -185,6 +187,42 @@ def test_plackett_luce_loss_sums_over_what_is_left():
         total -= math.log(left[-1] / sum(left))
     loss = functions.plackett_luce_loss(jnp.asarray(scores), jnp.asarray(order))
     assert float(loss) == pytest.approx(total / 3, rel=1e-6)
+
+
+def swaps_of_a_loop(x, temperature, any_swap):
+    """Relaxed bubble sort in loops: an If for each pair, a While over the passes."""
+    x, counted, found, left = list(x), 0.0, 0.0, 1.0
+    for k in range(len(x)):
+        again = 0.0
+        for i in range(len(x) - 1 - k):
+            p = 1 / (1 + math.exp(-(x[i] - x[i + 1]) / temperature))
+            x[i : i + 2] = p * x[i + 1] + (1 - p) * x[i], p * x[i] + (1 - p) * x[i + 1]
+            again = p + (1 - p) * again
+            counted = p + (1 - p) * counted if any_swap else counted + p
+        found += (left - left * again) * counted
+        left *= again
+    return found + left * counted
+
+
+@pytest.mark.parametrize("loss", ["swaps", "any_swap"])
+def test_swaps_are_those_of_a_loop_over_the_true_order(loss):
+    scores, numbers = np.array([[0.3, -1.0, 0.8, 0.2], [1.0, 2.0, 3.0, 4.0]]), [3, 1, 2, 4]
+    ascending = scores[:, [1, 2, 0, 3]]
+    program = RelaxedProgram(temperature=0.5)
+    found = losses.order_loss(
+        loss, program, jnp.asarray(scores, jnp.float32), jnp.array([numbers] * 2), None
+    )
+    expected = np.mean([swaps_of_a_loop(each, 0.5, loss == "any_swap") for each in ascending])
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_cold_bubble_sort_counts_inversions_and_no_other_operator_is_asked():
+    scores, numbers = jnp.array([[4.0, 1.0, 3.0, 2.0]]), jnp.array([[1, 2, 3, 4]])
+    cold = RelaxedProgram(temperature=0.01)
+    assert float(losses.order_loss("swaps", cold, scores, numbers, None)) == pytest.approx(4)
+    assert float(losses.order_loss("any_swap", cold, scores, numbers, None)) == pytest.approx(1)
+    with pytest.raises(ValueError, match="received swaps for SortingNetwork"):
+        losses.choose("swaps", SortingNetwork())
 
 
 def test_pairwise_loss_sums_over_pairs():

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder that a script with --out_dir and --resume writes to."""
+
+import os
+import time
+from pathlib import Path
+
+from experiments.common.command_line import FlagError
+
+
+def choose(default: Path, wanted: str | None, resume: bool) -> Path:
+    """Finds the folder to write to: a new one, or with `resume` one that may hold runs.
+
+    Args:
+      default: What new folders are made in.
+      wanted: The flag `out_dir`, or None.
+      resume: The flag `resume`.
+
+    Raises:
+      FlagError: If the folder holds runs that were not to be resumed, or there are none.
+    """
+    if wanted is None and resume:
+        earlier = sorted(default.glob("*/runs"), key=os.path.getmtime)
+        if not earlier:
+            raise FlagError(f"--resume: nothing in {default}; say which --out_dir")
+        return earlier[-1].parent
+    folder = Path(wanted) if wanted else default / time.strftime("%Y%m%d-%H%M%S")
+    if folder.exists() and not folder.is_dir():
+        raise FlagError(f"--out_dir: received {folder}, a file, allowed: a folder")
+    if (folder / "runs").exists() and not resume:
+        raise FlagError(f"--out_dir: {folder} holds earlier runs; add --resume or name another")
+    return folder
