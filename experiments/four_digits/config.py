@@ -30,7 +30,7 @@ class ConfigError(Exception):
 NO_OPERATOR = "loss:"
 """What a method without an operator begins with; a loss that needs none follows."""
 
-OPERATORS = ("learned", "odd_even", "odd_even:distribution=logistic", "neuralsort")
+OPERATORS = ("amortized", "odd_even", "odd_even:distribution=logistic", "neuralsort")
 
 QUICK: Mapping[str, Any] = {
     "dataset": EMBEDDED,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The losses are their definitions, and stay finite where a logarithm would not."""
 
+import dataclasses
 import math
 
 import jax
@@ -143,7 +144,8 @@ def test_a_loss_is_one_of_the_operator():
         losses.choose("pairwise/0.1", Hard())
     places = AmortizedSort(normalize=False)
     assert losses.choose("rows+noise_scales", places) == "rows+noise_scales"
-    assert losses.choose("auto", places) == "bce"
+    assert losses.choose("auto", places) == "likelihood"  # the network of orders
+    assert losses.choose("auto", dataclasses.replace(places, noise="gaussian")) == "bce"
     with pytest.raises(ValueError, match="allowed: bce, or an AmortizedSort"):
         losses.choose("bce+noise_scales", SortingNetwork())
     for loss in ("bce", "likelihood", "auto"):
