@@ -31,20 +31,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import arlsort
-from arlsort.amortized import checkpoint as amortized
 from arlsort.operators import base, registry
-from arlsort.reasoner import checkpoint as reasoner
 from experiments.benchmarks import learned as learned_speed
 from experiments.benchmarks import plots as speed_plots
+from experiments.benchmarks import quadratic as quadratic_speed
 from experiments.benchmarks import relaxed_programs
 from experiments.benchmarks import tables as speed_tables
+from experiments.benchmarks import top_k as top_k_speed
 from experiments.common import storage
 from experiments.common.reports import markdown
 from experiments.denoising import results as denoising_results
 from experiments.four_digits import results
 from experiments.four_digits.losses import TABLE
 from experiments.program_tasks import tables as program_tables
-from experiments.research import contest_tables, plots, tables
+from experiments.research import card_tables, contest_tables, plots, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
@@ -55,6 +55,8 @@ READOUTS = RESEARCH / "readouts.json"
 SPEED_OF_OPERATORS = RESULTS / "speed" / "benchmark.json"
 SPEED_OF_LEARNED = RESULTS / "speed" / "benchmark_learned.json"
 SPEED_OF_PROGRAMS = RESULTS / "speed" / "benchmark_relaxed_programs.json"
+SPEED_OF_QUADRATIC = RESULTS / "speed" / "benchmark_quadratic.json"
+SPEED_OF_TOP_K = RESULTS / "speed" / "benchmark_top_k.json"
 SPEED_OF_REASONER = RESULTS / "speed" / "benchmark_reasoner.json"
 
 IMAGES = ROOT / "docs" / "images"
@@ -214,55 +216,12 @@ def speed_of_learned(part: str = "seconds", rival: str = learned_speed.RIVAL) ->
     return _linked(f"{learned_speed.table(report, part, rival)}\n\n{where}", SPEED_OF_LEARNED)
 
 
-def speed_of_programs() -> str:
-    """Renders the speed of relaxed bubble sort beside AlgoVision's, with its conditions."""
-    if not SPEED_OF_PROGRAMS.exists():
-        return "There is no committed run yet."
-    report = storage.read_json(SPEED_OF_PROGRAMS)
+def speed_of(path: Path, table: Callable[[dict[str, Any]], str], what: str) -> str:
+    """Renders a benchmark with its conditions; `what` is formatted by its settings."""
+    report = storage.read_json(path)
     known = report["machine"]
-    where = f"{report['package']}, {known['backend']} with {known['cpus']} cores"
-    return _linked(f"{relaxed_programs.table(report)}\n\n{where}", SPEED_OF_PROGRAMS)
-
-
-def amortized_accuracy(noise: str) -> str:
-    """Renders how near a shipped amortised sort is to the mean permutation, from its card."""
-    measured = amortized.shipped(noise).card["measured"]
-    rows = []
-    for kind, n in dict.fromkeys((row["kind"], row["n"]) for row in measured):
-        of_kind = [row for row in measured if (row["kind"], row["n"]) == (kind, n)]
-        value = max(row["values"] for row in of_kind)
-        worst = max(row["worst_value"] for row in of_kind)
-        cosines = [row["gradient"] for row in of_kind if row["gradient"] is not None]
-        cosine = f"{min(cosines):.3f}" if cosines else "-"
-        distances = " / ".join(f"{row['kl']:.3f}" for row in of_kind)
-        rows.append([kind, str(n), distances, f"{value:.2f}", f"{worst:.2f}", cosine])
-    titles = ["lists", "n", "distance, nats", "value", "worst value", "least cosine"]
-    return markdown(titles, rows)
-
-
-def orders_accuracy() -> str:
-    """Renders how near the shipped network of orders is to the exact likelihood, from its card."""
-    rows = []
-    for row in amortized.shipped(of_orders=True).card["measured"]:
-        cosines = f"{row['cosine']:.3f} / {row['least_cosine']:.3f}"
-        apart, sign = f"{row['apart']:.4f} / {row['error']:.4f}", f"{100 * row['same_sign']:.1f} %"
-        orders = "likely" if row["wide"] == 1 else "unlikely"
-        rows.append([str(row["n"]), f"{row['spread']:g}", orders, apart, cosines, sign])
-    titles = ["n", "range", "orders", "error, nats", "cosine", "same sign"]
-    return markdown(titles, rows)
-
-
-def executed_accuracy() -> str:
-    """Renders how near the shipped executed sorts are to the mean permutation, from their cards."""
-    rows = []
-    for algorithm, noises in reasoner.SHIPPED.items():
-        for noise in noises:
-            card = reasoner.shipped(algorithm, noise).card
-            for kind, found in card["scores"].get("divergence", {}).items():
-                cells = " / ".join(f"{value:.3f}" for value in found.values())
-                length, kind = str(card["validated_length"]), kind.replace("_", " ")
-                rows.append([algorithm.replace("_", " "), noise, kind, length, cells])
-    return markdown(["sort", "noise", "lists", "n", "temperature 0.01 / 0.1 / 0.3"], rows)
+    where = f"{what.format(**report['config'])}, {known['backend']} with {known['cpus']} cores"
+    return _linked(f"{table(report)}\n\n{where}", path)
 
 
 def denoising() -> str:
@@ -312,15 +271,29 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "operators-speed": speed_of_operators,
     },
     ROOT / "docs" / "learned_sort.md": {
-        "amortized-gaussian": lambda: amortized_accuracy("gaussian"),
-        "amortized-cauchy": lambda: amortized_accuracy("cauchy"),
+        "amortized-gaussian": lambda: card_tables.amortized_accuracy("gaussian"),
+        "amortized-cauchy": lambda: card_tables.amortized_accuracy("cauchy"),
         "learned-speed": speed_of_learned,
-        "orders-accuracy": orders_accuracy,
+        "orders-accuracy": card_tables.orders_accuracy,
         "orders-speed": lambda: speed_of_learned("likelihoods", learned_speed.EXACT),
-        "executed-accuracy": executed_accuracy,
+        "executed-accuracy": card_tables.executed_accuracy,
     },
-    ROOT / "docs" / "programs.md": {"programs-speed": speed_of_programs},
-    ROOT / "docs" / "quadratic.md": {"denoising": denoising},
+    ROOT / "docs" / "programs.md": {
+        "programs-speed": lambda: speed_of(
+            SPEED_OF_PROGRAMS, relaxed_programs.table, "Batches of {batch_size} lists"
+        )
+    },
+    ROOT / "docs" / "quadratic.md": {
+        "denoising": denoising,
+        "quadratic-speed": lambda: speed_of(
+            SPEED_OF_QUADRATIC, quadratic_speed.table, "Batches of {batch_size} programs"
+        ),
+    },
+    ROOT / "docs" / "neighbours.md": {
+        "top-k-speed": lambda: speed_of(
+            SPEED_OF_TOP_K, top_k_speed.table, "The {k} largest of {n}, {batch_size} lists"
+        )
+    },
     ROOT / "docs" / "results.md": {
         "contest": lambda: contest_tables.over_lengths(contests()),
         "contest-each": contest_of_each_length,

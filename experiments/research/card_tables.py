@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of what the cards of the shipped weights say."""
+
+from arlsort.amortized import checkpoint as amortized
+from arlsort.reasoner import checkpoint as reasoner
+from experiments.common.reports import markdown
+
+
+def amortized_accuracy(noise: str) -> str:
+    """Renders how near a shipped amortised sort is to the mean permutation, from its card."""
+    measured = amortized.shipped(noise).card["measured"]
+    rows = []
+    for kind, n in dict.fromkeys((row["kind"], row["n"]) for row in measured):
+        of_kind = [row for row in measured if (row["kind"], row["n"]) == (kind, n)]
+        value = max(row["values"] for row in of_kind)
+        worst = max(row["worst_value"] for row in of_kind)
+        cosines = [row["gradient"] for row in of_kind if row["gradient"] is not None]
+        cosine = f"{min(cosines):.3f}" if cosines else "-"
+        distances = " / ".join(f"{row['kl']:.3f}" for row in of_kind)
+        rows.append([kind, str(n), distances, f"{value:.2f}", f"{worst:.2f}", cosine])
+    titles = ["lists", "n", "distance, nats", "value", "worst value", "least cosine"]
+    return markdown(titles, rows)
+
+
+def orders_accuracy() -> str:
+    """Renders how near the shipped network of orders is to the exact likelihood, from its card."""
+    rows = []
+    for row in amortized.shipped(of_orders=True).card["measured"]:
+        cosines = f"{row['cosine']:.3f} / {row['least_cosine']:.3f}"
+        apart, sign = f"{row['apart']:.4f} / {row['error']:.4f}", f"{100 * row['same_sign']:.1f} %"
+        orders = "likely" if row["wide"] == 1 else "unlikely"
+        rows.append([str(row["n"]), f"{row['spread']:g}", orders, apart, cosines, sign])
+    titles = ["n", "range", "orders", "error, nats", "cosine", "same sign"]
+    return markdown(titles, rows)
+
+
+def executed_accuracy() -> str:
+    """Renders how near the shipped executed sorts are to the mean permutation, from their cards."""
+    rows = []
+    for algorithm, noises in reasoner.SHIPPED.items():
+        for noise in noises:
+            card = reasoner.shipped(algorithm, noise).card
+            for kind, found in card["scores"].get("divergence", {}).items():
+                cells = " / ".join(f"{value:.3f}" for value in found.values())
+                length, kind = str(card["validated_length"]), kind.replace("_", " ")
+                rows.append([algorithm.replace("_", " "), noise, kind, length, cells])
+    return markdown(["sort", "noise", "lists", "n", "temperature 0.01 / 0.1 / 0.3"], rows)
