@@ -122,7 +122,8 @@ def table(report: dict[str, Any], part: str = "seconds", rival: str = RIVAL) -> 
             for end in ("", ", gradient"):
                 if name + end in seconds:
                     ratio = seconds[name + end] / seconds[rival + end]
-                    cells.append(f"{1e3 * seconds[name + end]:.3g} [{ratio:.2g}]")
+                    times = f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}"
+                    cells.append(f"{1e3 * seconds[name + end]:.3g} [{times}]")
             row.append(" / ".join(cells) or "-")
         rows.append(row)
     return markdown(["n", *names], rows)
