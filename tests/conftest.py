@@ -143,10 +143,12 @@ FEW_ROWS = {
 # compile; slow where the row of the other one is not.
 TWINS = {"odd_even_merge": "bitonic", "bubble_sort": "odd_even", "learned": "amortized"}
 
-# A process that holds more than the first after a module forgets what its programs were compiled
-# from, and if that leaves more than the second the programs, which are kept on disk.
-MANY_MEGABYTES = 800
+# A process that has grown by the first since it last did so, after a module, forgets what its
+# programs were compiled from, and if that leaves more than the second the programs, which are kept
+# on disk.
+MANY_MEGABYTES = 300
 MOST_MEGABYTES = 1200
+_held = {"megabytes": 500.0}  # after the last module that was cleaned up
 
 
 def _group(nodeid: str) -> str:
@@ -212,7 +214,7 @@ def _leave_rows_to_ci(items: list[pytest.Item]) -> None:
 def _forget_sources_of_programs():
     """Frees what programs were compiled from, a megabyte each; the programs stay."""
     yield
-    if _megabytes() < MANY_MEGABYTES:
+    if _megabytes() < _held["megabytes"] + MANY_MEGABYTES:
         return  # to look for garbage takes seconds
     for module, name in ((pxla, "_cached_lowering_to_hlo"), (pjit, "_pjit_lower")):
         clear = getattr(getattr(module, name, None), "cache_clear", None)
@@ -222,6 +224,7 @@ def _forget_sources_of_programs():
     if _megabytes() > MOST_MEGABYTES:
         jax.clear_caches()
         _return_memory()
+    _held["megabytes"] = _megabytes()
 
 
 def _megabytes() -> float:

@@ -42,6 +42,7 @@ def test_the_loss_falls(step):
     assert np.mean(losses[-20:]) < 0.75 * np.mean(losses[:20])
 
 
+@pytest.mark.slow
 def test_a_step_depends_on_the_state_alone(step):
     whole, losses = _run(step, 6)
     half, _ = _run(step, 3)
