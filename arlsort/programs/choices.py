@@ -40,7 +40,8 @@ def weights(
     if exact:
         best = jnp.argmax(scores, axis=axis, keepdims=True)
         places = jax.lax.broadcasted_iota(best.dtype, values.shape, axis % values.ndim)
-        return (places == best).astype(values.dtype)
+        unknown = jnp.isnan(scores).any(axis=axis, keepdims=True) | jnp.isnan(temperature)
+        return jnp.where(unknown, jnp.nan, (places == best).astype(values.dtype))
     below = scores - jax.lax.stop_gradient(scores.max(axis=axis, keepdims=True))
     # What has no weight in this dtype is cut off, so that the division does not overflow.
     cutoff = -2.0 * math.log(float(np.finfo(values.dtype).tiny))

@@ -56,6 +56,7 @@ def cosine(a: ArrayLike, b: ArrayLike) -> jax.Array:
 
 
 def _unit(vector: jax.Array) -> jax.Array:
+    vector = finite.clip(vector)
     vector = vector / jnp.maximum(
         jax.lax.stop_gradient(jnp.abs(vector).max(axis=-1, keepdims=True)),
         float(jnp.finfo(vector.dtype).tiny),

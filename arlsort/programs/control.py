@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
@@ -45,8 +46,8 @@ def for_(
 
     Raises:
       TypeError: If `count` is not a static integer.
-      ValueError: If it is negative, or `stop` is known to be larger, or the body changes the
-        structure, a shape or a dtype.
+      ValueError: If it is negative, or `stop` is not a scalar or known to be larger, or the body
+        changes the structure, a shape or a dtype.
 
     Example:
       >>> print(for_(4, lambda i, s: s + i, 0.5, stop=3))
@@ -55,8 +56,12 @@ def for_(
     count = checks.check_integer("count", count)
     if count < 0:
         raise ValueError(error_message("count", count, "an int >= 0"))
-    if stop is not None and not isinstance(stop, jax.core.Tracer) and jnp.max(stop) > count:
-        raise ValueError(error_message("stop", stop, f"at most count, {count}"))
+    if stop is not None:
+        if np.ndim(stop):
+            raise ValueError(error_message("stop", f"shape {np.shape(stop)}", "a scalar"))
+        # By NumPy: of JAX, under `jax.jit`, the comparison would not be known.
+        if not isinstance(stop, jax.core.Tracer) and np.asarray(stop) > count:
+            raise ValueError(error_message("stop", stop, f"at most count, {count}"))
     start = states.canonical(state)
     kept: list[bool] = []
 
@@ -94,8 +99,13 @@ def while_(
         s, p, total = carry
         live = p > tolerance  # what has stopped stays as it is, so that nothing grows out of bounds
         live |= jnp.isnan(p)
-        new = states.select(live, _pass(body, k, s, kept, integers=False), s)
+        # Its passes start over, unseen: where it has come to, a pass may have no finite gradient.
+        at = states.select_floats(live, s, lax.stop_gradient(start))
+        new = states.select_floats(live, _pass(body, k, at, kept, integers=False), s)
         again = states.check_weight("condition", condition(new)).astype(p.dtype)
+        if again.shape != p.shape:
+            received = f"shape {again.shape} after a pass"
+            raise ValueError(error_message("condition", received, f"shape {p.shape}, as before"))
         now = jnp.where(live, p * again, p)
         return new, now, states.add(total, p - now, new)
 
@@ -108,7 +118,9 @@ def while_(
     carry = (start, p, states.weighted(1 - p, start))
     step_or_again = jax.checkpoint(step) if remat else step
     (s, p, total), _ = lax.scan(step_or_again, carry, jnp.arange(max_steps))
-    return _restore(start, states.add(total, p, s), kept)
+    end = states.add(total, p, s)
+    end = jax.tree.map(lambda sum_, like: sum_.astype(like.dtype), end, start)
+    return _restore(start, end, kept)
 
 
 def _pass(body: Body, index: jax.Array, state: Any, kept: list[bool], integers: bool = True) -> Any:

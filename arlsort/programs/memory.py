@@ -14,7 +14,7 @@ from arlsort.programs import states
 Axes = int | tuple[int, ...]
 
 
-def read(array: jax.Array, weights: ArrayLike, axis: Axes = 0) -> jax.Array:
+def read(array: ArrayLike, weights: ArrayLike, axis: Axes = 0) -> jax.Array:
     """Reads softly: `sum_i weights[i] array[i]` along an axis, or along several.
 
     Args:
@@ -26,19 +26,21 @@ def read(array: jax.Array, weights: ArrayLike, axis: Axes = 0) -> jax.Array:
       The array without these axes.
 
     Raises:
-      ValueError: If the axes are not those of the array, shapes differ, or a weight is known to be
-        outside [0, 1].
+      TypeError: If the array is not floating.
+      ValueError: If the axes are not those of the array, shapes differ, or a weight of Python or
+        NumPy is outside [0, 1].
 
     Example:
       >>> import jax.numpy as jnp
       >>> print(read(jnp.array([1.0, 2.0, 4.0]), jnp.array([0.0, 0.5, 0.5])))
       3.0
     """
+    array = states.check_floating("array", array)
     share, axes = _placed(array, weights, axis)
     return states.times(share, array).sum(axis=axes)
 
 
-def write(array: jax.Array, weights: ArrayLike, value: Any, axis: Axes = 0) -> jax.Array:
+def write(array: ArrayLike, weights: ArrayLike, value: Any, axis: Axes = 0) -> jax.Array:
     """Writes softly: `w value + (1 - w) array` at every place.
 
     Args:
@@ -51,6 +53,7 @@ def write(array: jax.Array, weights: ArrayLike, value: Any, axis: Axes = 0) -> j
       An array of the shape and dtype of the first.
 
     Raises:
+      TypeError: As `read`.
       ValueError: As `read`, and if the value has another shape.
 
     Example:
@@ -58,6 +61,7 @@ def write(array: jax.Array, weights: ArrayLike, value: Any, axis: Axes = 0) -> j
       >>> print(write(jnp.array([1.0, 2.0, 4.0]), jnp.array([0.0, 0.5, 1.0]), 3.0))
       [1.  2.5 3. ]
     """
+    array = states.check_floating("array", array)
     share, axes = _placed(array, weights, axis)
     rest = tuple(size for place, size in enumerate(array.shape) if place not in axes)
     if np.shape(value) not in ((), rest):

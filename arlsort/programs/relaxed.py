@@ -49,7 +49,7 @@ class Relaxer:
 
     In the exact program (`hard=True`) every weight is 0 or 1: comparisons are those of Python,
     `same` asks whether both have their largest weight at the same class, and any other weight
-    counts from above 1/2 on.
+    counts from above 1/2 on. A comparison of NaN is NaN, in both programs.
 
     Attributes:
       temperature: Small is exact; in the unit of what is compared.
@@ -74,12 +74,12 @@ class Relaxer:
     def greater(self, a: ArrayLike, b: ArrayLike) -> jax.Array:
         """The weight of `a > b`."""
         if self.exact:
-            return _indicator(jnp.greater, a, b)
+            return self._indicator(jnp.greater, a, b)
         return conditions.greater(self.swap, a, b)
 
     def greater_equal(self, a: ArrayLike, b: ArrayLike) -> jax.Array:
         """The weight of `a >= b`: that of `a > b`, but in the exact program."""
-        return _indicator(jnp.greater_equal, a, b) if self.exact else self.greater(a, b)
+        return self._indicator(jnp.greater_equal, a, b) if self.exact else self.greater(a, b)
 
     def less(self, a: ArrayLike, b: ArrayLike) -> jax.Array:
         """The weight of `a < b`."""
@@ -91,7 +91,9 @@ class Relaxer:
 
     def equal(self, a: ArrayLike, b: ArrayLike) -> jax.Array:
         """The weight of `a == b`: 1 where they are equal."""
-        return _indicator(jnp.equal, a, b) if self.exact else conditions.equal(self.swap, a, b)
+        if self.exact:
+            return self._indicator(jnp.equal, a, b)
+        return conditions.equal(self.swap, a, b)
 
     def not_equal(self, a: ArrayLike, b: ArrayLike) -> jax.Array:
         """The weight of `a != b`."""
@@ -100,8 +102,8 @@ class Relaxer:
     def same(self, a: ArrayLike, b: ArrayLike) -> jax.Array:
         """The weight that two distributions over the last axis are of the same class."""
         if self.exact:
-            a, b = conditions.numbers(a, b)
-            return _indicator(jnp.equal, jnp.argmax(a, axis=-1), jnp.argmax(b, axis=-1))
+            a, b = map(_likeliest, conditions.numbers(a, b))
+            return self._indicator(jnp.equal, a, b)
         return conditions.same(self.swap, a, b)
 
     def cosine(self, a: ArrayLike, b: ArrayLike) -> jax.Array:
@@ -109,7 +111,7 @@ class Relaxer:
         return self._decided(conditions.cosine(a, b))
 
     def is_true(self, value: ArrayLike) -> jax.Array:
-        """The value itself, if it is a weight; NaN if not, and an error where that is known."""
+        """The value itself, if it is a weight; else NaN, or an error for Python and NumPy."""
         return self._decided(states.nan_unless_weight(states.check_weight("value", value)))
 
     def is_false(self, value: ArrayLike) -> jax.Array:
@@ -152,7 +154,7 @@ class Relaxer:
 
         Raises:
           ValueError: If the branches differ in structure, shapes or dtypes; if integers differ, or
-            may; or if the condition is known to be outside [0, 1]. The variable is named.
+            may; or if a condition of Python or NumPy is outside [0, 1]. The variable is named.
         """
         return control.if_(self._decided(condition), then, otherwise, *operands)
 
@@ -191,8 +193,9 @@ class Relaxer:
 
         Raises:
           TypeError: If `max_steps` is not an int.
-          ValueError: If it is missing or not positive, or the body changes the structure, a shape,
-            a dtype or an integer. The variable is named.
+          ValueError: If it is missing or not positive; if the shape of the condition is not that
+            of the leading axes of the state; or if the body changes the structure, a shape, a dtype
+            or an integer. The variable is named.
         """
 
         def decided(state: Any) -> jax.Array:
@@ -209,7 +212,17 @@ class Relaxer:
 
     def _decided(self, weight: ArrayLike) -> jax.Array:
         weight = states.check_weight("condition", weight)
-        return (weight > 0.5).astype(weight.dtype) if self.exact else weight
+        if not self.exact:
+            return weight
+        return jnp.where(jnp.isnan(weight), weight, (weight > 0.5).astype(weight.dtype))
+
+    def _indicator(
+        self, compare: Callable[..., jax.Array], a: ArrayLike, b: ArrayLike
+    ) -> jax.Array:
+        """An exact comparison; of NaN, or at a temperature that is not above zero, it is NaN."""
+        a, b = conditions.numbers(a, b)
+        known = ~(jnp.isnan(a) | jnp.isnan(b)) & finite.is_positive(self.temperature)
+        return jnp.where(known, compare(a, b).astype(a.dtype), jnp.nan)
 
     def _best(
         self, values: tuple[Any, ...], axis: int | None, sign: float, index: bool
@@ -220,9 +233,10 @@ class Relaxer:
         return share if index else choices.mean(share, array, along)
 
 
-def _indicator(compare: Callable[..., jax.Array], a: ArrayLike, b: ArrayLike) -> jax.Array:
-    a, b = conditions.numbers(a, b)
-    return compare(a, b).astype(a.dtype)
+def _likeliest(shares: jax.Array) -> jax.Array:
+    """The number of the largest share over the last axis; NaN if one is."""
+    best = jnp.argmax(shares, axis=-1).astype(shares.dtype)
+    return jnp.where(jnp.isnan(shares).any(axis=-1), jnp.nan, best)
 
 
 @overload
@@ -251,8 +265,9 @@ def relaxed(
       may be closures of the program; then decorate it where they are known, inside the loss.
 
     Raises:
-      TypeError: At the call, if the temperature is not a number or `hard` not a bool, or if there
-        are other inputs than ranks.
+      TypeError: At the call, if the temperature is not a number or `hard` not a bool; if an input
+        is missing, or there are other inputs than those of the program or of the ranks; or if a
+        setting is not hashable.
       ValueError: At the call, if the temperature is not above zero, the distribution is not known,
         or an input has fewer axes than its rank, or other leading ones than the rest. A traced
         temperature that is not above zero makes every weight NaN.
@@ -276,7 +291,8 @@ def relaxed(
 
 def _layer(program: Callable[..., Any], ranks: Sequence[int] | None) -> Callable[..., Any]:
     parameters = [*inspect.signature(program).parameters.values()][1:]
-    names = [one.name for one in parameters if one.kind is not one.KEYWORD_ONLY]
+    taken = inspect.Signature(parameters)
+    names = [one.name for one in parameters if one.kind not in (one.KEYWORD_ONLY, one.VAR_KEYWORD)]
 
     @functools.partial(jax.jit, static_argnames=("distribution", "hard", "settings"))
     def compiled(
@@ -305,18 +321,43 @@ def _layer(program: Callable[..., Any], ranks: Sequence[int] | None) -> Callable
         checks.check_positive("temperature", temperature)
         checks.check_choice("distribution", distribution, tuple(DISTRIBUTIONS))
         checks.check_flag("hard", hard)
-        inputs += tuple(settings.pop(name) for name in names[len(inputs) :] if name in settings)
-        options = tuple(sorted(settings.items()))
-        return compiled(_strong(temperature), inputs, distribution, hard, options)
+        bound = _bound(taken, names, inputs, settings)
+        options = tuple(sorted((k, v) for k, v in settings.items() if k not in names))
+        return compiled(_strong(temperature), bound, distribution, hard, options)
 
     # What is called has no `r`, and the keywords of every layer.
     own = inspect.signature(layer, follow_wrapped=False).parameters.values()
     common = [one for one in own if one.kind is one.KEYWORD_ONLY]
-    inputs = [one for one in parameters if one.kind is not one.KEYWORD_ONLY]
-    settings = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
+    inputs = [one for one in parameters if one.name in names]
+    settings = [one for one in parameters if one.name not in names]
     signature = inspect.Signature([*inputs, *common, *settings])
     layer.__signature__ = signature  # type: ignore[attr-defined]
     return layer
+
+
+def _bound(
+    taken: inspect.Signature, names: list[str], inputs: tuple[Any, ...], settings: dict[str, Any]
+) -> tuple[Any, ...]:
+    """All inputs in the order of the program, with its defaults for those that are not given."""
+    try:
+        bound = taken.bind(*inputs, **settings)
+    except TypeError as error:
+        received = f"{len(inputs)} of them, {error}"
+        raise TypeError(error_message("inputs", received, ", ".join(names))) from None
+    for name, value in settings.items():
+        if name not in names and not _is_hashable(value):
+            received = f"a value of type {type(value).__name__}"
+            raise TypeError(error_message(name, received, "a static, hashable one"))
+    bound.apply_defaults()
+    return bound.args
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _strong(temperature: ArrayLike) -> jax.Array:

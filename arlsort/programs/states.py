@@ -42,6 +42,23 @@ def _is_number(leaf: Any) -> bool:
     return isinstance(leaf, (bool, int, float))
 
 
+def _adapts(leaf: Any) -> bool:
+    """Tells whether a leaf is a Python number, or was one before it was traced."""
+    return _is_number(leaf) or getattr(leaf, "weak_type", False)
+
+
+def check_floating(argument: str, value: Any) -> jax.Array:
+    """Returns a value as an array, after checking that it is floating.
+
+    Raises:
+      TypeError: If it is not.
+    """
+    array = jnp.asarray(value)
+    if not is_float(array):
+        raise TypeError(error_message(argument, f"dtype {array.dtype}", "floats"))
+    return array
+
+
 def spread(weight: jax.Array, like: Any, name: str = "state") -> jax.Array:
     """Gives a weight `[...]` as many axes as a leaf `[..., *rest]` has.
 
@@ -98,6 +115,8 @@ def _between_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[A
     change, by_one, by_other = tangents
     gap = one - other
     gap = jnp.where(jnp.isfinite(gap), gap, 0.0)
+    by_one = jnp.where(weight == 0, 0.0, by_one)  # neither has a say that has no weight
+    by_other = jnp.where(weight == 1, 0.0, by_other)
     return between(*primals), gap * change + weight * by_one + (1 - weight) * by_other
 
 
@@ -112,11 +131,12 @@ def known_equal(one: Any, other: Any) -> bool:
 
 def _alike(name: str, one: Any, other: Any) -> tuple[jax.Array, jax.Array]:
     """Two leaves as arrays of one shape and dtype; Python numbers become as the other one is."""
-    if _is_number(one) and not _is_number(other):
+    first_gives_way = _adapts(one) and not _adapts(other)
+    if first_gives_way or (_is_number(one) and not _is_number(other)):
         second, first = _alike(name, other, one)
         return first, second
     first = jnp.asarray(one, None if isinstance(one, jax.Array) else jnp.result_type(one))
-    if not is_float(first):
+    if _adapts(one) and not is_float(first):
         first = first.astype(jnp.result_type(other))
     return first, fitted(name, other, first)
 
@@ -127,7 +147,7 @@ def fitted(name: str, leaf: Any, like: jax.Array) -> jax.Array:
     Raises:
       ValueError: If it has another shape or dtype.
     """
-    adapts = _is_number(leaf) or getattr(leaf, "weak_type", False)
+    adapts = _adapts(leaf)
     widens = is_float(like) or not is_float(leaf)
     shape, dtype = np.shape(leaf), jnp.result_type(leaf)
     wrong = shape not in ((), like.shape) if _is_number(leaf) else shape != like.shape
@@ -164,21 +184,32 @@ def named(path: tuple[Any, ...]) -> str:
 def select(live: jax.Array, one: Any, other: Any) -> Any:
     """Takes one state where `live[...]` holds, and the other elsewhere."""
 
-    def leaf(a: jax.Array, b: jax.Array) -> jax.Array:
-        return a if a is b else jnp.where(spread(live, a), a, b)
+    def leaf(path: tuple[Any, ...], a: jax.Array, b: jax.Array) -> jax.Array:
+        return a if a is b else jnp.where(spread(live, a, named(path)), a, b)
 
-    return jax.tree.map(leaf, one, other)
+    return jax.tree_util.tree_map_with_path(leaf, one, other)
+
+
+def select_floats(live: jax.Array, one: Any, other: Any) -> Any:
+    """As `select`; what is not floating is that of the first state."""
+    return select(live, one, jax.tree.map(lambda a, b: b if is_float(a) else a, one, other))
 
 
 def weighted(weight: jax.Array, state: Any) -> Any:
-    """A state times a weight; what is not floating stays."""
+    """A state times a weight, in the wider dtype of both; what is not floating stays.
 
-    def leaf(value: jax.Array) -> jax.Array:
+    Raises:
+      ValueError: If the axes of the weight are not the leading ones of a leaf. It is named.
+    """
+
+    def leaf(path: tuple[Any, ...], value: jax.Array) -> jax.Array:
         if not is_float(value):
             return value
-        return times(spread(weight, value).astype(value.dtype), value)
+        work = jnp.promote_types(value.dtype, weight.dtype)
+        p = spread(weight, value, named(path)).astype(work)
+        return times(p, value.astype(work))
 
-    return jax.tree.map(leaf, state)
+    return jax.tree_util.tree_map_with_path(leaf, state)
 
 
 def add(total: Any, weight: jax.Array, state: Any) -> Any:
@@ -204,20 +235,28 @@ def straight_through(soft: Any, exact: Any) -> Any:
 
 
 def check_weight(argument: str, value: Any) -> jax.Array:
-    """Returns a weight as a floating array, after checking its values where they are known.
+    """Returns a weight as a floating array, after checking what is of Python or NumPy.
+
+    JAX arrays pass, traced or not: a program raises under `jax.jit` what it raises without.
 
     Raises:
-      ValueError: If it is known to be outside [0, 1].
+      ValueError: If a number or a NumPy array is outside [0, 1] by more than rounding.
     """
-    if not isinstance(value, jax.core.Tracer):
-        known = np.asarray(value, np.float64)
-        if not np.all((known >= 0) & (known <= 1) | np.isnan(known)):
-            raise ValueError(error_message(argument, value, "weights in [0, 1]"))
     array = jnp.asarray(value)
-    return array if is_float(array) else array.astype(jnp.float32)
+    array = array if is_float(array) else array.astype(jnp.float32)
+    if not isinstance(value, jax.Array):
+        known, slack = np.asarray(value, np.float64), _slack(array.dtype)
+        if not np.all((known >= -slack) & (known <= 1 + slack) | np.isnan(known)):
+            raise ValueError(error_message(argument, value, "weights in [0, 1]"))
+    return array
 
 
 def nan_unless_weight(value: jax.Array) -> jax.Array:
     """Makes NaN of what is outside [0, 1] by more than rounding."""
-    slack = math.sqrt(float(jnp.finfo(value.dtype).eps))
+    slack = _slack(value.dtype)
     return jnp.where((value >= -slack) & (value <= 1 + slack), value, jnp.nan)
+
+
+def _slack(dtype: jnp.dtype) -> float:
+    """How far rounding may take a weight out of [0, 1]."""
+    return math.sqrt(float(jnp.finfo(dtype).eps))

@@ -94,7 +94,7 @@ def test_reads_and_writes_along_any_axes():
     "weights, axis, message",
     [
         (jnp.ones(3), 0, r"weights: received shape \(3,\), allowed: shape \(2,\)"),
-        (jnp.array([0.0, 1.5]), 0, "weights: received"),
+        (np.array([0.0, 1.5]), 0, "weights: received"),
         (jnp.ones(2), 3, "axis: received 3"),
         (jnp.ones((2, 2)), (0, 0), "axis: received"),
     ],

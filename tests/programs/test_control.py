@@ -122,7 +122,7 @@ def test_leading_axes_are_mapped():
 def test_inputs_may_be_named_and_must_be_floating():
     x = jnp.array([2.0, 1.0])
     chex.assert_trees_all_close(algorithms.bubble_sort(x=x), algorithms.bubble_sort(x))
-    with pytest.raises(TypeError, match="inputs: received 1 of them, allowed: a, b"):
+    with pytest.raises(TypeError, match="inputs: received 1 of them, missing .*'b', allowed: a"):
         algorithms.levenshtein(x)
     with pytest.raises(TypeError, match="x: received dtype int32"):
         algorithms.bubble_sort(jnp.arange(3))
