@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from arlsort import checks
+from arlsort.checks import error_message
 from arlsort.numerics import finite
 from arlsort.programs import bubble, conditions, control, relaxed, states
 from arlsort.programs.conditions import and_
@@ -15,10 +16,14 @@ from arlsort.programs.relaxed import Relaxer
 NORMS = ("probabilistic", "hamacher", "yager")
 """The t-conorms that join the marks of a path."""
 
-# What surrounds a grid costs more than any way through it, and is still finite.
+NEIGHBOURS = tuple((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0))
+"""The ways from a cell of a grid, as (rows, columns)."""
+
+# What surrounds a grid costs at least this, and more than twice all of its cells.
 _WALL = 1e12
 
-_NEIGHBOURS = tuple((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0))
+# AlgoVision's example of a shortest path joins marks with it.
+_HAMACHER = 5.0
 
 
 def bubble_sort_in_steps(
@@ -50,6 +55,9 @@ def bubble_sort(r: Relaxer, x: jax.Array, *, count: str = "swaps") -> tuple[jax.
     the last one has swapped. Of a list that ascends every swap is a mistake, so the mean number of
     swaps is a loss for a network whose scores are listed in the true order. A tie counts as half a
     swap: three equal scores cost 1.375.
+
+    Beyond +-M, 2^16 below the largest number of their dtype or float32, scores are clipped to that,
+    and infinite ones come back as M; with `hard` they come back as they are. NaN makes all NaN.
 
     Args:
       r: Given by `relaxed`; not an argument of the layer.
@@ -136,6 +144,7 @@ def multiply(r: Relaxer, a: jax.Array, b: jax.Array, *, most: int = 16) -> jax.A
       >>> print(multiply(jnp.array(1.5), jnp.array(4.0), temperature=0.01))
       6.0
     """
+    a, b = states.check_floating("a", a), states.check_floating("b", b)
 
     def once(_: jax.Array, s: dict[str, Any]) -> dict[str, Any]:
         return {"total": s["total"] + a, "left": s["left"] - 1}
@@ -148,8 +157,8 @@ def multiply(r: Relaxer, a: jax.Array, b: jax.Array, *, most: int = 16) -> jax.A
 def binary_search(r: Relaxer, x: jax.Array, value: jax.Array) -> jax.Array:
     """Counts by binary search how many of ascending numbers are less than a value.
 
-    A read is exact, at the nearest place below the middle, so gradients come from the comparisons
-    and not from the place that is read.
+    A read is exact, at the nearest place below the middle, and so is the question whether anything
+    is left to search. So gradients come from the comparisons with the value alone.
 
     Args:
       r: Given by `relaxed`; not an argument of the layer.
@@ -165,6 +174,8 @@ def binary_search(r: Relaxer, x: jax.Array, value: jax.Array) -> jax.Array:
       5.0
     """
     n = len(x)
+    if n == 0:
+        raise ValueError(error_message("x", f"shape {x.shape}", "one number or more"))
 
     def halve(_: jax.Array, s: dict[str, Any]) -> dict[str, Any]:
         middle = jnp.floor((s["low"] + s["high"]) / 2)
@@ -172,10 +183,12 @@ def binary_search(r: Relaxer, x: jax.Array, value: jax.Array) -> jax.Array:
         return r.if_(r.less(read, value), dict(s, low=middle + 1), dict(s, high=middle))
 
     def open_(s: dict[str, Any]) -> jax.Array:
-        return r.greater(s["high"] - s["low"], 0.5)
+        # Places are compared in places: the temperature is in the unit of the numbers.
+        return jnp.where(s["high"] - s["low"] > 0.5, 1.0, 0.0)
 
     start = {"low": 0.0, "high": float(n)}
-    return r.while_(open_, halve, start, max_steps=n.bit_length())["low"]
+    low = r.while_(open_, halve, start, max_steps=n.bit_length())["low"]
+    return finite.within(low, jnp.zeros_like(low), jnp.full_like(low, n))
 
 
 @relaxed.relaxed(ranks=(2, 2))
@@ -191,7 +204,7 @@ def levenshtein(r: Relaxer, a: jax.Array, b: jax.Array) -> jax.Array:
       b: `[..., n, classes]`.
 
     Returns:
-      The distance `[...]`, in edits.
+      The distance `[...]`, in edits; of half precision in float32.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -204,14 +217,18 @@ def levenshtein(r: Relaxer, a: jax.Array, b: jax.Array) -> jax.Array:
       NeurIPS 2021; Levenshtein, Soviet Physics Doklady 1966.
     """
     a, b = checks.check_scores("a", a), checks.check_scores("b", b)
+    if a.shape[-1] != b.shape[-1]:
+        received, allowed = f"{b.shape[-1]} classes", f"{a.shape[-1]}, those of a"
+        raise ValueError(error_message("b", received, allowed))
     m, n = len(a), len(b)
     same = jax.vmap(lambda one: jax.vmap(lambda other: r.same(one, other))(b))(a)  # [m, n]
-    table = jnp.zeros((m + 1, n + 1), same.dtype)
-    table = table.at[:, 0].set(jnp.arange(m + 1.0)).at[0, :].set(jnp.arange(n + 1.0))
+    zero, one = jnp.zeros((), same.dtype), jnp.ones((), same.dtype)
+    down, along = (jnp.arange(size + 1, dtype=same.dtype) for size in (m, n))
+    table = jnp.zeros((m + 1, n + 1), same.dtype).at[:, 0].set(down).at[0, :].set(along)
 
     def row(i: jax.Array, table: jax.Array) -> jax.Array:
         def cell(j: jax.Array, table: jax.Array) -> jax.Array:
-            substitute = r.if_(same[i, j], 0.0, 1.0)
+            substitute = r.if_(same[i, j], zero, one)
             ways = (table[i, j + 1] + 1, table[i + 1, j] + 1, table[i, j] + substitute)
             return table.at[i + 1, j + 1].set(r.minimum(*ways))
 
@@ -227,7 +244,7 @@ def shortest_path(
     *,
     steps: int | None = None,
     tconorm: str = "probabilistic",
-    parameter: float = 1.0,
+    parameter: float | None = None,
 ) -> jax.Array:
     """Marks the cheapest way from the top left of a grid to the bottom right, over 8 neighbours.
 
@@ -235,7 +252,9 @@ def shortest_path(
     `w[u, :] = softmax(-D[v] / temperature)` over the neighbours and D = 0 at the start. Then a
     weight of one goes back from the end by w, and what passes a cell is joined to its mark by a
     t-conorm: `probabilistic`, `p + q - p q`; `yager`, `min(1, p + q)`; or `hamacher`,
-    `(p + q + (c - 2) p q) / (1 + (c - 1) p q)` with c the parameter.
+    `(p + q + (c - 2) p q) / (1 + (c - 1) p q)` with c the parameter, at 1 the probabilistic one.
+
+    An infinite cost counts as the largest there is, so a way around it is taken if there is one.
 
     Args:
       r: Given by `relaxed`; not an argument of the layer.
@@ -243,10 +262,14 @@ def shortest_path(
       steps: How many passes there are, each way; by default one for every cell, which finds any
         way. AlgoVision's example takes 25 for 12 x 10.
       tconorm: How marks are joined.
-      parameter: Of `hamacher`.
+      parameter: Of `hamacher`, > 0; 5 by default, as in AlgoVision's example.
 
     Returns:
       The mark of every cell `[..., h, w]`, in [0, 1].
+
+    Raises:
+      TypeError: If the costs are not floating, or the parameter is not a static number.
+      ValueError: If the t-conorm is not known, or the parameter not above zero or of another one.
 
     Example:
       >>> import jax.numpy as jnp
@@ -261,15 +284,22 @@ def shortest_path(
       NeurIPS 2021; Bellman, Quarterly of Applied Mathematics 1958.
     """
     checks.check_choice("tconorm", tconorm, NORMS)
+    if parameter is not None:
+        checks.check_positive("parameter", parameter)
+        if tconorm != "hamacher":
+            raise ValueError(error_message("parameter", parameter, f"None for {tconorm}"))
+    c = _HAMACHER if parameter is None else float(parameter)
     given = checks.check_scores("costs", costs)
     costs = given.astype(finite.work_dtype(given))
+    largest = finite.largest(costs.dtype) / max(costs.size, 1)  # so that all together are finite
+    costs = jnp.clip(costs, -largest, largest)
     steps = costs.size if steps is None else steps
     before = _ways_to(r, costs, steps)
 
     def back(_: jax.Array, s: dict[str, jax.Array]) -> dict[str, jax.Array]:
         sent = jnp.pad(s["at"][..., None] * before, ((1, 1), (1, 1), (0, 0)))
-        parts = [_shifted(sent[..., k], -i, -j) for k, (i, j) in enumerate(_NEIGHBOURS)]
-        marked = _joined(s["marked"], s["at"], tconorm, parameter)
+        parts = [_shifted(sent[..., k], -i, -j) for k, (i, j) in enumerate(NEIGHBOURS)]
+        marked = _joined(s["marked"], s["at"], tconorm, c)
         return {"at": jnp.stack(parts).sum(axis=0), "marked": marked}
 
     end = jnp.zeros_like(costs).at[-1, -1].set(1.0)
@@ -279,16 +309,17 @@ def shortest_path(
 
 def _ways_to(r: Relaxer, costs: jax.Array, steps: int) -> jax.Array:
     """By Bellman-Ford, the weight of each neighbour as the place before, `[h, w, 8]`."""
+    wall = _WALL + 2 * jax.lax.stop_gradient(jnp.abs(costs).sum())
 
     def relax(_: jax.Array, s: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        padded = jnp.pad(s["distance"], 1, constant_values=_WALL)
-        around = jnp.stack([_shifted(padded, *way) for way in _NEIGHBOURS], axis=-1)
+        padded = jnp.pad(s["distance"], 1, constant_values=wall)
+        around = jnp.stack([_shifted(padded, *way) for way in NEIGHBOURS], axis=-1)
         before = r.argmin(around, axis=-1)
         distance = (before * around).sum(axis=-1) + costs
         # What has come to the start goes no further.
         return {"distance": distance.at[0, 0].set(0.0), "before": before.at[0, 0].set(0.0)}
 
-    distance = jnp.full_like(costs, _WALL).at[0, 0].set(0.0)
+    distance = jnp.full_like(costs, wall).at[0, 0].set(0.0)
     start = {"distance": distance, "before": jnp.zeros_like(costs, shape=(*costs.shape, 8))}
     return control.for_(steps, relax, start)["before"]
 
@@ -299,10 +330,10 @@ def _shifted(padded: jax.Array, i: int, j: int) -> jax.Array:
     return padded[1 + i : h - 1 + i, 1 + j : w - 1 + j]
 
 
-def _joined(p: jax.Array, q: jax.Array, tconorm: str, parameter: float) -> jax.Array:
+def _joined(p: jax.Array, q: jax.Array, tconorm: str, c: float) -> jax.Array:
     if tconorm == "probabilistic":
         return p + q - p * q
     if tconorm == "hamacher":
         both = p * q
-        return (p + q + (parameter - 2) * both) / (1 + (parameter - 1) * both)
+        return (p + q + (c - 2) * both) / (1 + (c - 1) * both)
     return 1 - jax.nn.relu(1 - p - q)

@@ -20,8 +20,8 @@ from experiments.common.datasets import Split, Splits
 from experiments.program_tasks.reader import digit_reader
 
 CLASSES = 10
-TCONORMS = ("probabilistic", "hamacher", "yager")
-NEIGHBOURS = tuple((a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0))
+TCONORMS = algorithms.NORMS
+NEIGHBOURS = algorithms.NEIGHBOURS
 ROWS_AT_ONCE = 1000  # pictures that are read together when measuring
 
 

@@ -3,6 +3,7 @@
 
 import functools
 import heapq
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -152,6 +153,48 @@ def test_shortest_path_marks_the_cheapest_path(tconorm):
     assert ((soft >= -ATOL) & (soft <= 1 + ATOL)).all() and (soft[:, -1, -1] > 1 - ATOL).all()
 
 
+def test_the_norms_join_marks_differently():
+    costs = jnp.asarray(GENERATOR.uniform(0.1, 1, size=(3, 3)), jnp.float32)
+
+    def marked(tconorm, **options):
+        return np.asarray(
+            algorithms.shortest_path(costs, temperature=0.5, steps=6, **options, tconorm=tconorm)
+        )
+
+    one, hamacher, yager = map(marked, algorithms.NORMS)
+    for a, b in ((one, hamacher), (hamacher, yager), (yager, one)):
+        assert abs(a - b).max() > 0.01
+    np.testing.assert_allclose(marked("hamacher", parameter=5), hamacher, rtol=1e-6)
+    np.testing.assert_allclose(marked("hamacher", parameter=1.0), one, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        ({"parameter": 2.0}, ValueError, "parameter: received 2.0, allowed: None for probab"),
+        ({"parameter": -1.0, "tconorm": "hamacher"}, ValueError, "parameter: received -1.0"),
+        ({"parameter": jnp.ones(()), "tconorm": "hamacher"}, TypeError, "parameter: received a v"),
+    ],
+)
+def test_parameters_of_no_norm_are_refused(options, error, message):
+    with pytest.raises(error, match=message):
+        algorithms.shortest_path(jnp.ones((2, 2)), **options)
+
+
+def test_ways_around_infinite_and_huge_costs_are_taken():
+    inf, way = np.inf, [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
+    costs = jnp.array([[1, inf, 1], [1, inf, 1], [inf, 1, 1]], jnp.float32)
+    huge = jnp.where(jnp.isinf(costs), 9e13, 1e13)  # each costs more than the least wall
+
+    def total(costs):
+        marked = algorithms.shortest_path(costs, temperature=0.1)
+        return (marked * jnp.arange(9.0).reshape(3, 3)).sum(), marked
+
+    slopes, marked = jax.vmap(jax.grad(total, has_aux=True))(jnp.stack([costs, huge]))
+    np.testing.assert_allclose(marked, [way, way], atol=1e-4)
+    assert np.isfinite(slopes).all()
+
+
 def test_loops_may_depend_on_the_data():
     b = jnp.array([0.0, 1.0, 4.0])
     for product in _both(algorithms.multiply, 1.5 * jnp.ones(3), b):
@@ -163,6 +206,41 @@ def test_loops_may_depend_on_the_data():
         np.testing.assert_allclose(found, expected, atol=ATOL)
     slope = jax.grad(algorithms.binary_search, 1)(jnp.arange(6.0), jnp.array(2.4), temperature=0.5)
     assert slope > 0.1
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+def test_a_search_does_not_depend_on_the_unit_of_the_numbers(unit):
+    x, values = jnp.arange(6.0), jnp.array([-3.0, 2.4, 2.9, 20.0])
+    found = algorithms.binary_search(x, values, temperature=0.5)
+    scaled = algorithms.binary_search(x * unit, values * unit, temperature=0.5 * unit)
+    np.testing.assert_allclose(scaled, found, rtol=1e-4)
+    assert (found >= 0).all() and (found <= 6).all() and 2 < found[1] < found[2] < 4
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda: algorithms.binary_search(jnp.ones(0), 1.0), ValueError, r"x: received shape \(0,"),
+        (
+            lambda: algorithms.levenshtein(jnp.ones((2, 3)), jnp.ones((2, 4))),
+            ValueError,
+            "b: received 4 classes, allowed: 3, those of a",
+        ),
+        (lambda: algorithms.multiply(1.5, 4), TypeError, "b: received dtype int32"),
+    ],
+)
+def test_errors_name_the_input(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_levenshtein_keeps_single_precision_beside_double():
+    strings = jax.ShapeDtypeStruct((2, 3), jnp.float32), jax.ShapeDtypeStruct((2, 3), jnp.bfloat16)
+    with jax.enable_x64(True), warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a scatter that rounds
+        for string in strings:
+            distance = jax.eval_shape(algorithms.levenshtein, string, string)
+            assert distance.dtype == jnp.float32
 
 
 @pytest.mark.slow
