@@ -106,6 +106,95 @@ def test_what_is_no_integer_and_what_is_no_form_is_refused():
         v.Algorithm(v.Input("x"), v.Output("x"), 3)
 
 
+def test_integers_are_not_rounded():
+    counter, many = v.Var("n", jnp.array(1)), v.Var("m", jnp.arange(3))
+    for statement, name in (
+        (v.Let("n", lambda n: n / 2), "n"),
+        (v.Let("n", 0.5), "n"),
+        (v.Let("m", [1], "a"), "m"),
+    ):
+        message = f"{name}: received float32 for a variable of int32"
+        with pytest.raises(TypeError, match=message):
+            _let(counter, many, statement)
+    with pytest.raises(TypeError, match="m: received dtype int32, allowed: floats"):
+        _let(many, v.Let("m", [jnp.array([0.0, 0.5, 1.0])], 2))
+    assert (_let(counter, v.Let("n", lambda n: n + 1), output="n") == 2).all()
+
+
+def test_conditions_have_a_weight_for_each_row_and_a_beta_above_zero():
+    with pytest.raises(ValueError, match=r"GT of 'square': received shape \(2, 3, 3\), .* \(2,\)"):
+        _let(v.If(v.GT("square", 0.0), v.Let("a", 1.0)))
+    with pytest.raises(ValueError, match=r"LT: received shape \(2, 1\)"):
+        _let(v.While(v.LT(lambda a: a[:, None], 0.0), v.Let("a", 1.0)))
+    for bad in (lambda: v.GT("a", 0.0, beta=0.0), lambda: v.Min(-1.0)):
+        with pytest.raises(ValueError, match="beta: received"):
+            bad()
+
+
+def test_inputs_may_be_lists():
+    program = v.Algorithm(v.Input("x"), v.Let("x", lambda x: 2 * x), v.Output("x"))
+    np.testing.assert_array_equal(program([1.0, 2.0]), [2, 4])
+    with pytest.raises(ValueError, match=r"x: received shape \(\)"):
+        program(1.0)
+
+
+def test_soft_minima_are_exact_in_the_exact_program():
+    least, best = v.Min(2.0), v.ArgMax(2.0)
+
+    def program(hard):
+        where = v.Let("y", lambda x, y: least(x, y))
+        return v.Algorithm(
+            v.Input("x"),
+            v.Var("y", lambda: least(0.6, 0.5)),
+            v.Var("z", jnp.zeros(2)),
+            v.If(v.GT("x", -9.0), where),
+            v.Let("z", lambda x: best(x, 0.3)),
+            v.Output("y"),
+            v.Output("z"),
+            hard=hard,
+        )
+
+    x = jnp.array([0.2, 0.7])
+    (y, z), (soft, shares) = program(True)(x), program(False)(x)
+    np.testing.assert_allclose(y, [0.2, 0.5], rtol=1e-6)
+    np.testing.assert_array_equal(z, [[0, 1], [1, 0]])
+    assert (abs(soft - y) > 1e-3).all() and (abs(shares - z) > 0.1).all()
+    slopes = [jax.grad(lambda x: program(hard)(x)[0].sum())(x) for hard in (True, False)]  # noqa: B023
+    np.testing.assert_allclose(*slopes, rtol=1e-6)
+
+
+def test_bubble_sort_as_the_readme_of_the_package_has_it():
+    exchange = [
+        v.Let(["left", "right"], lambda left, right: (right, left)),
+        v.Let("scores", ["k"], "left"),
+        v.Let("scores", [lambda k: k + 1], "right"),
+        v.Let("unsorted", 1.0),
+        v.Let("mistakes", lambda mistakes: mistakes + 1),
+    ]
+    neighbours = v.Let("left", "scores", ["k"]), v.Let("right", "scores", [lambda k: k + 1])
+    program = v.Algorithm(
+        v.Input("scores"),
+        v.Var("left", jnp.array(0.0)),
+        v.Var("right", jnp.array(0.0)),
+        v.Var("unsorted", jnp.array(1.0)),
+        v.Var("mistakes", jnp.array(0.0)),
+        v.VarInt("last", lambda scores: scores.shape[1] - 1),
+        v.While(
+            v.IsTrue("unsorted"),
+            v.Let("unsorted", 0),
+            v.For("k", "last", *neighbours, v.If(v.GT("left", "right"), exchange)),
+            v.LetInt("last", lambda last: last - 1),
+        ),
+        v.Output("scores"),
+        v.Output("mistakes"),
+        beta=2e3,
+    )
+    x = jnp.array([[3.0, 1.0, 2.0, 0.0], [0.0, 1.0, 2.0, 3.0]])
+    values, mistakes = program(x)
+    np.testing.assert_allclose(values, jnp.sort(x), atol=1e-5)
+    np.testing.assert_allclose(mistakes, [5, 0], atol=1e-5)
+
+
 def test_loops_over_lists_and_nested_ranges():
     add = v.Let("a", lambda a, k: a + k)
     assert _let(v.For("k", "places", add))[0] == 1.5

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 from jax.typing import ArrayLike
 
+from arlsort.checks import check_positive, error_message
 from arlsort.programs import conditions as weights
 from arlsort.programs.algovision.machine import Integers, Machine, State
 from arlsort.programs.relaxed import Relaxer
@@ -17,6 +18,8 @@ class Condition:
     """What gives every row a weight; joined by `&`, `|` and `~`."""
 
     def __init__(self, left: Any, right: Any, beta: ArrayLike | None = None) -> None:
+        if beta is not None:
+            check_positive("beta", beta)
         self.left, self.right, self.beta = left, right, beta
 
     def weigh(self, r: Relaxer, left: jax.Array, right: jax.Array) -> jax.Array:
@@ -33,7 +36,13 @@ class Condition:
 
     def __call__(self, state: State, machine: Machine) -> jax.Array:
         left, right = (self._side(side, state, machine) for side in (self.left, self.right))
-        return self.weigh(machine.relaxer(self.beta), left, right)
+        weight = self.weigh(machine.relaxer(self.beta), left, right)
+        if weight.shape not in ((), (machine.batch_size,)):
+            of = f" of {self.left!r}" if isinstance(self.left, str) else ""
+            allowed = f"shape {(machine.batch_size,)}, a weight for each row"
+            received = f"shape {weight.shape}"
+            raise ValueError(error_message(f"{type(self).__name__}{of}", received, allowed))
+        return weight
 
     def _side(self, side: Any, state: State, machine: Machine) -> Any:
         if isinstance(side, LambdaType):

@@ -17,6 +17,7 @@ from arlsort.programs.algovision.machine import (
     Statement,
     arguments,
     as_integers,
+    exactness,
 )
 from arlsort.programs.algovision.structures import run_all
 
@@ -129,15 +130,17 @@ class Algorithm:
         self.beta, self.max_iter, self.epsilon = beta, max_iter, epsilon
         self.hard, self.debug = hard, debug
 
-    def __call__(self, *inputs: jax.Array, beta: ArrayLike | None = None) -> Any:
+    def __call__(self, *inputs: ArrayLike, beta: ArrayLike | None = None) -> Any:
         beta = self.beta if beta is None else beta
         check_positive("beta", beta)
-        state = self._start(inputs)
-        integers = self._integers(state)
+        arrays = tuple(map(jnp.asarray, inputs))
         options = (self.max_iter, self.epsilon)
         results = []
         for exact in (False, True) if self.hard else (False,):
-            batch_size = inputs[0].shape[0]
+            with exactness(exact):
+                state = self._start(arrays)
+            integers = self._integers(state)
+            batch_size = arrays[0].shape[0]
             machine = Machine(integers.found, beta, *options, exact, self.debug, batch_size)
             results.append(self._outputs(run_all(self.statements, state, machine)))
         return states.straight_through(*results) if self.hard else results[0]
@@ -147,7 +150,7 @@ class Algorithm:
             received = f"{len(inputs)} inputs"
             raise ValueError(error_message("Algorithm", received, len(self.inputs)))
         state: State = {}
-        for port, value in zip(self.inputs, map(jnp.asarray, inputs), strict=True):
+        for port, value in zip(self.inputs, inputs, strict=True):
             self._check_new(port.name, state)
             port.check(value)
             if value.ndim == 0 or value.shape[0] != inputs[0].shape[0]:

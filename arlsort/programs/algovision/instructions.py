@@ -114,6 +114,7 @@ class Let:
         return old.at[places].set(_filling(name, value, region))
 
     def _mixed(self, name: str, value: Any, old: jax.Array, places: tuple[Any, ...]) -> jax.Array:
+        states.check_floating(name, old)
         weights = states.check_weight(name, places[1]).astype(old.dtype)
         if weights.ndim == old.ndim - 1 and not isinstance(self.left[0], (str, LambdaType)):  # type: ignore[index]
             weights = jnp.broadcast_to(weights, old.shape)
@@ -163,6 +164,7 @@ def _is_weights(place: Any) -> bool:
 
 def _whole(name: str, value: Any, old: jax.Array) -> jax.Array:
     """A value in place of a whole variable."""
+    _check_kind(name, value, old.dtype)
     if np.shape(value) not in ((), old.shape):
         raise ValueError(error_message(name, f"shape {np.shape(value)}", f"shape {old.shape}"))
     return jnp.broadcast_to(jnp.asarray(value, old.dtype), old.shape)
@@ -170,6 +172,7 @@ def _whole(name: str, value: Any, old: jax.Array) -> jax.Array:
 
 def _filling(name: str, value: Any, region: jax.ShapeDtypeStruct) -> jax.Array:
     """A value for a part of a variable: of its shape, or of its leading axes."""
+    _check_kind(name, value, region.dtype)
     shape = np.shape(value)
     if shape != region.shape[: len(shape)]:
         allowed = f"shape {region.shape} or its leading axes"
@@ -177,6 +180,13 @@ def _filling(name: str, value: Any, region: jax.ShapeDtypeStruct) -> jax.Array:
     array = jnp.asarray(value, region.dtype)
     array = array.reshape(*shape, *(1,) * (len(region.shape) - len(shape)))
     return jnp.broadcast_to(array, region.shape)
+
+
+def _check_kind(name: str, value: Any, dtype: Any) -> None:
+    """Raises TypeError if an integer variable would round a float."""
+    if states.is_float(value) and not jnp.issubdtype(dtype, jnp.floating):
+        received = f"{jnp.result_type(value)} for a variable of {dtype}"
+        raise TypeError(error_message(name, received, f"{dtype}, or a Var of floats"))
 
 
 class LetInt:

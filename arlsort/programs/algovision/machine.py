@@ -7,9 +7,11 @@ integer expression is worth in every pass. A compiled loop looks that up by the 
 passes, so that loops are compiled once and lambdas on integers are plain Python.
 """
 
+import contextlib
+import contextvars
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import LambdaType
 from typing import Any, Protocol
 
@@ -26,6 +28,20 @@ Site = tuple[int, Any]
 """An integer expression: the id of its statement, and which of the statement's it is."""
 
 INTEGERS = "an int or a list of ints that does not depend on the values of inputs"
+
+
+EXACT = contextvars.ContextVar("exact", default=False)
+"""Whether functions of the program are called by the exact one: `Min` and the like ask."""
+
+
+@contextlib.contextmanager
+def exactness(exact: bool) -> Iterator[None]:
+    """Calls functions as the exact program does, or as the relaxed one."""
+    token = EXACT.set(exact)
+    try:
+        yield
+    finally:
+        EXACT.reset(token)
 
 
 class Changed:
@@ -194,4 +210,6 @@ class Machine:
 
     def call(self, statement: Any, function: Callable[..., Any], state: State) -> Any:
         """Calls a function of variables, of integers and of arrays."""
-        return function(*(self.get(statement, name, state) for name in arguments(function)))
+        values = [self.get(statement, name, state) for name in arguments(function)]
+        with exactness(self.exact):
+            return function(*values)
