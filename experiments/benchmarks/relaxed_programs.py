@@ -66,7 +66,10 @@ def _mean(swaps: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
 
 
 def package_program(x: np.ndarray) -> timing.Program:
-    """A call of the package: the mean and its gradient."""
+    """A call of the package: the mean and its gradient.
+
+    The program is after the bubble sort in the README of the package, which has the MIT licence.
+    """
     import algovision as v
     import torch
 

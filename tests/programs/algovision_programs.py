@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs in AlgoVision's vocabulary, for the package and for ours: `v` is one or the other.
 
+They are after the examples of the package and of its README, which has the MIT licence.
+
 As a script, in an environment with `algovision` and `torch`, it writes what the package gives:
 
   python -m tests.programs.algovision_programs tests/programs/algovision_reference.json
