@@ -69,10 +69,12 @@ def soft_neighbours(
       operator: How to sort; its temperature is in the unit of the distances.
       metric: A differentiable function of queries `[q, d]` and candidates `[b, d]` that returns
         distances `[q, b]`. It is called for blocks of candidates, so it may form `[q, b, d]`.
-      where: Mask of the candidates that count, of a shape that broadcasts to `[q, c]`.
+      where: Mask of the candidates that count, of a shape that broadcasts to `[q, c]`. What stands
+        in a candidate that counts for no query, NaN included, changes nothing.
 
     Returns:
-      Weights `[q, c]` in [0, 1] of the dtype of `queries`; those of a query sum to k.
+      Weights `[q, c]` in [0, 1] of the dtype of `queries`; those of a query sum to k. A query with
+      a NaN or an infinity has NaN, with a gradient of zero, and no other query notices.
 
     Raises:
       TypeError: If an argument has the wrong type or dtype.
@@ -90,10 +92,15 @@ def soft_neighbours(
     """
     queries, candidates = _check_points(queries, candidates)
     k = _check_k(k, candidates.shape[0])
-    distances = _distances(queries, candidates, metric)
     if where is not None:
-        where = checks.check_mask("where", where, distances.shape, "the distances")
-    return selection.top_k_mask(-distances, k, operator, where=where).astype(queries.dtype)
+        shape = queries.shape[0], candidates.shape[0]
+        where = checks.check_mask("where", where, shape, "the distances")
+        # What no query may have is in no mean and in no product.
+        candidates = jnp.where(where.any(axis=0)[:, None], candidates, 0)
+    unknown = ~jnp.isfinite(queries).all(axis=-1, keepdims=True)
+    distances = _distances(jnp.where(unknown, 0, queries), candidates, metric)
+    weights = selection.top_k_mask(-distances, k, operator, where=where).astype(queries.dtype)
+    return jnp.where(unknown, jnp.nan, weights)
 
 
 def knn_loss(

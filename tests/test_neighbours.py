@@ -61,6 +61,39 @@ def test_masked_candidates_are_no_neighbours():
     assert not np.asarray(weights[:, 5:]).any()
 
 
+@jax.jit
+def _masked(queries, candidates, where):
+    def total(queries, candidates):
+        weights = arlsort.soft_neighbours(queries, candidates, 2, LAPSUM, where=where)
+        return jnp.where(jnp.isnan(weights), 0.0, weights**2).sum(), weights
+
+    return jax.value_and_grad(total, argnums=(0, 1), has_aux=True)(queries, candidates)
+
+
+@pytest.mark.parametrize("junk", [np.nan, np.inf, 1e8])
+def test_what_stands_in_masked_candidates_changes_nothing(junk):
+    where = jnp.arange(7) < 5
+    (_, want), slopes = _masked(QUERIES, CANDIDATES.at[5:].set(0.0), where)
+    (_, found), (by_query, by_candidate) = _masked(QUERIES, CANDIDATES.at[5:].set(junk), where)
+    np.testing.assert_array_equal(found, want)
+    np.testing.assert_array_equal(by_query, slopes[0])
+    np.testing.assert_array_equal(by_candidate, slopes[1])
+    some = arlsort.soft_neighbours(QUERIES, CANDIDATES[:5], 2, LAPSUM)
+    np.testing.assert_allclose(found[:, :5], some, atol=1e-5)
+    assert np.asarray(by_query).any() and not np.asarray(by_candidate)[5:].any()
+
+
+@pytest.mark.parametrize("junk", [np.nan, np.inf])
+def test_a_query_that_is_unknown_has_no_effect_on_others(junk):
+    where = jnp.arange(7) < 5
+    (_, want), slopes = _masked(QUERIES, CANDIDATES, where)
+    (_, found), (by_query, by_candidate) = _masked(QUERIES.at[1, 0].set(junk), CANDIDATES, where)
+    assert np.isnan(found[1]).all()
+    np.testing.assert_array_equal(found[::2], want[::2])
+    np.testing.assert_array_equal(by_query[::2], slopes[0][::2])
+    assert not np.asarray(by_query[1]).any() and np.isfinite(by_candidate).all()
+
+
 def test_the_temperature_of_a_stochastic_operator_is_not_ignored():
     def draw(temperature):
         operator = arlsort.NeuralSort(temperature, stochastic=True, key=jax.random.key(0))
