@@ -124,11 +124,11 @@ def _balance_jvp(
         lambda _, b: _solve(split, b, precision),
         symmetric=True,
     )
-    shift = mean + dv[split.best] + _deviation(split, dv)
-    return (weights, error), (
-        weights * (moved - shift[:, None] + dv[None, :]),
-        jnp.zeros_like(error),
-    )
+    places = lax.broadcasted_iota(split.best.dtype, weights.shape, 1)
+    apart = dv[None, :] - dv[split.best][:, None]
+    across = jnp.where(places == split.best[:, None], 0.0, apart)  # nothing large to cancel
+    shift = mean + _deviation(split, dv)
+    return (weights, error), (weights * (moved - shift[:, None] + across), jnp.zeros_like(error))
 
 
 class _Split(NamedTuple):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
+import arlsort
 from arlsort.operators.gumbel_sinkhorn import GumbelSinkhorn
 from arlsort.operators.sinkhorn import Sinkhorn, squash
 from tests import references
@@ -130,3 +131,11 @@ def test_what_is_wrong_is_named(cls):
 def test_an_unknown_squash_is_named():
     with pytest.raises(ValueError, match="squash: received 'tanh', allowed: 'logistic', 'range'"):
         Sinkhorn(squash="tanh")
+
+
+@pytest.mark.parametrize("operator", [Sinkhorn(), GumbelSinkhorn(key=jax.random.key(0))])
+@pytest.mark.parametrize("n", [2, pytest.param(3, marks=pytest.mark.slow), 4])
+def test_gradients_are_finite_beside_an_infinity(operator, n):
+    x = jnp.array([-jnp.inf, 0.4, -0.2, 1.5])[:n]
+    slopes = jax.grad(lambda x: arlsort.sort(x, operator)[0])(x)
+    assert np.isfinite(slopes).all()
