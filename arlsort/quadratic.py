@@ -61,18 +61,23 @@ def solve(
 
     * Leading axes are broadcast. What a batch shares gets the sum of its gradients. No row depends
       on another.
-    * Only the symmetric part of Q counts. It must be positive semi-definite. If several z are
-      optimal, one of them is returned, and its derivative means nothing.
+    * Only the symmetric part of Q counts. It must be positive semi-definite, within the tolerance:
+      if it is not, `converged` is false. If several z are optimal, one of them is returned, and its
+      derivative means nothing.
     * At a constraint that is only weakly active (`λ = 0` and `Gz = h`) the solution has a kink; the
       derivative is that of one side. Constraints that repeat one another share their dual and their
       gradient evenly.
-    * An infinity in h is no constraint. Any other infinity, and NaN, makes the row's solution NaN.
+    * Plus infinity in h is no constraint, and minus infinity cannot be met. Any other infinity, and
+      NaN, makes the row's solution NaN.
     * A row without a solution is NaN: `infeasible` is true if the constraints cannot be met and
       false if the objective is unbounded. A row that is finite and not `converged` holds the best
-      that was found.
+      that was found: with equalities that contradict one another by little, their least squares.
+    * Where more constraints meet at the solution than there are variables, or some are only just
+      active, a valid solution may have `converged` false: the duals that were found then have a
+      sign that is wrong, and others would do.
     * The gradient of a row that is NaN is zero.
 
-    Time is O(n²(n + m + e)) for each of about fifteen iterations, memory O(n(n + m + e)).
+    Time is O(n²(n + m + e)) for each iteration, memory O(n(n + m + e)).
 
     Args:
       Q: `[..., n, n]`, floating.
@@ -119,7 +124,7 @@ def total_variation(y: jax.Array, weight: ArrayLike) -> jax.Array:
 
     Returns:
       `[..., n]` in the dtype of y (computed in float32 or wider). NaN, with a gradient of zero, for
-      a series with a NaN or an infinity, and where a traced weight is negative or NaN.
+      a series with a NaN or an infinity, and where a traced weight is negative or any is NaN.
 
     Raises:
       TypeError: If y is no floating array, or the weight no number.
@@ -140,6 +145,9 @@ def total_variation(y: jax.Array, weight: ArrayLike) -> jax.Array:
         checks.check_number("weight", weight, "a finite number >= 0", 0.0, math.inf)
     else:
         weight = checks.check_scores("weight", weight)
+        if not isinstance(weight, jax.core.Tracer) and (np.asarray(weight) < 0).any():
+            received = f"an array with {float(np.asarray(weight).min())}"
+            raise ValueError(checks.error_message("weight", received, "numbers >= 0"))
         allowed = f"a scalar or one that broadcasts to {y.shape[:-1]}"
         if not _broadcasts(weight.shape, y.shape[:-1]):
             raise ValueError(checks.error_message("weight", f"shape {weight.shape}", allowed))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quadratic programs: solutions, exact gradients, and what is said of those without a solution."""
 
+import functools
 import itertools
 import json
 import pathlib
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
 
 from arlsort import Permutahedron, quadratic
 
@@ -98,6 +100,34 @@ CASES = {
         *([[0, 0]], [0], [0, 1e-6]),
     ),
     "far bound": ([[1, 0], [0, 1]], [-1, -2], [[1, 1], [1, 0]], [1, 1e6], [[0, 0]], [0], [0, 1]),
+    "not convex": ([[1, 0], [0, -1]], [-1, -2], [[1, 0], [0, 1]], [3, 3], [[0, 0]], [0], None),
+    "very far bound": (
+        [[1, 0], [0, 1]],
+        [-1, -2],
+        [[1, 0], [0, 1]],
+        [1e6, 0.1],
+        [[0, 0]],
+        [0],
+        [1, 0.1],
+    ),
+    "very far, and zero": (
+        [[1, 0], [0, 1]],
+        [-1, -2],
+        [[1, 0], [0, 1]],
+        [1e6, 0],
+        [[0, 0]],
+        [0],
+        [1, 0],
+    ),
+    "farthest bound": (
+        [[1, 0], [0, 1]],
+        [-1, -2],
+        [[1, 0], [0, 1]],
+        [1e7, 0.1],
+        [[0, 0]],
+        [0],
+        [1, 0.1],
+    ),
     "all zero": ([[1, 0], [0, 1]], [0, 0], [[1, 1], [1, 0]], [0, 0], [[0, 0]], [0], [0, 0]),
     "infeasible": ([[1, 0], [0, 1]], [-1, -2], [[1, 1], [-1, -1]], [1, -2], [[0, 0]], [0], None),
     "infeasible large": (
@@ -128,7 +158,9 @@ def test_flags_say_what_became_of_a_row_and_no_other_row_is_touched(dtype):
     for i, (name, case) in enumerate(CASES.items()):
         row = jax.tree.map(lambda leaf, i=i: leaf[i], found)
         flags = bool(row.converged), bool(row.infeasible)
-        if case[6] is None:
+        if name == "not convex":
+            right = flags == (False, False)
+        elif case[6] is None:
             right = np.isnan(row.z).all() and flags == (False, "possible" in name or "feas" in name)
         else:
             scale = np.abs(case[6]).max() or 1.0
@@ -214,6 +246,35 @@ def test_shapes_with_and_without_constraints(batch):
         assert shapes == [(*batch, n), (*batch, m), (*batch, e), batch, batch]
     half = [jnp.zeros(array.shape, jnp.bfloat16) for array in arrays]
     assert jax.eval_shape(quadratic.solve, *half).z.dtype == jnp.bfloat16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_infeasible_programs_are_those_of_a_linear_program(dtype):
+    rng, rows, n, m = np.random.default_rng(1), 200, 4, 12
+    G, h = rng.normal(size=(rows, m, n)), 0.5 * rng.normal(size=(rows, m)) - 0.1
+    expected = [
+        scipy.optimize.linprog(np.zeros(n), g, bound, bounds=(None, None)).status == 2
+        for g, bound in zip(G, h, strict=True)
+    ]
+    assert 0 < sum(expected) < rows
+    with jax.enable_x64(dtype == np.float64):
+        found = solve(*put((np.eye(n), np.zeros(n), G, h), dtype))
+    np.testing.assert_array_equal(found.infeasible, expected)
+
+
+@pytest.mark.slow
+def test_without_inequalities_the_flags_are_the_same_under_jit():
+    one, none, bounds = (np.ones(shape, np.float32) for shape in ((1, 1), (0, 1), 0))
+    twice = functools.partial(solve, one, -one[0], none, bounds, one.repeat(2, 0))
+    apart = twice(np.float32([3, 4]))
+    assert np.isnan(apart.z) and apart.infeasible and not apart.converged
+    assert apart.inequality_dual.shape == (0,)
+    nearly = twice(np.float32([3, 3.01]))  # by least squares
+    np.testing.assert_allclose(nearly.z, 3.005, rtol=1e-4)
+    assert not nearly.converged
+    falls = solve(0 * one, -one[0], none, bounds)
+    assert np.isnan(falls.z) and not falls.converged and not falls.infeasible
 
 
 @pytest.mark.slow

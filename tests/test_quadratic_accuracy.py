@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thousand random programs, degenerate and weakly active constraints among them."""
+"""A thousand random programs, with repeated and with nearly active constraints among them."""
 
 import jax
 import numpy as np
@@ -18,8 +18,8 @@ solve = jax.jit(quadratic.solve)
 def hard_programs(rows, seed=0):
     """Programs of known solutions, most of them with something that solvers trip over.
 
-    A fifth of the constraints is nearly or just active, in every second program a constraint is
-    there twice, in every third one Q is singular.
+    A fifth of the constraints is nearly active, or active with hardly any dual; in every second
+    program a constraint is there twice, in every third one Q is singular.
     """
     rng = np.random.default_rng(seed)
     root = rng.normal(size=(rows, N, N)) / np.sqrt(N)

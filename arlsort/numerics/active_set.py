@@ -59,6 +59,10 @@ def solve(program: Program) -> Result:
     Args:
       program: In float32 or float64, with n >= 1; m and e may be zero.
     """
+    if program.h.shape[0] == 0:  # nothing else is to know of it: an empty row that always holds
+        row = jnp.zeros((1, program.p.shape[0]), program.p.dtype)
+        result = solve(program._replace(g=row, h=jnp.ones_like(row[:, 0])))
+        return result._replace(x=result.x._replace(dual=result.x.dual[:0]))
     program, faults = quadratic_programs.sanitise(program)
     scales = quadratic_programs.equilibrate(program)
     scaled = quadratic_programs.scale(program, scales)
@@ -70,7 +74,7 @@ def solve(program: Program) -> Result:
     x = _differentiable(scaled, lax.stop_gradient(found))
     known = lax.stop_gradient(x)
     fault = faults.unknown | faults.impossible
-    converged = _is_optimal(fixed, known, numbers) & ~fault
+    converged = _is_optimal(fixed, known, numbers) & _is_convex(fixed.q, numbers) & ~fault
     proofs = [interior_point.infeasible(fixed, point, numbers) for point in (start, known)]
     infeasible = ~converged & ~faults.unknown & (faults.impossible | proofs[0] | proofs[1])
     none = fault | (~converged & (hopeless | _has_none(fixed, known, numbers)))
@@ -88,10 +92,6 @@ def _has_none(program: Program, x: Unknowns, numbers: Settings) -> jax.Array:
 
 def _start(program: Program) -> tuple[Unknowns, jax.Array]:
     """Where the rounds begin, and with which set."""
-    if program.h.shape[0] == 0:
-        return Unknowns(*(jnp.zeros_like(v) for v in (program.p, program.h, program.b))), (
-            jnp.zeros(program.h.shape, bool)
-        )
     point = interior_point.solve(program)
     return point.x, point.x.dual > point.slack
 
@@ -292,6 +292,14 @@ def _is_optimal(program: Program, x: Unknowns, numbers: Settings) -> jax.Array:
         & (x.dual >= -tolerance * (largest + floor)).all()
         & (jnp.abs(times(a, x.z) - b) <= tolerance * (size + jnp.abs(b))).all()
     )
+
+
+def _is_convex(q: jax.Array, numbers: Settings) -> jax.Array:
+    """Whether no eigenvalue is negative by more than the tolerance, of the largest entry."""
+    largest = jnp.abs(q).max()
+    q = q / jnp.where(largest > 0, largest, 1.0)
+    shifted = q + numbers.optimal * jnp.eye(q.shape[0], dtype=q.dtype)
+    return jnp.isfinite(lax.linalg.cholesky(shifted, symmetrize_input=False)).all()
 
 
 def _size(x: Unknowns) -> jax.Array:

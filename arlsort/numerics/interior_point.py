@@ -45,7 +45,7 @@ class Settings(NamedTuple):
 def settings(dtype: jnp.dtype) -> Settings:
     """Gives the constants of float32 or float64."""
     if dtype == jnp.float64:
-        return Settings(1e-10, 1e-6, 1e5, 1e-13, 1e6, 1e-8)
+        return Settings(1e-10, 1e-6, 1e5, 1e-13, 1e3, 1e-8)
     return Settings(1e-6, 1e-3, 1e2, 1e-7, 1e3, 1e-4)
 
 

@@ -11,6 +11,8 @@ from arlsort.numerics import finite
 
 _ROUNDS = 4  # of equilibration; each one takes the square root of what is left
 
+_FAR = 1e3  # sizes of the free solution
+
 
 class Program(NamedTuple):
     """`min ½ zᵀQz + pᵀz` with `Gz <= h` and `Az = b`; one program, `Q` symmetric.
@@ -114,7 +116,10 @@ def equilibrate(program: Program) -> Scales:
     slope = jnp.max(jnp.abs(d * p))
     bounds = jnp.concatenate([jnp.mean(jnp.abs(e * h), keepdims=True), jnp.abs(f * b)])
     bounds = jnp.max(jnp.where(jnp.isfinite(bounds), bounds, 0.0))
-    size = _between(jnp.where(curvature > 0, slope / _positive(curvature), 0.0), bounds)
+    free = jnp.where(curvature > 0, slope / _positive(curvature), 0.0)
+    # A bound far beyond the free solution says nothing of the size of the solution.
+    near = jnp.where(free > 0, jnp.minimum(bounds, _FAR * free), bounds)
+    size = _between(free, near)
     objective = jnp.maximum(curvature, slope / size)
     return Scales(d, e, f, _power_of_two(objective), _power_of_two(size))
 

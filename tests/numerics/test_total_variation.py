@@ -112,6 +112,12 @@ def test_limits_ties_and_rows_without_a_number():
     "y, weight, error, words",
     [
         (np.zeros(3, np.float32), -1.0, ValueError, "weight: received -1.0"),
+        (
+            np.zeros((2, 3), np.float32),
+            np.array([1.0, -2.0], np.float32),
+            ValueError,
+            "weight: received an array with -2.0, allowed: numbers >= 0",
+        ),
         (np.zeros(3, np.float32), "1", TypeError, "weight"),
         (
             np.zeros(3, np.float32),
