@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from arlsort import checks
+from arlsort.numerics.quadratic_programs import times
 from arlsort.quadratic import Solution, solve
 
 
@@ -65,15 +66,15 @@ def init_layer(key: jax.Array, n: int, inequalities: int, equalities: int = 0) -
         raise ValueError(checks.error_message("equalities", equalities, f"fewer than n = {n}"))
     shapes = ((n, n), (inequalities, n), (equalities, n))
     triangle, rows, across = (
-        jax.random.uniform(k, shape, minval=-1.0, maxval=1.0) / math.sqrt(n)
+        jax.random.uniform(k, shape, jnp.float32, -1.0, 1.0) / math.sqrt(n)
         for k, shape in zip(jax.random.split(key, 3), shapes, strict=True)
     )
     return LayerParameters(
-        root=jnp.eye(n) + jnp.tril(triangle),
+        root=jnp.eye(n, dtype=jnp.float32) + jnp.tril(triangle),
         rows=rows,
-        room=jnp.full(inequalities, math.log(math.e - 1)),
+        room=jnp.full(inequalities, math.log(math.e - 1), jnp.float32),
         equalities=across,
-        inside=jnp.zeros(n),
+        inside=jnp.zeros(n, jnp.float32),
     )
 
 
@@ -106,10 +107,10 @@ def apply_layer(parameters: LayerParameters, p: jax.Array, epsilon: float = 1e-4
     """
     checks.check_positive("epsilon", epsilon)
     root = jnp.tril(parameters.root)
-    Q = root @ root.T + epsilon * jnp.eye(root.shape[0], dtype=root.dtype)
+    Q = times(root, root.T) + epsilon * jnp.eye(root.shape[0], dtype=root.dtype)
     inside = parameters.inside
-    h = parameters.rows @ inside + jax.nn.softplus(parameters.room)
-    b = parameters.equalities @ inside
+    h = times(parameters.rows, inside) + jax.nn.softplus(parameters.room)
+    b = times(parameters.equalities, inside)
     return solve(Q, p, parameters.rows, h, parameters.equalities, b)
 
 

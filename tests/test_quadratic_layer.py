@@ -67,3 +67,9 @@ def test_a_layer_learns_the_program_that_made_its_data():
 def test_errors_name_the_argument(arguments, error, words):
     with pytest.raises(error, match=words):
         ql.init_layer(jax.random.key(0), **({"n": 2, "inequalities": 1} | arguments))
+
+
+def test_parameters_are_single_precision_whatever_the_default_is():
+    with jax.enable_x64(True):
+        drawn = jax.eval_shape(lambda: ql.init_layer(jax.random.key(0), N, M, E))
+    assert {leaf.dtype for leaf in drawn} == {np.dtype(np.float32)}
