@@ -18,7 +18,6 @@ import dataclasses
 import itertools
 import statistics
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,8 @@ if __package__ in (None, ""):  # run as a file: its folder would stand for the r
 from absl import flags
 
 from arlsort import operators
-from experiments.common import datasets, storage
+from experiments.common import datasets, run_folders, storage
 from experiments.common.command_line import (
-    FlagError,
     Interrupted,
     Script,
     Stop,
@@ -100,21 +98,6 @@ def settings() -> tuple[Config, list[Method]]:
     return config, methods
 
 
-def out_dir() -> Path:
-    """The folder of the comparison; raises FlagError if there is none to resume."""
-    if FLAGS.out_dir is not None:
-        folder = Path(FLAGS.out_dir)
-        if not FLAGS.resume and (folder / "runs").exists():
-            raise refused("out_dir", folder, "a new folder, or --resume to go on in it")
-        return folder
-    if not FLAGS.resume:
-        return DEFAULT_FOLDER / time.strftime("%Y%m%d-%H%M%S")
-    earlier = sorted(DEFAULT_FOLDER.glob("*/runs"))
-    if not earlier:
-        raise FlagError(f"--resume: there is no folder in {DEFAULT_FOLDER}; name one by --out_dir")
-    return earlier[-1].parent
-
-
 def searched(config: Config, method: Method, folder: Path, execute: Any) -> tuple[Config, Method]:
     """The point of the published grids that is best on the validation data, by seed 0."""
     rates = [dataclasses.replace(config, learning_rate=rate) for rate in SEARCH_RATES]
@@ -134,7 +117,7 @@ def searched(config: Config, method: Method, folder: Path, execute: Any) -> tupl
 def main() -> None:
     """Runs the comparison and reports."""
     config, methods = settings()
-    folder = out_dir()
+    folder = run_folders.choose(DEFAULT_FOLDER, FLAGS.out_dir, FLAGS.resume)
     splits = datasets.load(config.dataset, download=FLAGS.download)
     train, validation, test = (training.Data.of(split) for split in splits)
     training.check_classes(train)

@@ -33,7 +33,7 @@ from absl import flags
 
 import arlsort
 from arlsort import operators
-from experiments.common import datasets, storage
+from experiments.common import datasets, run_folders, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import (
     FlagError,
@@ -267,32 +267,17 @@ def settings() -> tuple[Config, list[Method]]:
         raise refused("learning_rate", FLAGS.learning_rate, "a number > 0")
     methods = [Method.of(spec) for spec in read_specs(FLAGS.operators)]
     for method in methods:
-        if method.operator is not None and not method.operator.has_permutation:
+        if method.operator is None or not method.operator.has_permutation:
             raise refused("operators", method.spec, "operators with a permutation")
     if FLAGS.baselines:
         methods.append(Method(PLAIN, None))
     return Config(**stated), methods
 
 
-def out_dir() -> Path:
-    """The folder of the comparison; raises FlagError if there is none to resume."""
-    if FLAGS.out_dir is not None:
-        folder = Path(FLAGS.out_dir)
-        if not FLAGS.resume and (folder / "runs").exists():
-            raise refused("out_dir", folder, "a new folder, or --resume to go on in it")
-        return folder
-    if not FLAGS.resume:
-        return DEFAULT_FOLDER / time.strftime("%Y%m%d-%H%M%S")
-    earlier = sorted(DEFAULT_FOLDER.glob("*/runs"))
-    if not earlier:
-        raise FlagError(f"--resume: there is no folder in {DEFAULT_FOLDER}; name one by --out_dir")
-    return earlier[-1].parent
-
-
 def main() -> None:
     """Runs the comparison and reports."""
     config, methods = settings()
-    folder = out_dir()
+    folder = run_folders.choose(DEFAULT_FOLDER, FLAGS.out_dir, FLAGS.resume)
     splits = datasets.load(config.dataset, download=FLAGS.download)
     print(f"{config}\n{folder}")
     tasks = [Task(config, method) for method in methods]

@@ -96,7 +96,7 @@ def train(
         return optax.apply_updates(parameters, updates), state, value
 
     rng = np.random.default_rng([seed, 1])
-    best, kept, curve = np.inf, parameters, []
+    best, kept, curve, chosen = np.inf, parameters, [], 0  # epoch 0: before the first
     rows, size = len(splits.train.noisy), min(config.batch_size, len(splits.train.noisy))
     for epoch in tqdm(range(config.epochs), desc=f"{method} seed {seed}", leave=False):
         order = rng.permutation(rows)

@@ -57,8 +57,10 @@ class Run:
         """Trains from where it is to the end, and judges the best weights on the test data.
 
         Raises:
+          FlagError: As `check_identity`.
           Interrupted: If it was asked to stop; what it did is saved.
         """
+        self.check_identity()
         done = self.result
         if done is not None:
             return done

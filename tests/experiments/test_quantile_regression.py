@@ -35,7 +35,8 @@ def test_the_prediction_is_the_value_at_the_quantile(monkeypatch):
         (["--n=1"], "--n: received 1"),
         (["--quantile=1.5"], "--quantile: received 1.5, allowed: a number in [0, 1]"),
         (["--operators=permutahedron"], "--operators: received permutahedron"),
-        (["--resume"], "--resume: there is no folder"),
+        (["--operators=linear_head"], "--operators: received linear_head"),
+        (["--resume"], "--resume: nothing in runs/quantile_regression"),
         (["--dataset=mnist"], "mnist is not in"),
     ],
 )

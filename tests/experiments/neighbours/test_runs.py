@@ -82,6 +82,15 @@ def test_other_settings_are_not_resumed(data, tmp_path):
     storage.write_json(run.folder / "run.json", {"steps": 5})
     with pytest.raises(Exception, match="--resume: .* was started with steps 5, received 4"):
         run.check_identity()
+    # Also where a run was not planned, as those of a search, and even if it was done.
+    storage.write_json(run.folder / "result.json", {"test_accuracy": 1.0})
+    searched = dataclasses.replace(SMALL, k=1)
+    other = Run.at(searched, Method.of("lapsum"), 0, tmp_path)
+    other.folder.mkdir(parents=True)
+    storage.write_json(other.folder / "run.json", {"steps": 5})
+    for one in (run, other):
+        with pytest.raises(Exception, match="was started with steps 5, received 4"):
+            one.execute(*data, Stop())
 
 
 def test_a_class_without_pictures_is_named(data):
@@ -111,7 +120,7 @@ def test_specs_are_split_between_operators():
         (["--operators=bogosort"], "bogosort"),
         (["--learning_rate=0"], "--learning_rate: received 0.0"),
         (["--candidates=5000"], "--queries: received 100"),
-        (["--resume"], "--resume: there is no folder"),
+        (["--resume"], "--resume: nothing in runs/classify_neighbours"),
         (["--dataset=mnist"], "mnist is not in"),
     ],
 )
