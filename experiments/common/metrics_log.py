@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The metrics of a run as JSON lines, and its time over all its sessions."""
+"""The metrics of a run as JSON lines, and its time over all its starts."""
 
 import time
 from pathlib import Path
@@ -18,7 +18,7 @@ class MetricsLog:
         self._began = time.monotonic() - (self.records[-1]["seconds"] if self.records else 0.0)
 
     def seconds(self) -> float:
-        """Seconds since the run began, without the time between its sessions."""
+        """Seconds since the run began, without the time between its starts."""
         return time.monotonic() - self._began
 
     def add(self, **record: float) -> None:
