@@ -73,6 +73,7 @@ TEST = [
 ]
 
 # Other implementations, to compare with. Not part of the default test run.
+# Without qpth, which asks for an old NumPy that it does not need: `pip install --no-deps qpth`.
 PEERS = [
     "algovision>=0.1.2",
     "differentiable-sorting>=0.0.3",
