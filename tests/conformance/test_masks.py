@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import arlsort
+from arlsort.operators.hooks import Hooks
 from tests.conformance.conftest import (
     KEY,
     RANDOM_SPECS,
@@ -48,14 +49,30 @@ def _everything(operator, x, where=None):
 everything = jax.jit(_everything)
 
 
+def _cut(name, part):
+    """What is of the items of the first two lists, as the shorter lists have it."""
+    if name == "sort":
+        return part[:2, :ITEMS]
+    own = np.stack([np.flatnonzero(row) for row in WHERE[:2]])
+    if name == "permutation":
+        return jnp.take_along_axis(part[:2, :ITEMS], own[:, None], axis=-1)
+    return jnp.take_along_axis(part[:2], own, axis=-1)
+
+
+def _has_every_length(operator):
+    """Whether it is computed at every length, which takes long to compile."""
+    return type(operator)._masked_permutation is Hooks._masked_permutation
+
+
 @jax.jit
 def gradient(operator, x, where=None):
     def total(x):
-        parts = _everything(operator, x, where)
-        if where is not None:  # of the same items as in the shorter list, the same numbers
-            parts = {name: part[:2, ..., :ITEMS] for name, part in parts.items() if name == "sort"}
+        if operator.has_permutation and _has_every_length(operator):
+            parts = {"sort": arlsort.sort(x, operator, where=where)}  # all is from the same P's
         else:
-            parts = {"sort": parts["sort"]}
+            parts = _everything(operator, x, where)
+        if where is not None:  # of the same items as in the shorter list, the same numbers
+            parts = {name: _cut(name, part) for name, part in parts.items()}
         return sum((part * mixing(part.shape)).sum() for part in parts.values())
 
     return jax.grad(total)(x)
