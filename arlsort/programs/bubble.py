@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from arlsort.networks.swaps import Swap
+from arlsort.numerics import meshes
 
 
 class Sorted(NamedTuple):
@@ -48,7 +49,7 @@ def run(swap: Swap, x: jax.Array, rows: jax.Array) -> Sorted:
 
     start = Sorted(x, rows, zero, zero)
     nothing = jax.tree.map(jnp.zeros_like, start)
-    carry = (start, nothing, zero + 1)
+    carry = meshes.vary_alike(start, nothing, zero + 1)
     (state, total, going), _ = lax.scan(one_pass, carry, jnp.arange(n - 1))
     return _add(total, going, state)
 

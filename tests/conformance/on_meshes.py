@@ -37,8 +37,9 @@ def functions(operator):
 
 
 def likelihoods():
-    operator = arlsort.LearnedSort(noise="cauchy", normalize=False)
-    for likelihood in (operator.log_likelihood, arlsort.cauchy_log_likelihood):
+    executed = arlsort.LearnedSort(noise="cauchy", normalize=False).log_likelihood
+    amortized = arlsort.AmortizedSort(noise="cauchy", normalize=False).log_likelihood
+    for likelihood in (executed, amortized, arlsort.cauchy_log_likelihood):
 
         def run(x, likelihood=likelihood):
             order = jnp.roll(jnp.argsort(jax.lax.stop_gradient(x), axis=-1), 1, axis=-1)

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from arlsort.amortized.orders.config import OrderConfig
+from arlsort.numerics import meshes
 
 Array = jax.Array
 
@@ -63,8 +64,10 @@ class OrderNetwork(hk.Module):
             top, top_w = jnp.where(above, score, top), jnp.where(above, scale, top_w)
             return (state, score, scale, top, top_w), (gap, state, seen)
 
+        state = core.initial_state(a.shape[0]).astype(a.dtype)
+        a, w, state = meshes.vary_alike(a, w, state)
         along, scales = jnp.moveaxis(a, 1, 0), jnp.moveaxis(w, 1, 0)
-        start = (core.initial_state(a.shape[0]).astype(a.dtype), *(along[0], scales[0]) * 2)
+        start = (state, *(along[0], scales[0]) * 2)
         _, (gaps, states, seen) = hk.scan(step, start, (along[1:], scales[1:]))
         hidden = jax.nn.silu(first(jnp.concatenate([states, seen], axis=-1)))
         learned = last(hidden)[..., 0]  # [n - 1, b]
