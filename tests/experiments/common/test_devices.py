@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # Compiled faster, and what is compared alike.
 FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 EIGHT = {"XLA_FLAGS": f"{FAST} --xla_force_host_platform_device_count=8"}
-SECONDS = 300
+SECONDS = 900
 
 SORTING = (
     "--operators=neuralsort:stochastic=true",
