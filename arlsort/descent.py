@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the parameters of a learned sort descend: the optimiser, and the average that is kept."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import haiku as hk
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 Array = jax.Array
+Metrics = dict[str, Array]
 
 
 class Schedule(Protocol):
@@ -65,3 +67,27 @@ def descend(state: TrainingState, grads: Any, training: Schedule) -> TrainingSta
     decay = jnp.minimum(training.ema_decay, step / (step + 9.0))
     average = optax.incremental_update(params, state.average, 1 - decay)
     return TrainingState(params, average, opt_state, step)
+
+
+def follow(
+    state: TrainingState,
+    steps: int,
+    step: Callable[[TrainingState, int], tuple[TrainingState, Metrics]],
+    watch: Callable[[TrainingState, Metrics], None] | None,
+) -> TrainingState:
+    """Takes the steps that a training has left.
+
+    Args:
+      state: Where to go on.
+      steps: How many steps there are in all.
+      step: Takes one, given the state and how many were taken; its buffers are taken over.
+      watch: Called after each step, with a state that the next step takes over.
+
+    Returns:
+      The state after the last step.
+    """
+    for done in range(int(state.step), steps):
+        state, metrics = step(state, done)
+        if watch is not None:
+            watch(state, metrics)
+    return state

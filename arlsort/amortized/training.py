@@ -12,7 +12,7 @@ import optax
 
 from arlsort.amortized import lists, network
 from arlsort.amortized.config import NetworkConfig, TrainingConfig
-from arlsort.descent import TrainingState, begin, descend
+from arlsort.descent import TrainingState, begin, descend, follow
 from arlsort.numerics.mean_permutation import mean_permutation
 
 Array = jax.Array
@@ -150,8 +150,6 @@ def train(
     """
     state = init(config, training) if state is None else state
     step = make_step(config, training)
-    for done in range(int(state.step), training.steps):
-        state, metrics = step(state, training.length(done))
-        if watch is not None:
-            watch(state, metrics)
-    return state
+    return follow(
+        state, training.steps, lambda state, done: step(state, training.length(done)), watch
+    )

@@ -15,7 +15,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from arlsort.checks import error_message
-from arlsort.descent import TrainingState, begin, descend
+from arlsort.descent import TrainingState, begin, descend, follow
 from arlsort.reasoner import network
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from arlsort.reasoner.gradients import Metrics, gradients
@@ -121,8 +121,6 @@ def train(
         raise ValueError(error_message("hints", repr(training.hints), "perturbed, sampled"))
     state = init(config, training) if state is None else state
     step = make_step(config, training)
-    for done in range(int(state.step), training.steps):
-        state, metrics = step(state, training.length(done))
-        if watch is not None:
-            watch(state, metrics)
-    return state
+    return follow(
+        state, training.steps, lambda state, done: step(state, training.length(done)), watch
+    )

@@ -14,7 +14,7 @@ import optax
 from arlsort.amortized import lists
 from arlsort.amortized.orders import network
 from arlsort.amortized.orders.config import OrderConfig, OrderTraining
-from arlsort.descent import TrainingState, begin, descend
+from arlsort.descent import TrainingState, begin, descend, follow
 from arlsort.numerics import cauchy_orders
 
 Array = jax.Array
@@ -174,8 +174,6 @@ def train(
         for n in sorted(set(training.lengths))
     }
     step = make_step(config, training)
-    for done in range(int(state.step), training.steps):
-        state, metrics = step(state, drawn[training.length(done)])
-        if watch is not None:
-            watch(state, metrics)
-    return state
+    return follow(
+        state, training.steps, lambda state, done: step(state, drawn[training.length(done)]), watch
+    )
