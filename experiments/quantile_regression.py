@@ -248,12 +248,11 @@ def identity(task: Task, seed: int) -> dict[str, Any]:
 def check_identity(task: Task, seed: int, folder: Path) -> None:
     """Raises FlagError if the folder of a run has other settings."""
     path, now = folder / "run.json", identity(task, seed)
-    for name, value in storage.read_json(path).items() if path.exists() else ():
-        if now.get(name) != value:
-            raise FlagError(
-                f"--resume: {folder} was started with {name} {value}, received {now.get(name)}; "
-                "use the same settings or another --out_dir"
-            )
+    if not path.exists():
+        return
+    difference = run_folders.difference(folder, storage.read_json(path), now)
+    if difference is not None:
+        raise FlagError(difference)
 
 
 def settings() -> tuple[Config, list[Method]]:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folder that a script with --out_dir and --resume writes to."""
+"""The folder that a script with --out_dir and --resume writes to, and what a run in it was."""
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from experiments.common.command_line import FlagError
 
@@ -30,3 +32,24 @@ def choose(default: Path, wanted: str | None, resume: bool) -> Path:
     if (folder / "runs").exists() and not resume:
         raise FlagError(f"--out_dir: {folder} holds earlier runs; add --resume or name another")
     return folder
+
+
+def difference(folder: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Words the first setting that a run in a folder was started with and that is not so now.
+
+    Args:
+      folder: The folder of the run.
+      earlier: The settings it was started with, by name.
+      now: Those that were received.
+
+    Returns:
+      What to refuse to resume it with, or None if all are the same.
+    """
+    for name, value in earlier.items():
+        received = now.get(name, "nothing")
+        if received != value:
+            return (
+                f"--resume: {folder} was started with {name} {value}, received {received}; "
+                "use the same settings or another --out_dir"
+            )
+    return None

@@ -12,7 +12,7 @@ import jax
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from experiments.common import devices, storage
+from experiments.common import devices, run_folders, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import Interrupted, Stop
 from experiments.common.datasets import Splits
@@ -70,14 +70,9 @@ class Run:
         path = self.folder / "run.json"
         if not path.exists():
             return
-        now = _flat(self.identity)
-        for name, earlier in _flat(storage.read_json(path)).items():
-            value = now.get(name, "nothing")
-            if earlier != value:
-                raise ConfigError(
-                    f"--resume: {self.folder} was started with {name} {earlier}, "
-                    f"received {value}; use the same settings or another --out_dir"
-                )
+        earlier, now = _flat(storage.read_json(path)), _flat(self.identity)
+        if (difference := run_folders.difference(self.folder, earlier, now)) is not None:
+            raise ConfigError(difference)
 
     @property
     def result(self) -> dict[str, Any] | None:

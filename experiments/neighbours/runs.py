@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.common import storage
+from experiments.common import run_folders, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import FlagError, Interrupted, Stop
 from experiments.neighbours.config import Config, Method, identity
@@ -45,13 +45,9 @@ class Run:
         path, now = self.folder / "run.json", identity(self.config, self.method, self.seed)
         if not path.exists():
             return
-        earlier = storage.read_json(path)
-        for name, value in earlier.items():
-            if now.get(name) != value:
-                raise FlagError(
-                    f"--resume: {self.folder} was started with {name} {value}, received "
-                    f"{now.get(name)}; use the same settings or another --out_dir"
-                )
+        difference = run_folders.difference(self.folder, storage.read_json(path), now)
+        if difference is not None:
+            raise FlagError(difference)
 
     def execute(self, train: Data, validation: Data, test: Data, stop: Stop) -> dict[str, Any]:
         """Trains from where it is to the end, and judges the best weights on the test data.
