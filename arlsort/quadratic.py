@@ -72,9 +72,8 @@ def solve(
     * A row without a solution is NaN: `infeasible` is true if the constraints cannot be met and
       false if the objective is unbounded. A row that is finite and not `converged` holds the best
       that was found: with equalities that contradict one another by little, their least squares.
-    * Where more constraints meet at the solution than there are variables, or some are only just
-      active, a valid solution may have `converged` false: the duals that were found then have a
-      sign that is wrong, and others would do.
+    * Where more constraints meet at the solution than there are variables, several duals are
+      valid, and one choice of them is returned.
     * The gradient of a row that is NaN is zero.
 
     Time is O(n²(n + m + e)) for each iteration, memory O(n(n + m + e)).

@@ -230,10 +230,8 @@ def denoising() -> str:
     for path in sorted((RESULTS / "denoising").glob("*.json")):
         report = storage.read_json(path)
         parts.append(_linked(denoising_results.section(report), path))
-        parts += [
-            f"![{what} of {path.stem}]({_link(path.with_name(f'{path.stem}_{what}.png'))})"
-            for what in ("series", "matrices")
-        ]
+        pictures = [path.with_name(f"{path.stem}_{what}.png") for what in ("series", "matrices")]
+        parts += [f"![{it.stem}]({_link(it)})" for it in pictures if it.exists()]
     return "\n\n".join(parts)
 
 

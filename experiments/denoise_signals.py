@@ -33,7 +33,15 @@ from experiments.common.command_line import (
 )
 from experiments.common.reports import git_commit, measure_once, open_report
 from experiments.denoising import results
-from experiments.denoising.config import DATASETS, DEFAULTS, METHODS, PROTOCOLS, Config, resolve
+from experiments.denoising.config import (
+    DATASETS,
+    DEFAULTS,
+    EEG_EPOCHS,
+    METHODS,
+    PROTOCOLS,
+    Config,
+    resolve,
+)
 from experiments.denoising.training import run
 
 QUICK, PUBLISHED = DEFAULTS["quick"], DEFAULTS["published"]
@@ -58,7 +66,11 @@ define.integer("train", None, _help("train", "Series to learn from; the EEG reco
 define.integer("validation", None, _help("validation", "Series to choose by."))
 define.integer("test", None, _help("test", "Series to report on."))
 define.integer("batch_size", None, _help("batch_size", "Series in a step."))
-define.integer("epochs", None, _help("epochs", "Passes over the series to learn from."))
+define.integer(
+    "epochs",
+    None,
+    _help("epochs", f"Passes over the series to learn from; {EEG_EPOCHS} over the EEG record's."),
+)
 define.float("optnet_rate", None, _help("optnet_rate", "Adam's, of OptNet from scratch."))
 define.float("optnet_tv_rate", None, _help("optnet_tv_rate", "Adam's, from total variation."))
 define.float("network_rate", None, _help("network_rate", "Adam's, of the networks."))

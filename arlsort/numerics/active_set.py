@@ -25,7 +25,7 @@ from arlsort.numerics.quadratic_programs import Program, Unknowns, times
 
 _ROUNDS = 8
 _REFINEMENTS = 6
-_DESCENTS = 12  # steps of conjugate gradients for each refinement
+_DESCENTS = 12  # steps of conjugate residuals for each refinement
 _PROGRESS = 0.5  # a refinement that leaves more than this of the residual is the last
 
 
@@ -189,13 +189,25 @@ def _dual_of(active: jax.Array, x: Unknowns) -> jax.Array:
 
 
 class Descent(NamedTuple):
-    """The state of conjugate gradients on the duals, and z as it follows from them."""
+    """The state of conjugate residuals on the duals, and z as it follows from them.
+
+    Attributes:
+      z, y: The unknowns.
+      left: The residual.
+      direction, move, change: A direction of y, with what it does to z and to the residual.
+      pull: The residual times what its own direction would change, before the last step.
+      first: That of the first step.
+      steps: How many there were.
+    """
 
     z: jax.Array
     y: jax.Array
     left: jax.Array
     direction: jax.Array
-    size: jax.Array  # of what is left, squared
+    move: jax.Array
+    change: jax.Array
+    pull: jax.Array
+    first: jax.Array
     steps: jax.Array
 
 
@@ -205,8 +217,10 @@ def _approximate(
     """Solves the system but for rounding in the factorised matrix H.
 
     With C the active rows and the equalities, it is `H z + Cᵀy = r + Cᵀs / δ` and `C z = s`, so y
-    solves `C H⁻¹ Cᵀ y = C H⁻¹ (r + Cᵀs / δ) - s`, by conjugate gradients: the eigenvalues of that
-    matrix are all near δ, unless active rows nearly depend on one another.
+    solves `C H⁻¹ Cᵀ y = C H⁻¹ (r + Cᵀs / δ) - s`, by conjugate residuals: the eigenvalues of that
+    matrix are all near δ, unless active rows nearly depend on one another. Where they do depend on
+    one another, rounding leaves a residual that no y removes, and conjugate gradients would divide
+    by nothing.
     """
     numbers = interior_point.settings(factor.dtype)
     penalty, held = numbers.penalty, active.astype(factor.dtype)
@@ -214,29 +228,39 @@ def _approximate(
     target = _dual_of(active, right)
     z = cho_solve((factor, True), right.z + penalty * times(rows.T, target))
     left = times(rows, z) - target
+    enough = numbers.inexact**2
+    most = enough * jnp.dot(left, left)
 
     def going(state: Descent) -> jax.Array:
-        return (state.size > enough) & (state.steps < _DESCENTS)
+        more = (jnp.dot(state.left, state.left) > most) & (state.pull > enough * state.first)
+        return more & (state.steps < _DESCENTS)
 
     def descend(state: Descent) -> Descent:
-        move = cho_solve((factor, True), times(rows.T, state.direction))
+        move = cho_solve((factor, True), times(rows.T, state.left))
         change = times(rows, move)
-        curvature = jnp.dot(state.direction, change)
-        step = jnp.where(curvature > 0, state.size / curvature, 0.0)
-        left = state.left - step * change
-        size = jnp.dot(left, left)
+        pull = jnp.maximum(jnp.dot(state.left, change), 0.0)
+        first = jnp.where(state.steps == 0, pull, state.first)
+        share = jnp.where(state.steps == 0, 0.0, pull / state.pull)
+        direction = state.left + share * state.direction
+        move, change = move + share * state.move, change + share * state.change
+        size = jnp.dot(change, change)
+        useful = (pull > enough * first) & (size > 0)
+        step = jnp.where(useful, pull / jnp.where(useful, size, 1.0), 0.0)
         return Descent(
             state.z - step * move,
-            state.y + step * state.direction,
-            left,
-            left + size / state.size * state.direction,
-            size,
+            state.y + step * direction,
+            state.left - step * change,
+            direction,
+            move,
+            change,
+            pull,
+            first,
             state.steps + 1,
         )
 
-    size = jnp.dot(left, left)
-    enough = numbers.inexact**2 * size
-    state = Descent(z, jnp.zeros_like(left), left, left, size, jnp.int32(0))
+    none, still = jnp.zeros_like(left), jnp.zeros_like(z)
+    one = jnp.ones_like(most)
+    state = Descent(z, none, left, none, still, none, one, 0 * one, jnp.int32(0))
     state, _ = meshes.vary_alike(state, factor)
     state = lax.while_loop(going, descend, state)
     dual, multiplier = jnp.split(state.y, [active.shape[0]])

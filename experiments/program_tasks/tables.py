@@ -2,7 +2,8 @@
 """How reports of both tasks are shown: tables in Markdown, and which picture goes with them."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,34 @@ def section(report: dict[str, Any], source: str) -> str:
     return f"{conditions}\n\n{table(report)}"
 
 
+# Test EM in percent by training step, of the run in AlgoVision's notebook.
+PUBLISHED_EM = {200: 24.1, 1000: 30.8, 1200: 32.3}
+
+
+def orders(report: dict[str, Any], source: str) -> str:
+    """Renders a comparison of order losses; on MNIST with its course beside the published run."""
+    parts = [results.section(report, source)]
+    if report["config"]["dataset"] == "mnist":
+        parts.append(_course(report["runs"]))
+    return "\n\n".join(parts)
+
+
+def _course(runs: Sequence[dict[str, Any]]) -> str:
+    """Renders EM on validation lists over the steps, means over the seeds of each method."""
+    curves: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        curves.setdefault(run["operator"], []).append(run["curve"])
+    rows = []
+    for i, step in enumerate(next(iter(curves.values()))[0]["step"]):
+        cells = [
+            f"{100 * statistics.fmean(curve['em'][i] for curve in own):.1f}"
+            for own in curves.values()
+        ]
+        rows.append([f"{step:,}", *cells, str(PUBLISHED_EM.get(step, "-"))])
+    heads = [f"`{name}`, validation EM" for name in curves]
+    return markdown(["steps", *heads, "published, test EM"], rows)
+
+
 def sections(folder: Path, link: Callable[[Path], str]) -> dict[str, Callable[[], str]]:
     """What a page shows of the reports in a folder, by the marker of each section.
 
@@ -87,7 +116,7 @@ def sections(folder: Path, link: Callable[[Path], str]) -> dict[str, Callable[[]
         )
 
     return {
-        "swaps": lambda: all_of("sort_numbers", results.section),
+        "swaps": lambda: all_of("sort_numbers", orders),
         "strings": lambda: all_of("compare_strings", section),
         "paths": lambda: all_of("cheapest_paths", section),
     }

@@ -9,7 +9,7 @@ import pytest
 
 from experiments import denoise_signals
 from experiments.common import storage
-from experiments.denoising import data, training
+from experiments.denoising import data, results, training
 from experiments.denoising.config import DATASETS, DEFAULTS, METHODS, Config, resolve
 from experiments.denoising.models import MODELS
 from tests.experiments.flags import kept, refusal
@@ -54,6 +54,8 @@ def test_the_published_protocol_is_stated_and_flags_go_over_it():
     assert resolve("published", {"epochs": 3, "length": None}) == dataclasses.replace(
         published, epochs=3
     )
+    assert resolve("quick", {"dataset": "eeg"}).epochs == 40
+    assert resolve("quick", {"dataset": "eeg", "epochs": 3}).epochs == 3
     assert set(METHODS) == {"none", "total_variation", *MODELS}
 
 
@@ -78,6 +80,14 @@ def test_the_script_writes_its_files_and_goes_on(tmp_path, capsys):
     assert "add --resume" in refusal(lambda: run(f"--out_dir={folder}", *TINY), capsys)
     other = lambda: run(f"--out_dir={folder}", "--resume", *TINY, "--epochs=2")  # noqa: E731
     assert "has other settings" in refusal(other, capsys)
+
+
+def test_published_errors_stand_beside_those_of_the_published_series_alone():
+    for protocol, stands in (("quick", False), ("published", True)):
+        config = dataclasses.asdict(DEFAULTS[protocol])
+        record = {"method": "dense", "mse": {"train": 20.0, "test": 30.0}}
+        found = results.section({"config": config, "records": [record]})
+        assert ("18.5 / 29.8" in found) == stands
 
 
 @pytest.mark.slow

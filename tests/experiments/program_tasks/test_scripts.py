@@ -3,6 +3,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from experiments.common import storage
 from experiments.program_tasks import comparison, runs, tables
 from tests.experiments.flags import defined, kept, refusal
 
+RESULTS = Path(__file__).resolve().parents[3] / "experiments" / "results" / "program_tasks"
 SHARED = {
     "dataset": "--dataset=mnist",
     "download": "--download",
@@ -193,6 +195,17 @@ def test_a_summary_has_mean_and_deviation_of_each_metric():
     )
     (alone,) = comparison.summarise([one(0, 0.6)])
     assert tables.percent(alone["test"]["exact"]) == "60.0"
+
+
+def test_the_course_on_mnist_stands_beside_the_published_one():
+    report = storage.read_json(RESULTS / "sort_numbers_digits.json")
+    assert "published" not in tables.orders(report, "")
+    report["config"]["dataset"] = "mnist"
+    for run, em in zip(report["runs"], (0.2, 0.3, 0.0, 0.0, 0.0, 0.0), strict=True):
+        run["operator"] = "bubble_sort@swaps" if em else "other"
+        run["curve"] = {"step": [100, 200], "em": [0.1, em]}
+    lines = tables.orders(report, "").splitlines()[-2:]
+    assert lines == ["| 100 | 10.0 | 10.0 | - |", "| 200 | 25.0 | 0.0 | 24.1 |"]
 
 
 def test_the_network_with_the_smallest_loss_is_kept():
