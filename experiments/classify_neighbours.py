@@ -37,10 +37,11 @@ from experiments.common.command_line import (
     refused,
 )
 from experiments.common.reports import git_commit, machine, markdown
-from experiments.neighbours import baselines, training
+from experiments.neighbours import augmentation, baselines, networks, training
 from experiments.neighbours.config import (
     DEFAULT_OPERATORS,
     HEAD,
+    SCHEDULES,
     SEARCH_K,
     SEARCH_RATES,
     SEARCH_TEMPERATURES,
@@ -68,12 +69,20 @@ define.integer("seeds", 3, "Runs of each method: seeds 0, 1, ...")
 define.boolean("search", False, "Choose k, temperature and rate on the validation data.")
 define.integer("k", Config.k, "Neighbours.")
 define.float("learning_rate", Config.learning_rate, "Of SGD.")
+define.enum("schedule", Config.schedule, SCHEDULES, "Of the rate: falling to zero, or not.")
 define.float("momentum", Config.momentum, "Of SGD.")
 define.float("weight_decay", Config.weight_decay, "Of SGD.")
 define.integer("steps", Config.steps, "Training steps.")
 define.integer("queries", Config.queries, "Pictures in a step that look for neighbours.")
 define.integer("candidates", Config.candidates, "Pictures in a step that may be neighbours.")
-define.integer("features", Config.features, "Width of the embedding.")
+define.enum("network", Config.network, networks.NETWORKS, "What embeds the pictures.")
+define.integer("features", Config.features, "Width of the embedding; published 500, ResNet 512.")
+define.enum(
+    "augmentation",
+    Config.augmentation,
+    augmentation.AUGMENTATIONS,
+    "Changes of training pictures: shifts by up to an eighth, and mirror images.",
+)
 define.integer("eval_every", Config.eval_every, "Steps between validations.")
 define.string("out_dir", None, f"Where to write. (default: a new folder in {DEFAULT_FOLDER})")
 define.boolean("resume", False, "Continue in --out_dir, or in the newest default folder.")
@@ -85,7 +94,7 @@ def settings() -> tuple[Config, list[Method]]:
     Raises:
       FlagError: If one is not allowed.
     """
-    names = {field.name for field in dataclasses.fields(Config)} - {"channels"}
+    names = {field.name for field in dataclasses.fields(Config)}
     stated: dict[str, Any] = {name: FLAGS[name].value for name in names}
     config = Config(**stated)
     config.check()
@@ -120,7 +129,7 @@ def main() -> None:
     folder = run_folders.choose(DEFAULT_FOLDER, FLAGS.out_dir, FLAGS.resume)
     splits = datasets.load(config.dataset, download=FLAGS.download)
     train, validation, test = (training.Data.of(split) for split in splits)
-    training.check_classes(train)
+    training.check_classes(train, 10)
     if config.queries + config.candidates > len(train.labels):
         raise refused("queries", config.queries, f"with candidates at most {len(train.labels)}")
     print(f"{config}\n{folder}")

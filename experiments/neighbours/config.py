@@ -8,6 +8,10 @@ from typing import Any
 from arlsort import operators
 from arlsort.operators import base
 from experiments.common.command_line import FlagError, refused
+from experiments.neighbours import augmentation, networks
+
+CONSTANT, COSINE = "constant", "cosine"
+SCHEDULES = (CONSTANT, COSINE)
 
 HEAD = "linear_head"
 """The network with a trained linear layer, by cross-entropy: a baseline and no sort."""
@@ -32,28 +36,32 @@ class Config:
 
     Attributes:
       dataset: One of `datasets.DATASETS`.
+      network: One of `networks.NETWORKS`.
+      features: Width of the embedding.
+      augmentation: Of training pictures, one of `augmentation.AUGMENTATIONS`.
       k: Neighbours that a query is judged by, in training and at the end.
       learning_rate: Of SGD.
+      schedule: One of `SCHEDULES`; by "cosine" the rate falls to zero over the steps.
       momentum: Of SGD, Nesterov's off.
       weight_decay: What is added of a weight to its gradient.
       steps: Training steps.
       queries, candidates: Pictures in a step; no picture is both.
-      channels: Of the two convolutions.
-      features: Width of the embedding.
       eval_every: Steps between validations; the best weights on them are kept.
     """
 
     dataset: str = "digits"
+    network: str = networks.CNN
+    features: int = 100
+    augmentation: str = augmentation.NONE
     k: int = 9
-    learning_rate: float = 0.03
+    learning_rate: float = 0.1
+    schedule: str = COSINE
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    steps: int = 300
+    steps: int = 1000
     queries: int = 100
     candidates: int = 60
-    channels: tuple[int, int] = (20, 50)
-    features: int = 100
-    eval_every: int = 50
+    eval_every: int = 100
 
     def check(self) -> None:
         """Raises FlagError, naming the flag, if a setting is not allowed."""
@@ -62,6 +70,9 @@ class Config:
                 raise refused(name, getattr(self, name), "an integer >= 1")
         if self.k > self.candidates:
             raise refused("k", self.k, f"1 to {self.candidates}, the candidates")
+        if self.network == networks.RESNET18 and self.features % networks.NARROWEST:
+            allowed = f"a multiple of {networks.NARROWEST}, for {self.network}"
+            raise refused("features", self.features, allowed)
         if not self.learning_rate > 0:
             raise refused("learning_rate", self.learning_rate, "a number > 0")
         for name in ("momentum", "weight_decay"):
@@ -124,5 +135,4 @@ def read_specs(given: Sequence[str]) -> list[str]:
 
 def identity(config: Config, method: Method, seed: int) -> dict[str, Any]:
     """All that the numbers of a run depend on, as JSON has it."""
-    settings = {**dataclasses.asdict(config), "channels": list(config.channels)}
-    return {**settings, "method": method.spec, "seed": seed}
+    return {**dataclasses.asdict(config), "method": method.spec, "seed": seed}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from experiments.common import run_folders, storage
 from experiments.common.checkpoints import Checkpoints
@@ -72,7 +71,7 @@ class Run:
                 if stop.requested:
                     raise Interrupted
                 count = min(self.config.eval_every, self.config.steps - step)
-                state = task.steps(state, train, jnp.asarray(self.seed), jnp.asarray(count))
+                state = task.steps(state, train, self.seed, count)
                 state = task.validated(state, train, validation)
                 checkpoints.save(int(state.step), state)
         finally:

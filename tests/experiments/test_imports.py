@@ -25,6 +25,7 @@ ALLOWED = {
     "common": set(),
     **{task: {"common"} for task in TASKS},
     "program_tasks": {"common", "four_digits"},  # layers of its network
+    "neighbours": {"common", "four_digits"},  # the same
     "": {"common", *TASKS},  # the scripts at the top
     "benchmarks": {"common", "four_digits"},
     "research": {"common", *TASKS},
