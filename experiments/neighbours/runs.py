@@ -48,7 +48,9 @@ class Run:
         if difference is not None:
             raise FlagError(difference)
 
-    def execute(self, train: Data, validation: Data, test: Data, stop: Stop) -> dict[str, Any]:
+    def execute(
+        self, train: Data, validation: Data, test: Data, stop: Stop, classes: int = 10
+    ) -> dict[str, Any]:
         """Trains from where it is to the end, and judges the best weights on the test data.
 
         Raises:
@@ -61,7 +63,7 @@ class Run:
             return done
         self.folder.mkdir(parents=True, exist_ok=True)
         storage.write_json(self.folder / "run.json", identity(self.config, self.method, self.seed))
-        task = Task(self.config, self.method)
+        task = Task(self.config, self.method, classes)
         checkpoints = Checkpoints(self.folder / "checkpoints")
         try:
             state = task.start(train, self.seed)
