@@ -15,7 +15,6 @@ validation data. An interrupted run goes on with --resume, to the numbers it wou
 """
 
 import dataclasses
-import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,8 @@ from experiments.common.command_line import (
     definers,
     refused,
 )
-from experiments.common.reports import git_commit, machine, markdown
-from experiments.neighbours import augmentation, baselines, networks, search, training
+from experiments.common.reports import git_commit, machine
+from experiments.neighbours import augmentation, baselines, networks, results, search, training
 from experiments.neighbours.config import (
     DEFAULT_OPERATORS,
     HEAD,
@@ -142,12 +141,12 @@ def main() -> None:
 
                 chosen = search.best(search.heated(chosen, grids), score)
                 chosen = search.best(search.counted(chosen, grids), score)
-            results = [execute(Run.at(*chosen, seed, folder)) for seed in range(FLAGS.seeds)]
-            records.append(record(*chosen, results))
+            found = [execute(Run.at(*chosen, seed, folder)) for seed in range(FLAGS.seeds)]
+            records.append(record(*chosen, found))
     if FLAGS.baselines:
         for name in (baselines.PIXELS, baselines.PRINCIPAL):
-            found = baselines.run(name, splits)
-            records.append({"method": name, "k": found["k"], "results": [found]})
+            one = baselines.run(name, splits)
+            records.append({"method": name, "k": one["k"], "results": [one]})
     report = {
         "experiment": "classify_neighbours",
         "config": {**dataclasses.asdict(config), "seeds": FLAGS.seeds, "search": grids},
@@ -157,28 +156,17 @@ def main() -> None:
         "records": records,
     }
     storage.write_json(folder / "results.json", report)
-    print(f"\n{table(report)}\n\n{folder / 'results.json'}")
+    print(f"\n{results.table(report)}\n\n{folder / 'results.json'}")
 
 
-def record(config: Config, method: Method, results: list[dict[str, Any]]) -> dict[str, Any]:
+def record(config: Config, method: Method, found: list[dict[str, Any]]) -> dict[str, Any]:
     """What is reported of a method."""
     return {
         "method": method.spec,
         "k": None if method.operator is None else config.k,
         "learning_rate": config.learning_rate,
-        "results": results,
+        "results": found,
     }
-
-
-def table(report: dict[str, Any]) -> str:
-    """Renders test accuracies in percent, mean ± standard deviation over seeds."""
-    rows = []
-    for one in report["records"]:
-        accuracies = [100 * result["test_accuracy"] for result in one["results"]]
-        spread = f" ± {statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
-        k = "-" if one["k"] is None else str(one["k"])
-        rows.append([f"`{one['method']}`", k, f"{statistics.mean(accuracies):.2f}{spread}"])
-    return markdown(["method", "k", "test accuracy"], rows)
 
 
 ERRORS = (datasets.DataError, OSError, ValueError)

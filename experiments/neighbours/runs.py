@@ -78,11 +78,14 @@ class Run:
                 checkpoints.save(int(state.step), state)
         finally:
             checkpoints.close()
-        result = {
+        result: dict[str, Any] = {
             "validation_accuracy": float(state.best_accuracy),
             "test_accuracy": task.accuracy(state.best, train, test),
             "seconds": round(time.perf_counter() - began, 1),
         }
+        shown = task.shown(state.best, train, test, self.seed)
+        if shown is not None:
+            result["shown"] = shown
         storage.write_json(self.folder / "result.json", result)
         jax.clear_caches()  # of programs that no other run has
         return result

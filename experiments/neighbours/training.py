@@ -3,7 +3,7 @@
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import haiku as hk
 import jax
@@ -17,6 +17,9 @@ from experiments.common.datasets import Split
 from experiments.neighbours.augmentation import augmented
 from experiments.neighbours.config import COSINE, Config, Method
 from experiments.neighbours.networks import embedder
+
+SHOWN_QUERIES, SHOWN = 4, 10
+"""How many pictures are drawn with their neighbours, and how many of those."""
 
 _AT_ONCE = 500  # pictures that are embedded together when a network is judged
 
@@ -186,6 +189,30 @@ class Task:
                 _vote(found, known, train.labels, k=self.config.k, classes=self.classes)
             )
         return float((predicted == np.asarray(judged.labels)).mean())
+
+    def shown(
+        self, weights: tuple[hk.Params, hk.State], train: Data, judged: Data, seed: int
+    ) -> dict[str, list[list[Any]]] | None:
+        """Soft neighbours of the first pictures among the first candidates, to draw them.
+
+        Returns:
+          For each of `SHOWN_QUERIES` pictures the rows of its `SHOWN` likeliest neighbours and
+          their weights, the largest first; None without an operator.
+        """
+        operator = self.method.operator
+        if operator is None:
+            return None
+        if operator.needs_key:
+            operator = dataclasses.replace(operator, key=jax.random.key(seed))  # type: ignore[call-arg]
+        queries = self.outputs(weights, judged.part(0, SHOWN_QUERIES))
+        candidates = self.outputs(weights, train.part(0, self.config.candidates))
+        found = neighbours.soft_neighbours(
+            jnp.asarray(queries), jnp.asarray(candidates), self.config.k, operator
+        )
+        order = jnp.argsort(-found, axis=-1)[:, :SHOWN]
+        likely = jnp.take_along_axis(found, order, axis=-1)
+        rounded = [[round(float(weight), 4) for weight in row] for row in likely]
+        return {"candidates": order.tolist(), "weights": rounded}
 
     def outputs(self, weights: tuple[hk.Params, hk.State], data: Data) -> np.ndarray:
         """Embeddings, or logits, of all pictures, none of them augmented."""
