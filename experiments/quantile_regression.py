@@ -15,7 +15,6 @@ An interrupted run goes on with --resume, to the numbers it would have had.
 
 import dataclasses
 import re
-import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,16 +33,16 @@ from experiments.common.command_line import (
     definers,
     refused,
 )
-from experiments.common.reports import git_commit, machine, markdown
+from experiments.common.reports import git_commit, machine
 from experiments.four_digits.sampling import RESOLUTIONS
 from experiments.neighbours import search
 from experiments.neighbours.config import SCHEDULES, Method, read_specs
+from experiments.quantiles import results
 from experiments.quantiles.training import Config, Task, check_identity, execute
 
 DEFAULT_FOLDER = Path("runs/quantile_regression")
 DATASETS = ("digits", "mnist")
-CONSTANT, PLAIN = "constant", "plain_network"
-UNIT = 1e-4  # errors are printed in ten thousands, as published
+PLAIN = "plain_network"
 DEFAULT_OPERATORS = (
     "amortized:temperature=1,normalize=false",
     "neuralsort:temperature=1",
@@ -124,10 +123,10 @@ def main() -> None:
             if grids is not None:
                 points = search.heated(chosen, grids)
                 chosen = search.best(points, lambda point: -run(point, 0)["validation_mse"])
-            results = [run(chosen, seed) for seed in range(FLAGS.seeds)]
-            found, method = chosen
-            rate = found.learning_rate
-            records.append({"method": method.spec, "learning_rate": rate, "results": results})
+            found = [run(chosen, seed) for seed in range(FLAGS.seeds)]
+            at, method = chosen
+            rate = at.learning_rate
+            records.append({"method": method.spec, "learning_rate": rate, "results": found})
     report = {
         "experiment": "quantile_regression",
         "config": {**dataclasses.asdict(config), "seeds": FLAGS.seeds, "search": grids},
@@ -136,26 +135,13 @@ def main() -> None:
         "records": records,
     }
     storage.write_json(folder / "results.json", report)
-    print(f"\n{table(report)}\n\n{folder / 'results.json'}")
+    print(f"\n{results.table(report)}\n\n{folder / 'results.json'}")
 
 
 def place(folder: Path, config: Config, method: Method, seed: int) -> Path:
     """The folder of a run, named after all that tells it from others of a comparison."""
     name = re.sub(r"[^\w.=,-]", "+", method.spec)
     return folder / "runs" / name / f"learning_rate={config.learning_rate:g}" / f"seed_{seed}"
-
-
-def table(report: dict[str, Any]) -> str:
-    """Renders mean squared errors, times 1e-4 as published, and R²; means over seeds."""
-    rows = []
-    constants = [r["constant_mse"] for one in report["records"] for r in one["results"]]
-    if constants:
-        rows.append([f"`{CONSTANT}`", f"{UNIT * statistics.mean(constants):.1f}", "0"])
-    for one in report["records"]:
-        errors, shares = ([r[name] for r in one["results"]] for name in ("mse", "r2"))
-        error, share = UNIT * statistics.mean(errors), statistics.mean(shares)
-        rows.append([f"`{one['method']}`", f"{error:.1f}", f"{share:.3f}"])
-    return markdown(["method", "MSE × 1e-4", "R²"], rows)
 
 
 ERRORS = (datasets.DataError, OSError, ValueError)

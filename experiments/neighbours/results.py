@@ -2,6 +2,7 @@
 """How reports of `classify_neighbours` are shown: their tables, and pictures of neighbours."""
 
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from arlsort import plot
-from experiments.common import datasets, figures
+from experiments.common import datasets, figures, storage
 from experiments.common.reports import markdown
 
 
@@ -37,6 +38,28 @@ def section(report: dict[str, Any]) -> str:
         f"{config['augmentation']}, {searched}{seeds} seed{'s' if seeds > 1 else ''}"
     )
     return f"{conditions}\n\n{table(report)}"
+
+
+def page(folder: Path, link: Callable[[Path], str]) -> str:
+    """Renders all reports in a folder, each with its picture if there is one.
+
+    Args:
+      folder: Reports by the names of their data sets.
+      link: How the page links to a file.
+    """
+    parts = []
+    for path in sorted(folder.glob("*.json")):
+        parts.append(f"{section(storage.read_json(path))}\n\n([numbers]({link(path)}))")
+        picture = path.with_suffix(".png")
+        if picture.exists():
+            parts.append(f"![Queries of {path.stem} and their soft neighbours]({link(picture)})")
+    return "\n\n".join(parts) or "No full run is committed yet."
+
+
+def draw_all(folder: Path) -> None:
+    """Draws the neighbours of every report in a folder, beside it."""
+    for path in folder.glob("*.json"):
+        draw(storage.read_json(path), path.with_suffix(".png"))
 
 
 def draw(report: dict[str, Any], path: Path) -> Path | None:

@@ -12,7 +12,7 @@ from experiments import quantile_regression as script
 from experiments.common import datasets, storage
 from experiments.common.command_line import FlagError, Interrupted
 from experiments.neighbours.config import Method
-from experiments.quantiles import training
+from experiments.quantiles import results, training
 from experiments.quantiles.training import Config, Task
 from tests.experiments.flags import kept, refusal
 
@@ -60,8 +60,8 @@ def test_other_settings_are_not_resumed(tmp_path):
 
 
 def test_the_table_has_the_constant_and_means_over_seeds():
-    results = [{"mse": 4e5, "r2": 0.9, "constant_mse": 4e6}] * 2
-    text = script.table({"records": [{"method": "lapsum", "results": results}]})
+    found = [{"mse": 4e5, "r2": 0.9, "constant_mse": 4e6}] * 2
+    text = results.table({"records": [{"method": "lapsum", "results": found}]})
     assert "| `constant` | 400.0 | 0 |" in text and "| `lapsum` | 40.0 | 0.900 |" in text
 
 
