@@ -68,13 +68,14 @@ def solve(program: Program) -> Result:
     scaled = quadratic_programs.scale(program, scales)
     numbers = interior_point.settings(program.p.dtype)
     fixed = lax.stop_gradient(scaled)
-    start, active = _start(fixed)
+    convex = _is_convex(fixed.q, numbers)
+    start, active = _start(fixed, convex)
     hopeless = _has_none(fixed, start, numbers)
     found = _settle(fixed, start, active, numbers)
     x = _differentiable(scaled, lax.stop_gradient(found))
     known = lax.stop_gradient(x)
     fault = faults.unknown | faults.impossible
-    converged = _is_optimal(fixed, known, numbers) & _is_convex(fixed.q, numbers) & ~fault
+    converged = _is_optimal(fixed, known, numbers) & convex & ~fault
     proofs = [interior_point.infeasible(fixed, point, numbers) for point in (start, known)]
     infeasible = ~converged & ~faults.unknown & (faults.impossible | proofs[0] | proofs[1])
     none = fault | (~converged & (hopeless | _has_none(fixed, known, numbers)))
@@ -90,9 +91,15 @@ def _has_none(program: Program, x: Unknowns, numbers: Settings) -> jax.Array:
     )
 
 
-def _start(program: Program) -> tuple[Unknowns, jax.Array]:
-    """Where the rounds begin, and with which set."""
-    point = interior_point.solve(program)
+def _start(program: Program, convex: jax.Array) -> tuple[Unknowns, jax.Array]:
+    """Where the rounds begin, and with which set.
+
+    Whether Q is convex is an input so that its factorisation comes before all others. jaxlib 0.10
+    spreads a batch over a pool of threads and waits for it inside that pool: as many factorisations
+    at a time as there are threads wait for one another for ever.
+    """
+    one = jnp.ones((), program.p.dtype)
+    point = interior_point.solve(program, jnp.where(convex, one, 2 * one))
     return point.x, point.x.dual > point.slack
 
 

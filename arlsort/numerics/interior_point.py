@@ -67,14 +67,18 @@ class State(NamedTuple):
     hopeless: jax.Array
 
 
-def solve(program: Program) -> Point:
+def solve(program: Program, weight: jax.Array) -> Point:
     """Finds a point near the solution of a scaled program with inequalities.
+
+    Args:
+      program: Whose data are near one.
+      weight: Of the inequalities in the least squares solution where it starts; a positive number.
 
     Returns:
       The best point, or, of a program that seems to have no solution, the last.
     """
     numbers = settings(program.p.dtype)
-    start = _start(program, numbers)
+    start = _start(program, weight, numbers)
     error = jnp.full((), jnp.inf, program.p.dtype)
     state = State(start, start, error, jnp.int32(0), jnp.int32(0), jnp.zeros((), bool))
     state, _ = meshes.vary_alike(state, program)
@@ -135,11 +139,11 @@ def _all_finite(tree: Point) -> jax.Array:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
-def _start(program: Program, numbers: Settings) -> Point:
+def _start(program: Program, weight: jax.Array, numbers: Settings) -> Point:
     """The least squares solution, moved inside."""
     p, g, h, a, b = program[1:]
-    factor = factorise(program, jnp.ones_like(h), numbers)
-    z = cho_solve((factor, True), times(g.T, h) + numbers.penalty * times(a.T, b) - p)
+    factor = factorise(program, jnp.full_like(h, weight), numbers)
+    z = cho_solve((factor, True), weight * times(g.T, h) + numbers.penalty * times(a.T, b) - p)
     above = times(g, z) - h
 
     def inside(v: jax.Array) -> jax.Array:

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `test_platforms.py` runs in one process with eight devices: prints what went wrong.
+"""What `test_platforms.py` runs in processes with eight devices: prints what went wrong.
 
-All functions are lowered, which is where types of arrays on meshes are checked; ranks with their
-gradient are compiled and compared with one device.
+    python -m tests.conformance.on_meshes SECONDS PART ...
+
+A part is a name of the registry, `likelihoods` or `comparisons`. All functions are lowered, which
+is where types of arrays on meshes are checked; ranks with their gradient are compiled and compared
+with one device. After so many seconds it says where it stands, and fails.
 """
+
+import faulthandler
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -49,9 +55,10 @@ def likelihoods():
         yield likelihood.__name__, {}, run, False
 
 
-def operators():
+def operators(names):
     for spec in [*SPECS, *VALUE_SPECS, *RANDOM_SPECS]:
-        yield (spec, *functions(build(spec)), build(spec).needs_key)
+        if spec.partition(":")[0] in names:
+            yield (spec, *functions(build(spec)), build(spec).needs_key)
 
 
 def comparisons(x, temperature):
@@ -60,7 +67,7 @@ def comparisons(x, temperature):
     return by_size + arlsort.vector_sort(x, lambda item: item, temperature=temperature)
 
 
-def main():
+def main(parts):
     assert jax.device_count() == 8
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
     x = jnp.asarray(np.random.default_rng(3).normal(size=(16, 5)), jnp.float32)
@@ -69,7 +76,9 @@ def main():
     def mapped(function):
         return jax.shard_map(function, mesh=mesh, in_specs=BATCH, out_specs=BATCH)
 
-    for name, lowered, ranks, random in [*operators(), *likelihoods()]:
+    rows = [*operators(parts), *(likelihoods() if "likelihoods" in parts else ())]
+    assert rows or "comparisons" in parts, parts
+    for name, lowered, ranks, random in rows:
         for how, change in (("shard_map", mapped), ("explicit", lambda function: function)):
             try:
                 with jax.set_mesh(mesh):
@@ -83,6 +92,11 @@ def main():
             except Exception as error:
                 print(f"{name}, {how}: {type(error).__name__}: {str(error)[:300]}")
 
+    if "comparisons" in parts:
+        compare(mesh)
+
+
+def compare(mesh):
     try:
         row = jnp.array([3.0, 1.0, 2.0])
         with jax.set_mesh(mesh):
@@ -94,4 +108,6 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    seconds, *chosen = sys.argv[1:]
+    faulthandler.dump_traceback_later(float(seconds), exit=True)
+    main(chosen)

@@ -14,12 +14,13 @@ import pytest
 from jax import export
 
 import arlsort
-from arlsort.operators import base
+from arlsort.operators import base, registry
 from tests.conformance.conftest import RANDOM_SPECS, SPECS, VALUE_SPECS, build
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = [*SPECS, *VALUE_SPECS, *RANDOM_SPECS]
 DTYPES = ["float32", *(pytest.param(d, marks=pytest.mark.slow) for d in ("bfloat16", "float64"))]
+SECONDS = "900"  # for eight devices, should the machine be busy
 FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
@@ -36,9 +37,10 @@ def _gradient(operator, x):
 
 
 @pytest.mark.slow
-def test_all_operators_run_under_shard_map_and_on_explicit_meshes():
+@pytest.mark.parametrize("part", [*registry.names(), "likelihoods", "comparisons"])
+def test_everything_runs_under_shard_map_and_on_explicit_meshes(part):
     done = subprocess.run(
-        [sys.executable, "-m", "tests.conformance.on_meshes"],
+        [sys.executable, "-m", "tests.conformance.on_meshes", SECONDS, part],
         cwd=ROOT,
         env={
             **os.environ,

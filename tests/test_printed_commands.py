@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that a page prints name files that exist, and flags that these have."""
+
+import copy
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from arlsort.__main__ import parser
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *(ROOT / name / "README.md" for name in ("experiments", "tests")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+FEWEST = {"experiments": 25, "arlsort": 6}  # how many commands the pages have, at least
+
+
+def printed() -> list[tuple[str, list[str]]]:
+    """Modules and arguments, of blocks and of code in a line: `python -m a.b --c` is a.b, [--c]."""
+    found = {}
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        parts = [part.strip() for line in text.splitlines() for part in line.split("&&")]
+        parts = [part for part in parts if part.startswith("python ")]
+        for part in [*parts, *re.findall(r"`(python [^`\n]+)`", text)]:
+            words = shlex.split(part, comments=True)
+            if words[1] == "-m":
+                module, arguments = words[2], words[3:]
+            else:
+                module, arguments = words[1].removesuffix(".py").replace("/", "."), words[2:]
+            if module.partition(".")[0] in FEWEST:
+                found[" ".join([module, *arguments])] = (module, arguments)
+    return list(found.values())
+
+
+def test_the_pages_print_commands():
+    modules = [module.partition(".")[0] for module, _ in printed()]
+    for name, fewest in FEWEST.items():
+        assert modules.count(name) >= fewest, (name, modules)
+
+
+@pytest.mark.parametrize("module, arguments", printed(), ids=lambda part: str(part)[-40:])
+def test_flags_of_printed_commands_exist(module, arguments):
+    if module == "arlsort":
+        if "--help" not in arguments:
+            parser().parse_args(arguments)
+        return
+    script = importlib.import_module(module)
+    assert hasattr(script, "main")
+    rest = copy.deepcopy(script.FLAGS)([module, *arguments])
+    assert rest[1:] == []
