@@ -31,6 +31,7 @@ from experiments.common.command_line import (
     Script,
     Stop,
     check_at_least,
+    check_choices,
     definers,
     refused,
 )
@@ -46,6 +47,7 @@ from experiments.neighbours.config import (
 )
 from experiments.neighbours.runs import Run
 
+BASELINES = (HEAD, baselines.PIXELS, baselines.PRINCIPAL)
 DEFAULT_FOLDER = Path("runs/classify_neighbours")
 
 FLAGS = flags.FlagValues()
@@ -58,7 +60,7 @@ define.multi_string(
     f"What to compare, of {', '.join(operators.names())}, with hyperparameters if wanted: "
     "lapsum:temperature=2,softsort. May be repeated.",
 )
-define.boolean("baselines", True, "Whether to compare with what is no sort.")
+define.list("baselines", list(BASELINES), "What is no sort, to compare with; may be empty.")
 define.integer("seeds", 3, "Runs of each method: seeds 0, 1, ...")
 search.define_flags(define, tuple(search.GRIDS))
 define.integer("k", Config.k, "Neighbours.")
@@ -96,7 +98,8 @@ def settings() -> tuple[Config, list[Method]]:
     methods = [Method.of(spec) for spec in read_specs(FLAGS.operators)]
     if not methods:
         raise refused("operators", "none", "at least one")
-    if FLAGS.baselines:
+    check_choices(FLAGS, "baselines", BASELINES)
+    if HEAD in FLAGS.baselines:
         methods.append(Method.of(HEAD))
     return config, methods
 
@@ -143,8 +146,8 @@ def main() -> None:
                 chosen = search.best(search.counted(chosen, grids), score)
             found = [execute(Run.at(*chosen, seed, folder)) for seed in range(FLAGS.seeds)]
             records.append(record(*chosen, found))
-    if FLAGS.baselines:
-        for name in (baselines.PIXELS, baselines.PRINCIPAL):
+    for name in FLAGS.baselines:
+        if name != HEAD:
             one = baselines.run(name, splits)
             records.append({"method": name, "k": one["k"], "results": [one]})
     report = {

@@ -124,6 +124,7 @@ def test_specs_are_split_between_operators():
         (["--search", "--search_rates=fast"], "--search_rates: received fast, allowed: numbers"),
         (["--network=resnet18"], "--features: received 100, allowed: a multiple of 8"),
         (["--operators=bogosort"], "bogosort"),
+        (["--baselines=knn"], "--baselines: received 'knn', allowed: linear_head, knn_pixels"),
         (["--learning_rate=0"], "--learning_rate: received 0.0"),
         (["--candidates=5000"], "--queries: received 50"),
         (["--resume"], "--resume: nothing in runs/classify_neighbours"),
@@ -220,7 +221,7 @@ def test_the_script_from_end_to_end_with_search(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small = dataclasses.asdict(SMALL)
     settings = [f"--{name}={small[name]}" for name in ("k", "steps", "queries", "candidates")]
-    flags = [*settings, "--operators=lapsum", "--seeds=2", "--nobaselines", "--search"]
+    flags = [*settings, "--operators=lapsum", "--seeds=2", "--baselines=", "--search"]
     flags += ["--search_rates=0.001", "--search_temperatures=1,4", "--search_k=1"]
     with kept(script.FLAGS):
         script.SCRIPT.run(["script", *flags, "--out_dir=found"])
