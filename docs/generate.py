@@ -11,6 +11,8 @@ Tables of methods come from the registry, all others and their figures from the 
   `benchmarks.reasoner`, with `--out`;
 * `research/contest_n9.json` and so on: the `contest.json` of `research.contest`, copied there;
 * `program_tasks/*.json`: the `results.json` of the script of that name, copied there;
+* `neighbours/*.json`, `quantiles/*.json`: the `results.json` of `classify_neighbours` and of
+  `quantile_regression`, copied there;
 * all others: written by the study of that name in `experiments/research`, with `--out`.
 """
 
@@ -43,7 +45,9 @@ from experiments.common.reports import markdown
 from experiments.denoising import results as denoising_results
 from experiments.four_digits import results
 from experiments.four_digits.losses import TABLE
+from experiments.neighbours import results as neighbours_results
 from experiments.program_tasks import tables as program_tables
+from experiments.quantiles import results as quantiles_results
 from experiments.research import card_tables, contest_tables, plots, tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -290,7 +294,9 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "neighbours.md": {
         "top-k-speed": lambda: speed_of(
             SPEED_OF_TOP_K, top_k_speed.table, "The {k} largest of {n}, {batch_size} lists"
-        )
+        ),
+        "neighbours": lambda: neighbours_results.page(RESULTS / "neighbours", _link),
+        "quantiles": lambda: quantiles_results.page(RESULTS / "quantiles", _link),
     },
     ROOT / "docs" / "results.md": {
         "contest": lambda: contest_tables.over_lengths(contests()),
@@ -355,6 +361,7 @@ def draw_results() -> None:
     speed = storage.read_json(SPEED_OF_OPERATORS)
     speed_plots.speed(speed["records"], SPEED_OF_OPERATORS.with_suffix(".png"))
     program_tables.draw(RESULTS / "program_tasks")
+    neighbours_results.draw_all(RESULTS / "neighbours")
     growth = storage.read_json(SPEED_OF_REASONER)["growth"]
     speed_plots.growth(growth, SPEED_OF_REASONER.with_suffix(".png"))
 

@@ -48,6 +48,12 @@ def test_soft_ranks_of_lists_of_different_lengths_raise_it_too():
 
 
 @pytest.mark.slow
+def test_soft_ranks_of_such_lists_raise_the_rank_correlation():
+    before, after = run("padded_spearman", steps=100)
+    assert before < 0.7 and after > 0.95
+
+
+@pytest.mark.slow
 def test_neighbours_become_those_of_the_same_class():
     before, after = run("retrieval", steps=100)
     assert before < 0.6 and after > 0.9

@@ -34,6 +34,16 @@ def test_a_heat_map_has_the_weights_and_the_names():
     assert plot.heat_map(P, ax=ax) is ax
 
 
+def test_neighbours_are_as_opaque_as_their_weights():
+    pictures = np.arange(3 * 4 * 2, dtype=np.float32).reshape(3, 4, 2)
+    ax = plot.neighbours(pictures[0], pictures[1:], [0.75, 1.5], title="near")
+    assert [image.get_alpha() for image in ax.images] == [1.0, 0.75, 1.0]
+    for image, picture in zip(ax.images, pictures, strict=True):
+        np.testing.assert_array_equal(image.get_array(), picture)
+    assert [text.get_text() for text in ax.texts] == ["query", "0.75", "1.50"]
+    assert ax.get_title() == "near"
+
+
 def test_each_temperature_has_its_own_weights():
     figure = plot.temperatures(X, "neuralsort", (0.1, 2.0))
     for ax, t in zip(figure.axes, (0.1, 2.0), strict=False):
@@ -104,6 +114,9 @@ def test_curves_are_mean_and_range_over_seeds(tmp_path):
     "draw, error",
     [
         (lambda: plot.heat_map(jnp.ones((2, 3))), "P: received shape"),
+        (lambda: plot.neighbours(X, [X], [1.0]), "query: received shape (5,)"),
+        (lambda: plot.neighbours(jnp.eye(2), jnp.eye(2), [1.0]), "candidates: received shape"),
+        (lambda: plot.neighbours(jnp.eye(2), [jnp.eye(2)], [1.0, 0.0]), "weights: received shape"),
         (lambda: plot.heat_map(jnp.eye(2), columns=["a"]), "columns: received 1 names"),
         (lambda: plot.temperatures([[1.0]]), "x: received shape (1, 1)"),
         (lambda: plot.temperatures(X, "hard"), "operator: received Hard, which has no"),

@@ -11,6 +11,7 @@ Example:
 """
 
 from arlsort.plot.curves import curves, mean_and_range
+from arlsort.plot.neighbours import neighbours
 from arlsort.plot.runs import execution, network
 from arlsort.plot.weights import heat_map, temperatures, values
 
@@ -19,6 +20,7 @@ __all__ = [
     "execution",
     "heat_map",
     "mean_and_range",
+    "neighbours",
     "network",
     "temperatures",
     "values",

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A quantile supervises two networks: what is predicted, resumed, reported and refused."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,14 +10,17 @@ import pytest
 
 from experiments import quantile_regression as script
 from experiments.common import datasets, storage
+from experiments.common.command_line import FlagError, Interrupted
 from experiments.neighbours.config import Method
+from experiments.quantiles import results, training
+from experiments.quantiles.training import Config, Task
 from tests.experiments.flags import kept, refusal
 
-SMALL = script.Config("digits", 3, 0.5, 4, 2, 1e-3, 2, 100)
+SMALL = Config(n=3, steps=4, batch_size=2, eval_every=2, test_lists=100)
 
 
 def test_the_prediction_is_the_value_at_the_quantile(monkeypatch):
-    task = script.Task(script.Config("digits", 3, 0.75, 4, 2, 1e-3, 2, 100), Method.of("hard"))
+    task = Task(dataclasses.replace(SMALL, quantile=0.75), Method.of("hard"))
 
     class Reader:
         def apply(self, params, pictures):
@@ -26,7 +31,7 @@ def test_the_prediction_is_the_value_at_the_quantile(monkeypatch):
     params = {"value": 1.0, "rank": -1.0}  # ranked the other way round
     found = task.predict(params, numbers, jax.random.key(0))
     np.testing.assert_allclose(found, [15.0])
-    np.testing.assert_allclose(task.targets(numbers), [25.0 / script.SCALE], rtol=1e-6)
+    np.testing.assert_allclose(task.targets(numbers), [25.0 / training.SCALE], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +41,7 @@ def test_the_prediction_is_the_value_at_the_quantile(monkeypatch):
         (["--quantile=1.5"], "--quantile: received 1.5, allowed: a number in [0, 1]"),
         (["--operators=permutahedron"], "--operators: received permutahedron"),
         (["--operators=linear_head"], "--operators: received linear_head"),
+        (["--search", "--search_temperatures=-1"], "--search_temperatures: received -1"),
         (["--resume"], "--resume: nothing in runs/quantile_regression"),
         (["--dataset=mnist"], "mnist is not in"),
     ],
@@ -49,14 +55,27 @@ def test_what_is_wrong_ends_in_one_line(flags, message, tmp_path, monkeypatch, c
 
 def test_other_settings_are_not_resumed(tmp_path):
     storage.write_json(tmp_path / "run.json", {"n": 7})
-    with pytest.raises(script.FlagError, match="--resume: .* was started with n 7, received 3"):
-        script.check_identity(script.Task(SMALL, Method.of("hard")), 0, tmp_path)
+    with pytest.raises(FlagError, match="--resume: .* was started with n 7, received 3"):
+        training.check_identity(Task(SMALL, Method.of("hard")), 0, tmp_path)
 
 
 def test_the_table_has_the_constant_and_means_over_seeds():
-    results = [{"mse": 4e5, "r2": 0.9, "constant_mse": 4e6}] * 2
-    text = script.table({"records": [{"method": "lapsum", "results": results}]})
+    found = [{"mse": 4e5, "r2": 0.9, "constant_mse": 4e6}] * 2
+    text = results.table({"records": [{"method": "lapsum", "results": found}]})
     assert "| `constant` | 400.0 | 0 |" in text and "| `lapsum` | 40.0 | 0.900 |" in text
+
+
+@pytest.mark.slow
+def test_the_script_from_end_to_end_with_search(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--n=3", "--steps=2", "--batch_size=2", "--test_lists=100", "--resolution=half"]
+    flags += ["--search", "--search_temperatures=1,4", "--search_rates=0.001"]
+    with kept(script.FLAGS):
+        script.SCRIPT.run(["script", *flags, "--operators=softsort", "--out_dir=found"])
+    report = storage.read_json(tmp_path / "found" / "results.json")
+    assert [one["method"] for one in report["records"]][1] == script.PLAIN
+    assert report["config"]["search"]["search_temperatures"] == [1, 4]
+    assert "| `softsort:temperature=" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -73,9 +92,9 @@ def test_a_run_that_is_interrupted_ends_with_the_same_numbers(tmp_path):
             return self.looks < 0
 
     splits = datasets.load("digits")
-    task = script.Task(SMALL, Method.of("neuralsort:stochastic=true"))
-    whole = script.execute(task, 0, tmp_path / "whole", splits, Never())
-    with pytest.raises(script.Interrupted):
-        script.execute(task, 0, tmp_path / "parted", splits, AfterOne())
-    again = script.execute(task, 0, tmp_path / "parted", splits, Never())
+    task = Task(SMALL, Method.of("neuralsort:stochastic=true"))
+    whole = training.execute(task, 0, tmp_path / "whole", splits, Never())
+    with pytest.raises(Interrupted):
+        training.execute(task, 0, tmp_path / "parted", splits, AfterOne())
+    again = training.execute(task, 0, tmp_path / "parted", splits, Never())
     assert whole["mse"] == again["mse"] and whole["r2"] == again["r2"]

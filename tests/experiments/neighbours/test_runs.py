@@ -11,12 +11,13 @@ import pytest
 from experiments import classify_neighbours as script
 from experiments.common import datasets, storage
 from experiments.common.command_line import Interrupted, Stop
-from experiments.neighbours import baselines, training
+from experiments.four_digits.convolution import conv_pool
+from experiments.neighbours import augmentation, baselines, networks, results, training
 from experiments.neighbours.config import HEAD, Config, Method, read_specs
 from experiments.neighbours.runs import Run
 from tests.experiments.flags import kept, refusal
 
-SMALL = Config(k=2, steps=4, queries=6, candidates=8, channels=(2, 3), features=4, eval_every=2)
+SMALL = Config(k=2, steps=4, queries=6, candidates=8, features=4, eval_every=2)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +45,13 @@ class StopAfter(Stop):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_interrupted_ends_with_the_same_numbers(data, tmp_path):
+@pytest.mark.parametrize("network", networks.NETWORKS)
+def test_a_run_that_is_interrupted_ends_with_the_same_numbers(data, tmp_path, network):
     method = Method.of("neuralsort:temperature=2,stochastic=true")
-    whole = Run.at(SMALL, method, 0, tmp_path / "whole")
+    config = dataclasses.replace(SMALL, network=network, features=8, augmentation="crop")
+    whole = Run.at(config, method, 0, tmp_path / "whole")
     straight = whole.execute(*data, Stop())
-    parted = Run.at(SMALL, method, 0, tmp_path / "parted")
+    parted = Run.at(config, method, 0, tmp_path / "parted")
     with pytest.raises(Interrupted):
         parted.execute(*data, StopAfter(1))
     assert parted.result is None
@@ -61,19 +64,19 @@ def test_the_best_weights_are_a_copy(data):
     task = training.Task(SMALL, Method.of(HEAD))
     state = task.validated(task.start(data[0], 0), data[0], data[1])
     before = jax.tree.map(np.array, state.best)
-    state = task.steps(state, data[0], jnp.asarray(0), jnp.asarray(2))
+    state = task.steps(state, data[0], 0, 2)
     same = jax.tree.map(np.array_equal, before, state.best)
     assert all(jax.tree.leaves(same))
-    moved = jax.tree.map(np.array_equal, before, state.params)
+    moved = jax.tree.map(np.array_equal, before[0], state.params)
     assert not any(jax.tree.leaves(moved))  # the linear head is trained as well
 
 
 def test_accuracy_is_of_all_pictures_and_not_of_the_last_batch(data, monkeypatch):
     task = training.Task(SMALL, Method.of("hard"))
-    params = task.start(data[0], 0).params
-    whole = task.accuracy(params, data[0], data[2])
+    weights = task.start(data[0], 0).best
+    whole = task.accuracy(weights, data[0], data[2])
     monkeypatch.setattr(training, "_AT_ONCE", 50)
-    assert task.accuracy(params, data[0], data[2]) == whole
+    assert task.accuracy(weights, data[0], data[2]) == whole
 
 
 def test_other_settings_are_not_resumed(data, tmp_path):
@@ -96,7 +99,7 @@ def test_other_settings_are_not_resumed(data, tmp_path):
 def test_a_class_without_pictures_is_named(data):
     images, labels = data[0]
     with pytest.raises(ValueError, match="candidate_labels: received none of 9"):
-        training.check_classes(training.Data(images, jnp.minimum(labels, 8)))
+        training.check_classes(training.Data(images, jnp.minimum(labels, 8)), 10)
 
 
 def test_specs_are_split_between_operators():
@@ -116,10 +119,14 @@ def test_specs_are_split_between_operators():
     "flags, message",
     [
         (["--k=0"], "--k: received 0"),
-        (["--k=70"], "--k: received 70, allowed: 1 to 60, the candidates"),
+        (["--k=70"], "--k: received 70, allowed: 1 to 40, the candidates"),
+        (["--search", "--search_k=3,50"], "--search_k: received 3,50, allowed: integers from 1 to"),
+        (["--search", "--search_rates=fast"], "--search_rates: received fast, allowed: numbers"),
+        (["--network=resnet18"], "--features: received 100, allowed: a multiple of 8"),
         (["--operators=bogosort"], "bogosort"),
+        (["--baselines=knn"], "--baselines: received 'knn', allowed: linear_head, knn_pixels"),
         (["--learning_rate=0"], "--learning_rate: received 0.0"),
-        (["--candidates=5000"], "--queries: received 100"),
+        (["--candidates=5000"], "--queries: received 50"),
         (["--resume"], "--resume: nothing in runs/classify_neighbours"),
         (["--dataset=mnist"], "mnist is not in"),
     ],
@@ -138,18 +145,91 @@ def test_neighbours_of_pixels_and_of_components_are_near_each_other():
         assert found["test_accuracy"] > 0.95 and found["k"] in (1, 3, 5, 9)
 
 
+def test_small_pictures_meet_the_convolution_that_the_library_has():
+    draw = jax.random.split(jax.random.key(0), 3)
+    pictures = jax.random.normal(draw[0], (3, 4, 6, 2))
+    kernel, bias = jax.random.normal(draw[1], (5, 5, 2, 3)), jax.random.normal(draw[2], (3,))
+    found = networks._small_conv_pool(pictures, kernel, bias)
+    np.testing.assert_allclose(found, conv_pool(pictures, kernel, bias), rtol=1e-4, atol=1e-4)
+
+
+def test_augmentation_shifts_and_mirrors_and_leaves_the_rest():
+    pictures = jnp.arange(1.0, 65.0).reshape(1, 8, 8, 1) + jnp.zeros((40, 1, 1, 1))
+    assert augmentation.augmented(pictures, jax.random.key(0), "none") is pictures
+    padded = np.pad(np.asarray(pictures[0, ..., 0]), 1)
+    shifted = [padded[i : i + 8, j : j + 8] for i in range(3) for j in range(3)]
+    mirrored = [each[:, ::-1] for each in shifted]
+    for how, allowed in (("crop", shifted), ("crop_flip", shifted + mirrored)):
+        found = augmentation.augmented(pictures, jax.random.key(0), how)[..., 0]
+        kinds = [next(i for i, a in enumerate(allowed) if np.array_equal(a, f)) for f in found]
+        assert len(set(kinds)) > len(allowed) // 2  # each picture in its own way
+        assert max(kinds) >= 9 or how == "crop"
+
+
+def test_pictures_are_augmented_in_training_alone(data, monkeypatch):
+    task = training.Task(dataclasses.replace(SMALL, augmentation="crop_flip"), Method.of(HEAD))
+    seen = []
+    monkeypatch.setattr(training, "augmented", lambda images, *_: seen.append(images) or images)
+    state = task.start(data[0], 0)
+    task.accuracy(state.best, data[0], data[1])
+    assert not seen
+    jax.eval_shape(task._step, state, data[0], jax.random.key(0))
+    assert [images.shape for images in seen] == [(14, 8, 8, 1)]
+
+
+def test_the_resnet_has_eighteen_layers_and_halves_pictures_three_times():
+    network = networks.embedder("resnet18", 512, None)
+    pictures = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+    params, averages = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, True), pictures)
+    kernels = [leaf["w"].shape for name, leaf in params.items() if "w" in leaf]
+    assert len(kernels) == 1 + 2 * 8 + 3  # with the shortcuts of three groups; no head
+    assert sum(shape[-1] == 512 for shape in kernels) == 5
+    # Kuang Liu's has 11.2 million with a head of ten classes.
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == pytest.approx(11.2e6, rel=0.01)
+    found, _ = jax.eval_shape(
+        lambda p, s, x: network.apply(p, s, None, x, True), params, averages, pictures
+    )
+    assert found.shape == (2, 512)
+
+
+@pytest.mark.parametrize("method", ["lapsum", "neuralsort:stochastic=true", HEAD])
+def test_one_query_and_one_sample_are_enough(data, method):
+    config = dataclasses.replace(SMALL, queries=1, candidates=2, k=1)
+    task = training.Task(config, Method.of(method))
+    state = jax.eval_shape(task._step, task.start(data[0], 0), data[0], jax.random.key(0))
+    assert state.step.shape == ()
+
+
+def test_stochastic_operators_keep_their_temperature_and_get_the_key_of_the_step(data, monkeypatch):
+    task = training.Task(SMALL, Method.of("neuralsort:temperature=2,stochastic=true"))
+    state, seen = task.start(data[0], 0), []
+
+    def recorded(*arguments):
+        seen.append(arguments[-1])
+        return jnp.zeros(())
+
+    monkeypatch.setattr(training.neighbours, "knn_loss", recorded)
+    key = jax.random.key(3)
+    part = training.Data(data[0].images[:4] / 255, data[0].labels[:4])
+    task.loss(state.params, state.averages, part, part, key)
+    (operator,) = seen
+    assert operator.key is key and operator.temperature == 2.0 and operator.stochastic
+
+
 @pytest.mark.slow
 def test_the_script_from_end_to_end_with_search(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small = dataclasses.asdict(SMALL)
     settings = [f"--{name}={small[name]}" for name in ("k", "steps", "queries", "candidates")]
-    flags = [*settings, "--operators=lapsum", "--seeds=2", "--nobaselines", "--search"]
-    monkeypatch.setattr(script, "SEARCH_RATES", (1e-3,))
-    monkeypatch.setattr(script, "SEARCH_TEMPERATURES", (1.0, 4.0))
-    monkeypatch.setattr(script, "SEARCH_K", (1,))
+    flags = [*settings, "--operators=lapsum", "--seeds=2", "--baselines=", "--search"]
+    flags += ["--search_rates=0.001", "--search_temperatures=1,4", "--search_k=1"]
     with kept(script.FLAGS):
         script.SCRIPT.run(["script", *flags, "--out_dir=found"])
     report = storage.read_json(tmp_path / "found" / "results.json")
     (one,) = report["records"]
     assert one["k"] == 1 and len(one["results"]) == 2
+    assert report["config"]["search"]["search_temperatures"] == [1, 4]
     assert "| `lapsum:temperature=" in capsys.readouterr().out
+    assert results.draw(report, tmp_path / "neighbours.png") == tmp_path / "neighbours.png"
+    shown = one["results"][0]["shown"]
+    assert np.shape(shown["weights"]) == np.shape(shown["candidates"]) == (4, 8)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How reports of `quantile_regression` are shown."""
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from experiments.common import storage
+from experiments.common.reports import markdown
+
+CONSTANT = "constant"
+UNIT = 1e-4  # errors are printed in ten thousands, as published
+
+
+def table(report: dict[str, Any]) -> str:
+    """Renders mean squared errors, times 1e-4 as published, and R²; means over seeds."""
+    rows = []
+    constants = [r["constant_mse"] for one in report["records"] for r in one["results"]]
+    if constants:
+        rows.append([f"`{CONSTANT}`", f"{UNIT * statistics.mean(constants):.1f}", "0"])
+    for one in report["records"]:
+        errors, shares = ([r[name] for r in one["results"]] for name in ("mse", "r2"))
+        error, share = UNIT * statistics.mean(errors), statistics.mean(shares)
+        rows.append([f"`{one['method']}`", f"{error:.1f}", f"{share:.3f}"])
+    return markdown(["method", "MSE × 1e-4", "R²"], rows)
+
+
+def section(report: dict[str, Any]) -> str:
+    """Renders a report for a page: what its numbers are of, and its table."""
+    config = report["config"]
+    searched = "temperature and rate searched, " if config["search"] else ""
+    seeds = config["seeds"]
+    conditions = (
+        f"**{config['dataset']}, n = {config['n']}**, quantile {config['quantile']:g}, "
+        f"{config['resolution']} resolution, {config['steps']:,} steps of {config['batch_size']} "
+        f"lists, {config['test_lists']:,} test lists, {searched}"
+        f"{seeds} seed{'s' if seeds > 1 else ''}"
+    )
+    return f"{conditions}\n\n{table(report)}"
+
+
+def page(folder: Path, link: Callable[[Path], str]) -> str:
+    """Renders all reports in a folder; `link` says how the page links to a file."""
+    parts = [
+        f"{section(storage.read_json(path))}\n\n([numbers]({link(path)}))"
+        for path in sorted(folder.glob("*.json"))
+    ]
+    return "\n\n".join(parts) or "No full run is committed yet."
