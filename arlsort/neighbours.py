@@ -17,7 +17,7 @@ from jax import lax
 
 from arlsort import checks, selection
 from arlsort.numerics import finite
-from arlsort.operators import base, registry
+from arlsort.operators import base, hard, registry
 
 Metric = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -196,8 +196,11 @@ def knn_predict(
     votes = jax.nn.one_hot(labels, num_classes, dtype=finite.work_dtype(queries))
 
     def predict(some: jax.Array) -> jax.Array:
-        weights = soft_neighbours(some, candidates, k, operator, metric=metric)
-        total = jnp.matmul(weights.astype(votes.dtype), votes, precision=lax.Precision.HIGHEST)
+        if isinstance(registry.get(operator), hard.Hard):
+            total = _exact_votes(some, candidates, votes, k, metric)
+        else:
+            weights = soft_neighbours(some, candidates, k, operator, metric=metric)
+            total = jnp.matmul(weights.astype(votes.dtype), votes, precision=lax.Precision.HIGHEST)
         return jnp.argmax(total, axis=-1).astype(jnp.int32)
 
     count, size = queries.shape[0], min(batch_size, max(queries.shape[0], 1))
@@ -205,6 +208,16 @@ def knn_predict(
     parts = queries[:whole].reshape(-1, size, queries.shape[1])
     found = lax.map(predict, parts).reshape(-1)
     return found if whole == count else jnp.concatenate([found, predict(queries[whole:])])
+
+
+def _exact_votes(
+    queries: jax.Array, candidates: jax.Array, votes: jax.Array, k: int, metric: Metric
+) -> jax.Array:
+    """What `soft_neighbours` by `hard` sums up, without an array of weights: `[q, classes]`."""
+    distances = _distances(queries, candidates, metric)
+    nearest = lax.top_k(-distances, k)[1]  # [q, k]
+    unknown = jnp.isnan(distances).any(axis=-1) | ~jnp.isfinite(queries).all(axis=-1)
+    return jnp.where(unknown[:, None], jnp.nan, votes[nearest].sum(axis=1))
 
 
 def _distances(queries: jax.Array, candidates: jax.Array, metric: Metric) -> jax.Array:

@@ -10,12 +10,11 @@ with a trained linear head.
   python experiments/classify_neighbours.py --operators=lapsum,neuralsort:temperature=1 --seeds=1
   python experiments/classify_neighbours.py --dataset=mnist --candidates=100 --search
 
-With --search k, temperature and learning rate are those of the published grids that are best on the
+With --search temperature, learning rate and k are those of some grids that are best on the
 validation data. An interrupted run goes on with --resume, to the numbers it would have had.
 """
 
 import dataclasses
-import itertools
 import statistics
 import sys
 from pathlib import Path
@@ -37,13 +36,11 @@ from experiments.common.command_line import (
     refused,
 )
 from experiments.common.reports import git_commit, machine, markdown
-from experiments.neighbours import baselines, training
+from experiments.neighbours import augmentation, baselines, networks, search, training
 from experiments.neighbours.config import (
     DEFAULT_OPERATORS,
     HEAD,
-    SEARCH_K,
-    SEARCH_RATES,
-    SEARCH_TEMPERATURES,
+    SCHEDULES,
     Config,
     Method,
     read_specs,
@@ -51,11 +48,10 @@ from experiments.neighbours.config import (
 from experiments.neighbours.runs import Run
 
 DEFAULT_FOLDER = Path("runs/classify_neighbours")
-DATASETS = ("digits", "mnist", "fashion_mnist")
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
-define.enum("dataset", "digits", DATASETS, "Pictures.")
+define.enum("dataset", Config.dataset, datasets.PICTURES, "Pictures, by TFDS's names.")
 define.boolean("download", False, "Let TFDS download the data set if it is not there.")
 define.multi_string(
     "operators",
@@ -65,15 +61,23 @@ define.multi_string(
 )
 define.boolean("baselines", True, "Whether to compare with what is no sort.")
 define.integer("seeds", 3, "Runs of each method: seeds 0, 1, ...")
-define.boolean("search", False, "Choose k, temperature and rate on the validation data.")
+search.define_flags(define, tuple(search.GRIDS))
 define.integer("k", Config.k, "Neighbours.")
 define.float("learning_rate", Config.learning_rate, "Of SGD.")
+define.enum("schedule", Config.schedule, SCHEDULES, "Of the rate: falling to zero, or not.")
 define.float("momentum", Config.momentum, "Of SGD.")
 define.float("weight_decay", Config.weight_decay, "Of SGD.")
 define.integer("steps", Config.steps, "Training steps.")
 define.integer("queries", Config.queries, "Pictures in a step that look for neighbours.")
 define.integer("candidates", Config.candidates, "Pictures in a step that may be neighbours.")
-define.integer("features", Config.features, "Width of the embedding.")
+define.enum("network", Config.network, networks.NETWORKS, "What embeds the pictures.")
+define.integer("features", Config.features, "Width of the embedding; published 500, ResNet 512.")
+define.enum(
+    "augmentation",
+    Config.augmentation,
+    augmentation.AUGMENTATIONS,
+    "Changes of training pictures: shifts by up to an eighth, and mirror images.",
+)
 define.integer("eval_every", Config.eval_every, "Steps between validations.")
 define.string("out_dir", None, f"Where to write. (default: a new folder in {DEFAULT_FOLDER})")
 define.boolean("resume", False, "Continue in --out_dir, or in the newest default folder.")
@@ -85,7 +89,7 @@ def settings() -> tuple[Config, list[Method]]:
     Raises:
       FlagError: If one is not allowed.
     """
-    names = {field.name for field in dataclasses.fields(Config)} - {"channels"}
+    names = {field.name for field in dataclasses.fields(Config)}
     stated: dict[str, Any] = {name: FLAGS[name].value for name in names}
     config = Config(**stated)
     config.check()
@@ -98,29 +102,15 @@ def settings() -> tuple[Config, list[Method]]:
     return config, methods
 
 
-def searched(config: Config, method: Method, folder: Path, execute: Any) -> tuple[Config, Method]:
-    """The point of the published grids that is best on the validation data, by seed 0."""
-    rates = [dataclasses.replace(config, learning_rate=rate) for rate in SEARCH_RATES]
-    points: list[tuple[Config, Method]] = [(rate, method) for rate in rates]
-    if method.operator is not None:
-        numbers = [k for k in SEARCH_K if k <= config.candidates]
-        points = [
-            (dataclasses.replace(c, k=k), m) for (c, m), k in itertools.product(points, numbers)
-        ]
-    if method.has_temperature:
-        heats = SEARCH_TEMPERATURES
-        points = [(c, m.heated(heat)) for (c, m), heat in itertools.product(points, heats)]
-    found = [execute(Run.at(*point, 0, folder))["validation_accuracy"] for point in points]
-    return points[found.index(max(found))]
-
-
 def main() -> None:
     """Runs the comparison and reports."""
     config, methods = settings()
+    grids = search.read(FLAGS, config.candidates)
     folder = run_folders.choose(DEFAULT_FOLDER, FLAGS.out_dir, FLAGS.resume)
     splits = datasets.load(config.dataset, download=FLAGS.download)
     train, validation, test = (training.Data.of(split) for split in splits)
-    training.check_classes(train)
+    classes = datasets.classes(config.dataset)
+    training.check_classes(train, classes)
     if config.queries + config.candidates > len(train.labels):
         raise refused("queries", config.queries, f"with candidates at most {len(train.labels)}")
     print(f"{config}\n{folder}")
@@ -135,7 +125,7 @@ def main() -> None:
         def execute(run: Run) -> dict[str, Any]:
             if stop.requested:
                 raise Interrupted
-            result = run.execute(train, validation, test, stop)
+            result = run.execute(train, validation, test, stop, classes)
             print(
                 f"{run.method.spec} k={run.config.k} rate={run.config.learning_rate:g} seed "
                 f"{run.seed}: {100 * result['test_accuracy']:.2f} %, {result['seconds']} s"
@@ -144,8 +134,14 @@ def main() -> None:
 
         for method in methods:
             chosen = config, method
-            if FLAGS.search:
-                chosen = searched(config, method, folder, execute)
+            if grids is not None:
+
+                def score(point: search.Point) -> float:
+                    accuracy: float = execute(Run.at(*point, 0, folder))["validation_accuracy"]
+                    return accuracy
+
+                chosen = search.best(search.heated(chosen, grids), score)
+                chosen = search.best(search.counted(chosen, grids), score)
             results = [execute(Run.at(*chosen, seed, folder)) for seed in range(FLAGS.seeds)]
             records.append(record(*chosen, results))
     if FLAGS.baselines:
@@ -154,7 +150,7 @@ def main() -> None:
             records.append({"method": name, "k": found["k"], "results": [found]})
     report = {
         "experiment": "classify_neighbours",
-        "config": {**dataclasses.asdict(config), "search": FLAGS.search, "seeds": FLAGS.seeds},
+        "config": {**dataclasses.asdict(config), "seeds": FLAGS.seeds, "search": grids},
         "rows": [len(split.labels) for split in splits],
         "commit": git_commit(),
         "machine": machine(),

@@ -135,6 +135,16 @@ def test_neighbours_vote(batch_size):
         assert got == votes.argmax()
 
 
+def test_exact_neighbours_vote_as_their_weights_do():
+    candidates = jnp.round(2 * CANDIDATES)  # with ties
+    queries = jnp.concatenate([jnp.round(QUERIES), jnp.full_like(QUERIES[:1], jnp.nan)])
+    for k in (1, 2, 5):
+        weights = arlsort.soft_neighbours(queries, candidates, k, "hard")
+        votes = np.asarray(weights) @ np.eye(3)[np.asarray(LABELS)]
+        found = neighbours.knn_predict(queries, candidates, LABELS, k, 3)
+        np.testing.assert_array_equal(found, votes.argmax(axis=1))
+
+
 @pytest.mark.parametrize(
     "call, message",
     [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of single digits: loading and splitting. No digit is in two splits."""
+"""Pictures of single digits and of things: loading and splitting. None is in two splits."""
 
 import hashlib
 import os
@@ -13,6 +13,20 @@ import numpy as np
 EMBEDDED = "digits"
 TFDS_NAMES = ("mnist", "fashion_mnist", "svhn_cropped")
 DATASETS = (EMBEDDED, *TFDS_NAMES)
+"""Of which lists of numbers are made."""
+
+PICTURES = (
+    EMBEDDED,
+    "mnist",
+    "fashion_mnist",
+    "emnist/mnist",
+    "emnist/digits",
+    "cifar10",
+    "cifar100",
+)
+"""Of single pictures to classify, by TFDS's names."""
+
+_CLASSES = {"cifar100": 100}
 
 # Of scikit-learn's 1,797 digits.
 _DIGITS_VALIDATION = 297
@@ -29,11 +43,11 @@ class DataError(Exception):
 
 
 class Split(NamedTuple):
-    """Pictures of digits and what they show.
+    """Pictures and what they show.
 
     Attributes:
       images: `[rows, height, width, channels]`, uint8 from 0 to 255.
-      labels: `[rows]`, int32 from 0 to 9.
+      labels: `[rows]`, int32 from 0 to 9, or to 99.
     """
 
     images: np.ndarray
@@ -48,11 +62,16 @@ class Splits(NamedTuple):
     test: Split
 
 
+def classes(dataset: str) -> int:
+    """How many classes a data set has."""
+    return _CLASSES.get(dataset, 10)
+
+
 def load(dataset: str, *, download: bool = False) -> Splits:
     """Loads a data set.
 
     Args:
-      dataset: One of `DATASETS`.
+      dataset: One of `DATASETS` or `PICTURES`.
       download: Whether to fetch a data set that is not there yet, through TFDS.
 
     Returns:
@@ -96,12 +115,12 @@ def _load_tfds(dataset: str, download: bool) -> Splits:
             f"{dataset} cannot be read from or downloaded to {folder} ({reason}): set "
             "TFDS_DATA_DIR to a folder that has it, or add --download on a machine with a network"
         ) from error
-    train = in_file_order("train", *_arrays(parts["train"]))
-    kept = len(train.labels) // _VALIDATION_SHARE
+    train, test = (_ordered(split, parts[split]) for split in ("train", "test"))
+    kept = max(1, len(train.labels) // _VALIDATION_SHARE)
     return Splits(
         train=Split(train.images[:-kept], train.labels[:-kept]),
         validation=Split(train.images[-kept:], train.labels[-kept:]),
-        test=in_file_order("test", *_arrays(parts["test"])),
+        test=test,
     )
 
 
@@ -133,15 +152,20 @@ def _import_tfds() -> ModuleType:
     return tfds
 
 
-def _arrays(part: dict) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(part["image"]), np.asarray(part["label"])
+def _ordered(split: str, part: dict) -> Split:
+    """The rows of a split in the order of the original files, however many of them there are."""
+    images, labels = np.asarray(part["image"]), np.asarray(part["label"])
+    if "id" not in part:
+        return in_file_order(split, images, labels)
+    place = np.argsort(np.asarray(part["id"]))  # of CIFAR: train_00000 and so on
+    return Split(images[place], labels[place].astype(np.int32))
 
 
 def in_file_order(split: str, images: np.ndarray, labels: np.ndarray) -> Split:
     """Undoes the shuffle with which TFDS writes a split, so that rows are those of the original.
 
     TFDS sorts examples by the MD5 hash of the split's name followed by their key, which is their
-    row number in all the data sets used here.
+    row number in all the data sets used here that do not name their rows.
 
     Args:
       split: The name of the split in TFDS.

@@ -13,6 +13,8 @@ is written differently because of XLA's CPU backend:
 * it runs any convolution inside a loop at a fraction of its speed (see `training.train`).
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -27,25 +29,28 @@ _MANY = 8
 _SLICE = 50
 
 
-def conv_pool(images: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """Computes `max_pool(relu(convolution + bias))` with zero padding, stride 1 and 2×2 windows.
+def conv_pool(
+    images: jax.Array, kernel: jax.Array, bias: jax.Array, padded: bool = True
+) -> jax.Array:
+    """Computes `max_pool(relu(convolution + bias))`, stride 1 and 2×2 windows.
 
     Args:
       images: `[batch, height, width, channels]`.
       kernel: `[size, size, channels, features]`, of odd size.
       bias: `[features]`.
+      padded: Whether zeros around the images keep their size; else they lose `size - 1` pixels.
 
     Returns:
-      `[batch, height // 2, width // 2, features]`; an odd last row or column is dropped. Where a
-      window has several equal maxima, they share the gradient.
+      `[batch, height // 2, width // 2, features]` of the height and width after the convolution; an
+      odd last row or column is dropped. Where a window has several equal maxima, they share the
+      gradient.
     """
     on_cpu = jax.default_backend() == "cpu"
     if on_cpu and images.shape[-1] < _MANY:
-        corners = _corners_by_patches(images, kernel)
+        corners = _corners_by_patches(images, kernel, padded)
     else:
-        corners = _corners(
-            _convolve_sliced(images, kernel) if on_cpu else _convolve(images, kernel)
-        )
+        convolve = _convolve_sliced if on_cpu else _convolve
+        corners = _corners(convolve(images, kernel, padded))
     largest = jnp.maximum(jnp.maximum(*corners[:2]), jnp.maximum(*corners[2:]))
     return jax.nn.relu(largest + bias[None, None, None])
 
@@ -56,17 +61,19 @@ def _corners(features: jax.Array) -> list[jax.Array]:
     return [features[:, a:height:2, b:width:2] for a in (0, 1) for b in (0, 1)]
 
 
-def _corners_by_patches(images: jax.Array, kernel: jax.Array) -> list[jax.Array]:
+def _corners_by_patches(images: jax.Array, kernel: jax.Array, padded: bool) -> list[jax.Array]:
     """Gives the same of the convolution of `images`, as four products of matrices."""
-    batch, height, width, channels = images.shape
     size, features = kernel.shape[0], kernel.shape[-1]
-    margin = (size // 2, size // 2)
-    padded = jnp.pad(images, ((0, 0), margin, margin, (0, 0)))
+    if padded:
+        margin = (size // 2, size // 2)
+        images = jnp.pad(images, ((0, 0), margin, margin, (0, 0)))
+    batch, height, width, channels = images.shape
+    height, width = height - size + 1, width - size + 1  # after the convolution
     weights = kernel.reshape(size * size * channels, features)
 
     def corner(a: int, b: int) -> jax.Array:
         patches = [
-            padded[:, i : i + height // 2 * 2 : 2, j : j + width // 2 * 2 : 2]
+            images[:, i : i + height // 2 * 2 : 2, j : j + width // 2 * 2 : 2]
             for i in range(a, a + size)
             for j in range(b, b + size)
         ]
@@ -76,26 +83,30 @@ def _corners_by_patches(images: jax.Array, kernel: jax.Array) -> list[jax.Array]
     return [corner(a, b) for a in (0, 1) for b in (0, 1)]
 
 
-def _convolve(images: jax.Array, kernel: jax.Array) -> jax.Array:
-    return lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=_LAYOUT)
+def _convolve(images: jax.Array, kernel: jax.Array, padded: bool) -> jax.Array:
+    margin = "SAME" if padded else "VALID"
+    return lax.conv_general_dilated(images, kernel, (1, 1), margin, dimension_numbers=_LAYOUT)
 
 
-_convolve_sliced = jax.custom_vjp(_convolve)
+_convolve_sliced = jax.custom_vjp(_convolve, nondiff_argnums=(2,))
 
 
-def _forward(images: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _convolve(images, kernel), (images, kernel)
+def _forward(
+    images: jax.Array, kernel: jax.Array, padded: bool
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _convolve(images, kernel, padded), (images, kernel)
 
 
 def _backward(
-    residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
+    padded: bool, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     images, kernel = residuals
-    (to_images,) = jax.linear_transpose(lambda x: _convolve(x, kernel), images)(cotangent)
+    (to_images,) = jax.linear_transpose(lambda x: _convolve(x, kernel, padded), images)(cotangent)
     to_kernel = jnp.zeros_like(kernel)
     for start in range(0, images.shape[0], _SLICE):
         part = images[start : start + _SLICE]
-        transpose = jax.linear_transpose(lambda k, part=part: _convolve(part, k), kernel)
+        convolve = functools.partial(_convolve, part, padded=padded)
+        transpose = jax.linear_transpose(convolve, kernel)
         to_kernel += transpose(cotangent[start : start + _SLICE])[0]
     return to_images, to_kernel
 

@@ -8,21 +8,27 @@ from typing import Any
 from arlsort import operators
 from arlsort.operators import base
 from experiments.common.command_line import FlagError, refused
+from experiments.neighbours import augmentation, networks
+
+CONSTANT, COSINE = "constant", "cosine"
+SCHEDULES = (CONSTANT, COSINE)
 
 HEAD = "linear_head"
 """The network with a trained linear layer, by cross-entropy: a baseline and no sort."""
 
-# The published grids, Grover et al., ICLR 2019.
 SEARCH_K = (1, 3, 5, 9)
-SEARCH_TEMPERATURES = (1.0, 16.0, 64.0)
-SEARCH_RATES = (1e-3, 1e-4, 1e-5)
+"""As published, Grover et al., ICLR 2019."""
+
+SEARCH_TEMPERATURES = (0.3, 1.0, 4.0)
+SEARCH_RATES = (0.03, 0.1)
+"""For some hundred steps; published are 1, 16 and 64, and 1e-3 to 1e-5 for hundreds of epochs."""
 
 DEFAULT_OPERATORS = (
-    "amortized",
-    "neuralsort:temperature=16",
-    "neuralsort:temperature=16,stochastic=true,num_samples=5",
+    "amortized:temperature=1,normalize=false",
+    "neuralsort:temperature=1",
+    "neuralsort:temperature=1,stochastic=true,num_samples=5",
     "bitonic:temperature=1",
-    "lapsum:temperature=4",
+    "lapsum:temperature=1",
 )
 
 
@@ -32,28 +38,32 @@ class Config:
 
     Attributes:
       dataset: One of `datasets.DATASETS`.
+      network: One of `networks.NETWORKS`.
+      features: Width of the embedding.
+      augmentation: Of training pictures, one of `augmentation.AUGMENTATIONS`.
       k: Neighbours that a query is judged by, in training and at the end.
       learning_rate: Of SGD.
+      schedule: One of `SCHEDULES`; by "cosine" the rate falls to zero over the steps.
       momentum: Of SGD, Nesterov's off.
       weight_decay: What is added of a weight to its gradient.
       steps: Training steps.
       queries, candidates: Pictures in a step; no picture is both.
-      channels: Of the two convolutions.
-      features: Width of the embedding.
       eval_every: Steps between validations; the best weights on them are kept.
     """
 
     dataset: str = "digits"
-    k: int = 9
+    network: str = networks.CNN
+    features: int = 100
+    augmentation: str = augmentation.NONE
+    k: int = 3
     learning_rate: float = 0.03
+    schedule: str = COSINE
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    steps: int = 300
-    queries: int = 100
-    candidates: int = 60
-    channels: tuple[int, int] = (20, 50)
-    features: int = 100
-    eval_every: int = 50
+    steps: int = 400
+    queries: int = 50
+    candidates: int = 40
+    eval_every: int = 100
 
     def check(self) -> None:
         """Raises FlagError, naming the flag, if a setting is not allowed."""
@@ -62,6 +72,9 @@ class Config:
                 raise refused(name, getattr(self, name), "an integer >= 1")
         if self.k > self.candidates:
             raise refused("k", self.k, f"1 to {self.candidates}, the candidates")
+        if self.network == networks.RESNET18 and self.features % networks.NARROWEST:
+            allowed = f"a multiple of {networks.NARROWEST}, for {self.network}"
+            raise refused("features", self.features, allowed)
         if not self.learning_rate > 0:
             raise refused("learning_rate", self.learning_rate, "a number > 0")
         for name in ("momentum", "weight_decay"):
@@ -124,5 +137,4 @@ def read_specs(given: Sequence[str]) -> list[str]:
 
 def identity(config: Config, method: Method, seed: int) -> dict[str, Any]:
     """All that the numbers of a run depend on, as JSON has it."""
-    settings = {**dataclasses.asdict(config), "channels": list(config.channels)}
-    return {**settings, "method": method.spec, "seed": seed}
+    return {**dataclasses.asdict(config), "method": method.spec, "seed": seed}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from experiments.common import run_folders, storage
 from experiments.common.checkpoints import Checkpoints
@@ -49,7 +48,9 @@ class Run:
         if difference is not None:
             raise FlagError(difference)
 
-    def execute(self, train: Data, validation: Data, test: Data, stop: Stop) -> dict[str, Any]:
+    def execute(
+        self, train: Data, validation: Data, test: Data, stop: Stop, classes: int = 10
+    ) -> dict[str, Any]:
         """Trains from where it is to the end, and judges the best weights on the test data.
 
         Raises:
@@ -62,7 +63,7 @@ class Run:
             return done
         self.folder.mkdir(parents=True, exist_ok=True)
         storage.write_json(self.folder / "run.json", identity(self.config, self.method, self.seed))
-        task = Task(self.config, self.method)
+        task = Task(self.config, self.method, classes)
         checkpoints = Checkpoints(self.folder / "checkpoints")
         try:
             state = task.start(train, self.seed)
@@ -72,7 +73,7 @@ class Run:
                 if stop.requested:
                     raise Interrupted
                 count = min(self.config.eval_every, self.config.steps - step)
-                state = task.steps(state, train, jnp.asarray(self.seed), jnp.asarray(count))
+                state = task.steps(state, train, self.seed, count)
                 state = task.validated(state, train, validation)
                 checkpoints.save(int(state.step), state)
         finally:

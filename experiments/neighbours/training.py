@@ -1,27 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network that embeds pictures, its training, and how it is judged."""
+"""How a network that embeds pictures is trained and judged."""
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import lax
 
 from arlsort import neighbours
 from experiments.common.datasets import Split
-from experiments.neighbours.config import Config, Method
+from experiments.neighbours.augmentation import augmented
+from experiments.neighbours.config import COSINE, Config, Method
+from experiments.neighbours.networks import embedder
 
-CLASSES = 10
-KERNEL = 5
 _AT_ONCE = 500  # pictures that are embedded together when a network is judged
 
 
 class Data(NamedTuple):
-    """Pictures `[rows, height, width, channels]` in [0, 1] and labels `[rows]`, on the device."""
+    """Pictures on the device.
+
+    Attributes:
+      images: `[rows, height, width, channels]`, uint8.
+      labels: `[rows]`, int32.
+    """
 
     images: jax.Array
     labels: jax.Array
@@ -29,7 +35,7 @@ class Data(NamedTuple):
     @classmethod
     def of(cls, split: Split) -> "Data":
         """Takes a split to the device."""
-        return cls(jnp.asarray(split.images, jnp.float32) / 255, jnp.asarray(split.labels))
+        return cls(jnp.asarray(split.images), jnp.asarray(split.labels))
 
     def part(self, start: int, end: int) -> "Data":
         """Some of the rows."""
@@ -41,33 +47,19 @@ class State(NamedTuple):
 
     Attributes:
       params: Of the network.
+      averages: State of the network: those of its batch normalisation.
       optimizer: State of the optimiser.
       step: Steps done.
-      best: A copy of the weights that were best on the validation data.
+      best: A copy of the weights and averages that were best on the validation data.
       best_accuracy: Their accuracy there; minus one before the first validation.
     """
 
     params: hk.Params
+    averages: hk.State
     optimizer: optax.OptState
     step: jax.Array
-    best: hk.Params
+    best: tuple[hk.Params, hk.State]
     best_accuracy: jax.Array
-
-
-def _network(config: Config, classes: int | None) -> hk.Transformed:
-    """Two convolutions with pooling, and a dense layer; with classes their logits after it."""
-
-    def embed(images: jax.Array) -> jax.Array:
-        hidden = images
-        for features in config.channels:
-            hidden = jax.nn.relu(hk.Conv2D(features, KERNEL)(hidden))
-            hidden = hk.max_pool(hidden, (1, 2, 2, 1), (1, 2, 2, 1), "SAME")
-        hidden = hk.Linear(config.features, name="embedding")(hk.Flatten()(hidden))
-        if classes is None:
-            return hidden
-        return hk.Linear(classes, name="head")(jax.nn.relu(hidden))
-
-    return hk.without_apply_rng(hk.transform(embed))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,37 +68,52 @@ class Task:
 
     config: Config
     method: Method
+    classes: int = 10
 
     @functools.cached_property
-    def network(self) -> hk.Transformed:
+    def network(self) -> hk.TransformedWithState:
         """The network; with a linear head if there is no operator."""
-        return _network(self.config, CLASSES if self.method.operator is None else None)
+        classes = self.classes if self.method.operator is None else None
+        return embedder(self.config.network, self.config.features, classes)
 
     @functools.cached_property
     def optimizer(self) -> optax.GradientTransformation:
         """SGD with momentum, of gradients to which a share of the weights is added."""
+        rate: optax.ScalarOrSchedule = self.config.learning_rate
+        if self.config.schedule == COSINE:
+            rate = optax.cosine_decay_schedule(self.config.learning_rate, self.config.steps)
         decay = optax.add_decayed_weights(self.config.weight_decay)
-        return optax.chain(decay, optax.sgd(self.config.learning_rate, self.config.momentum))
+        return optax.chain(decay, optax.sgd(rate, self.config.momentum))
 
     def start(self, train: Data, seed: int) -> State:
         """The state before the first step."""
-        params = self.network.init(jax.random.key(seed), train.images[:1])
-        copy = jax.tree.map(jnp.copy, params)
+        picture = train.images[:1] / 255
+        params, averages = self.network.init(jax.random.key(seed), picture, True)
+        copy = jax.tree.map(jnp.copy, (params, averages))
         zero = jnp.zeros((), jnp.int32)
-        return State(params, self.optimizer.init(params), zero, copy, jnp.asarray(-1.0))
+        optimizer = self.optimizer.init(params)
+        return State(params, averages, optimizer, zero, copy, jnp.asarray(-1.0))
 
-    def loss(self, params: hk.Params, queries: Data, candidates: Data, key: jax.Array) -> jax.Array:
-        """Of one step; queries and candidates go through the network together."""
+    def loss(
+        self,
+        params: hk.Params,
+        averages: hk.State,
+        queries: Data,
+        candidates: Data,
+        key: jax.Array,
+    ) -> tuple[jax.Array, hk.State]:
+        """Of one step, and the averages after it; all go through the network together."""
         images = jnp.concatenate([queries.images, candidates.images])
-        found = self.network.apply(params, images)
+        found, averages = self.network.apply(params, averages, None, images, True)
         operator = self.method.operator
         if operator is None:
             labels = jnp.concatenate([queries.labels, candidates.labels])
-            return optax.softmax_cross_entropy_with_integer_labels(found, labels).mean()
+            loss = optax.softmax_cross_entropy_with_integer_labels(found, labels).mean()
+            return loss, averages
         if operator.needs_key:
             operator = dataclasses.replace(operator, key=key)  # type: ignore[call-arg]
         count = len(queries.labels)
-        return neighbours.knn_loss(
+        loss = neighbours.knn_loss(
             found[:count],
             found[count:],
             queries.labels,
@@ -114,68 +121,99 @@ class Task:
             self.config.k,
             operator,
         )
+        return loss, averages
+
+    def steps(self, state: State, train: Data, seed: int, count: int) -> State:
+        """Takes several steps.
+
+        On a CPU they are dispatched one by one, because XLA runs a convolution inside a loop there
+        at a fraction of its speed; elsewhere they are a loop.
+        """
+        key = jax.random.fold_in(jax.random.key(1), seed)
+        if jax.default_backend() != "cpu":
+            return self._loop(state, train, key, jnp.asarray(count))
+        for _ in range(count):
+            state = self._one(state, train, key)
+        return state
 
     @functools.cached_property
-    def steps(self) -> Any:
-        """A jitted function of a state, the data, a seed and how many steps: the state after."""
+    def _one(self) -> "jax.stages.Wrapped":
+        return jax.jit(self._step)
 
-        def one(_: int, carry: tuple[State, Data, jax.Array]) -> tuple[State, Data, jax.Array]:
-            state, train, key = carry
-            draw, noise = jax.random.split(jax.random.fold_in(key, state.step))
-            count = self.config.queries + self.config.candidates
-            rows = jax.random.permutation(draw, len(train.labels))[:count]
-            batch = Data(train.images[rows], train.labels[rows])
-            split = self.config.queries
-            queries, candidates = batch.part(0, split), batch.part(split, count)
-            gradient = jax.grad(self.loss)(state.params, queries, candidates, noise)
-            updates, optimizer = self.optimizer.update(gradient, state.optimizer, state.params)
-            params = optax.apply_updates(state.params, updates)
-            state = state._replace(params=params, optimizer=optimizer, step=state.step + 1)
-            return state, train, key
-
-        def run(state: State, train: Data, seed: jax.Array, count: jax.Array) -> State:
-            key = jax.random.fold_in(jax.random.key(1), seed)
-            return jax.lax.fori_loop(0, count, one, (state, train, key))[0]
+    @functools.cached_property
+    def _loop(self) -> "jax.stages.Wrapped":
+        def run(state: State, train: Data, key: jax.Array, count: jax.Array) -> State:
+            return lax.fori_loop(0, count, lambda _, state: self._step(state, train, key), state)
 
         return jax.jit(run)
 
-    @functools.cached_property
-    def _apply(self) -> Any:
-        return jax.jit(self.network.apply)
+    def _step(self, state: State, train: Data, key: jax.Array) -> State:
+        key = jax.random.fold_in(key, state.step)
+        draw, noise, change = jax.random.split(key, 3)
+        count = self.config.queries + self.config.candidates
+        rows = drawn_rows(draw, len(train.labels), count)
+        images = augmented(train.images[rows] / 255, change, self.config.augmentation)
+        batch, split = Data(images, train.labels[rows]), self.config.queries
+        queries, candidates = batch.part(0, split), batch.part(split, count)
+        descent = jax.grad(self.loss, has_aux=True)
+        gradient, averages = descent(state.params, state.averages, queries, candidates, noise)
+        updates, optimizer = self.optimizer.update(gradient, state.optimizer, state.params)
+        return state._replace(
+            params=optax.apply_updates(state.params, updates),
+            averages=averages,
+            optimizer=optimizer,
+            step=state.step + 1,
+        )
 
-    def accuracy(self, params: hk.Params, train: Data, judged: Data) -> float:
+    @functools.cached_property
+    def _apply(self) -> "jax.stages.Wrapped":
+        def apply(params: hk.Params, averages: hk.State, images: jax.Array) -> jax.Array:
+            return self.network.apply(params, averages, None, images / 255, False)[0]
+
+        return jax.jit(apply)
+
+    def accuracy(self, weights: tuple[hk.Params, hk.State], train: Data, judged: Data) -> float:
         """The share of pictures of the right class: all of them, against all training data.
 
         Neighbours are exact ones, whatever the operator.
         """
-        found = self._outputs(params, judged)
+        found = self.outputs(weights, judged)
         if self.method.operator is None:
             predicted = found.argmax(axis=-1)
         else:
-            known = self._outputs(params, train)
+            known = self.outputs(weights, train)
             predicted = np.asarray(
-                _vote(jnp.asarray(found), jnp.asarray(known), train.labels, k=self.config.k)
+                _vote(found, known, train.labels, k=self.config.k, classes=self.classes)
             )
         return float((predicted == np.asarray(judged.labels)).mean())
 
-    def _outputs(self, params: hk.Params, data: Data) -> np.ndarray:
+    def outputs(self, weights: tuple[hk.Params, hk.State], data: Data) -> np.ndarray:
+        """Embeddings, or logits, of all pictures, none of them augmented."""
         parts = range(0, len(data.labels), _AT_ONCE)
-        return np.concatenate([self._apply(params, data.images[i : i + _AT_ONCE]) for i in parts])
+        return np.concatenate([self._apply(*weights, data.images[i : i + _AT_ONCE]) for i in parts])
 
     def validated(self, state: State, train: Data, validation: Data) -> State:
         """Keeps a copy of the weights if they are the best so far."""
-        accuracy = self.accuracy(state.params, train, validation)
+        weights = state.params, state.averages
+        accuracy = self.accuracy(weights, train, validation)
         if accuracy <= float(state.best_accuracy):
             return state
-        best = jax.tree.map(jnp.copy, state.params)
+        best = jax.tree.map(jnp.copy, weights)
         return state._replace(best=best, best_accuracy=jnp.asarray(accuracy))
 
 
-@functools.partial(jax.jit, static_argnames="k")
-def _vote(queries: jax.Array, candidates: jax.Array, labels: jax.Array, k: int) -> jax.Array:
-    return neighbours.knn_predict(queries, candidates, labels, k, CLASSES)
+def drawn_rows(key: jax.Array, rows: int, count: int) -> jax.Array:
+    """Some of the rows, each at most once, in random order."""
+    return lax.top_k(jax.random.uniform(key, (rows,)), count)[1]
 
 
-def check_classes(train: Data) -> None:
+@functools.partial(jax.jit, static_argnames=("k", "classes"))
+def _vote(
+    queries: jax.Array, candidates: jax.Array, labels: jax.Array, k: int, classes: int
+) -> jax.Array:
+    return neighbours.knn_predict(queries, candidates, labels, k, classes)
+
+
+def check_classes(train: Data, classes: int) -> None:
     """Raises ValueError if a class has no picture."""
-    neighbours.check_classes(train.labels, CLASSES)
+    neighbours.check_classes(train.labels, classes)

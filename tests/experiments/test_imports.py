@@ -17,7 +17,7 @@ GENERATOR = ROOT / "docs" / "generate.py"
 ELSEWHERE = [
     path for name in ("arlsort", "examples", "docs") for path in sorted((ROOT / name).rglob("*.py"))
 ]
-TASKS = ("four_digits", "denoising", "neighbours", "program_tasks")
+TASKS = ("four_digits", "denoising", "neighbours", "program_tasks", "quantiles")
 MAX_LINES = 400
 
 # What a part of the tree may import beside itself.
@@ -25,6 +25,8 @@ ALLOWED = {
     "common": set(),
     **{task: {"common"} for task in TASKS},
     "program_tasks": {"common", "four_digits"},  # layers of its network
+    "neighbours": {"common", "four_digits"},  # the same
+    "quantiles": {"common", "four_digits", "neighbours"},  # its lists, and how methods are written
     "": {"common", *TASKS},  # the scripts at the top
     "benchmarks": {"common", "four_digits"},
     "research": {"common", *TASKS},

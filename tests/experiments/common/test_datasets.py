@@ -56,7 +56,55 @@ def test_mnist_has_the_published_rows():
     np.testing.assert_array_equal(splits.test.labels[:8], [7, 2, 1, 0, 4, 1, 4, 9])
 
 
-@pytest.mark.parametrize("dataset", datasets.TFDS_NAMES)
+def _prepared(name, rows, folder):
+    """Writes a small data set as TFDS keeps it; gives pictures and labels of each split."""
+    tfds = datasets._import_tfds()
+    import tensorflow as tf
+
+    builder = tfds.builder(name, data_dir=folder)
+    features, draw = builder.info.features, np.random.default_rng(0)
+    written, parts = {}, {}
+    for split, count in rows.items():
+        images = draw.integers(0, 256, (count, *features["image"].shape), dtype=np.uint8)
+        labels = np.arange(count) % features["label"].num_classes
+        columns = {"image": images, "label": labels}
+        if "id" in features:
+            columns["id"] = np.array([f"{split}_{row:05d}" for row in range(count)])
+        if "coarse_label" in features:
+            columns["coarse_label"] = np.zeros(count, np.int64)
+        written[split] = images, labels
+        parts[split] = tf.data.Dataset.from_tensor_slices(columns)
+    base, _, config = name.partition("/")
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=base,
+        version=str(builder.version),
+        features=features,
+        split_datasets=parts,
+        config=config or None,
+        data_dir=folder,
+    )
+    return written
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", [n for n in datasets.PICTURES if n != datasets.EMBEDDED])
+def test_a_folder_of_tfds_is_read_in_the_order_of_its_rows(dataset, monkeypatch, tmp_path):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    written = _prepared(dataset, {"train": 26, "test": 7}, tmp_path)
+    splits = datasets.load(dataset)
+    assert [len(split.labels) for split in splits] == [24, 2, 7]  # of no fixed number of rows
+    kept = [np.concatenate(parts) for parts in zip(*splits[:2], strict=True)]
+    known = (*written["train"], *written["test"])
+    for found, expected in zip((*kept, *splits.test), known, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert splits.train.images.dtype == np.uint8
+    assert splits.train.images.shape[-1] == (3 if dataset.startswith("cifar") else 1)
+
+
+EVERY_NAME = sorted({*datasets.TFDS_NAMES, *datasets.PICTURES} - {datasets.EMBEDDED})
+
+
+@pytest.mark.parametrize("dataset", EVERY_NAME)
 def test_missing_data_set_says_what_to_do(dataset, monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     with pytest.raises(datasets.DataError) as raised:

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `--search` tries: every temperature at every rate, and after that every k."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from absl import flags
+
+from experiments.common.command_line import refused
+from experiments.neighbours.config import SEARCH_K, SEARCH_RATES, SEARCH_TEMPERATURES, Method
+
+TEMPERATURES, RATES, NUMBERS = "search_temperatures", "search_rates", "search_k"
+GRIDS: dict[str, tuple[float, ...]] = {
+    TEMPERATURES: SEARCH_TEMPERATURES,
+    RATES: SEARCH_RATES,
+    NUMBERS: SEARCH_K,
+}
+"""By the names of their flags."""
+
+Point = tuple[Any, Method]
+"""A configuration with a `learning_rate`, and a method."""
+
+
+def define_flags(define: SimpleNamespace, names: tuple[str, ...]) -> None:
+    """Defines `--search`, and a flag for each grid."""
+    define.boolean("search", False, "Choose temperature, rate and k on the validation data.")
+    for name in names:
+        define.list(name, [f"{value:g}" for value in GRIDS[name]], "What --search tries.")
+
+
+def read(values: flags.FlagValues, candidates: int = 0) -> dict[str, list[float]] | None:
+    """The grids by the names of their flags; None without `--search`.
+
+    Args:
+      values: The flags.
+      candidates: How large k may be, where it is searched.
+
+    Raises:
+      FlagError: If a grid is not allowed.
+    """
+    if not values.search:
+        return None
+    grids: dict[str, list[str]] = {n: getattr(values, n) for n in GRIDS if n in values}
+    return {name: _checked(name, texts, candidates) for name, texts in grids.items()}
+
+
+def _checked(name: str, texts: list[str], candidates: int) -> list[float]:
+    found = [_number(text) for text in texts]
+    if not found or not all(0 < value < math.inf for value in found):
+        raise refused(name, ",".join(texts), "numbers > 0")
+    if name == NUMBERS and not all(value % 1 == 0 and value <= candidates for value in found):
+        raise refused(name, ",".join(texts), f"integers from 1 to {candidates}, the candidates")
+    return found
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def heated(point: Point, grids: dict[str, list[float]]) -> list[Point]:
+    """The points of the grid of temperatures and rates; of rates alone without a temperature."""
+    config, method = point
+    methods = [method]
+    if method.has_temperature:
+        methods = [method.heated(heat) for heat in grids[TEMPERATURES]]
+    rates = [dataclasses.replace(config, learning_rate=rate) for rate in grids[RATES]]
+    return [(one, warm) for warm in methods for one in rates]
+
+
+def counted(point: Point, grids: dict[str, list[float]]) -> list[Point]:
+    """The points of the grid of k; the point alone if nothing has a k."""
+    config, method = point
+    if method.operator is None:
+        return [point]
+    return [(dataclasses.replace(config, k=int(k)), method) for k in grids[NUMBERS]]
+
+
+def best(points: list[Point], score: Callable[[Point], float]) -> Point:
+    """The point with the highest score; the first one of several."""
+    scores = [score(point) for point in points]
+    return points[scores.index(max(scores))]

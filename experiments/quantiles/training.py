@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains two networks, one that ranks and one that reads, by a quantile of each list."""
+
+import dataclasses
+import functools
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+import arlsort
+from experiments.common import datasets, run_folders, storage
+from experiments.common.checkpoints import Checkpoints
+from experiments.common.command_line import FlagError, Interrupted, Stop
+from experiments.four_digits.reader import number_reader
+from experiments.four_digits.sampling import DIGITS, draw
+from experiments.neighbours.config import CONSTANT as CONSTANT_RATE
+from experiments.neighbours.config import COSINE as COSINE_RATE
+from experiments.neighbours.config import Method
+
+SCALE = 10.0**DIGITS
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a run's numbers depend on, beside its method and seed."""
+
+    dataset: str = "digits"
+    n: int = 5
+    quantile: float = 0.5
+    steps: int = 1000
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    schedule: str = COSINE_RATE
+    resolution: str = "full"
+    eval_every: int = 250
+    test_lists: int = 2000
+
+
+class State(NamedTuple):
+    """What a run goes on from; `best` is a copy of the weights with the least validation error."""
+
+    params: Any
+    optimizer: optax.OptState
+    step: jax.Array
+    best: Any
+    best_error: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One method under one configuration; without an operator the plain network."""
+
+    config: Config
+    method: Method
+
+    @functools.cached_property
+    def reader(self) -> hk.Transformed:
+        """Reads one number from a picture; both networks are such."""
+        return number_reader((16, 32))
+
+    @functools.cached_property
+    def plain(self) -> hk.Transformed:
+        """Reads a list of numbers as features and makes one of them."""
+
+        def forward(read: jax.Array) -> jax.Array:
+            return hk.nets.MLP([64, 64, 1])(read)[..., 0]
+
+        return hk.without_apply_rng(hk.transform(forward))
+
+    def start(self, picture: jax.Array, seed: int) -> State:
+        """The state before the first step; the picture is any."""
+        first, second = jax.random.split(jax.random.key(seed))
+        params = {"value": self.reader.init(first, picture)}
+        if self.method.operator is None:
+            params["list"] = self.plain.init(second, jnp.zeros((1, self.config.n)))
+        else:
+            params["rank"] = self.reader.init(second, picture)
+        optimizer = self.optimizer.init(params)
+        copy = jax.tree.map(jnp.copy, params)
+        return State(params, optimizer, jnp.zeros((), jnp.int32), copy, jnp.asarray(jnp.inf))
+
+    @functools.cached_property
+    def optimizer(self) -> optax.GradientTransformation:
+        """Adam; the rate falls to zero, unless the schedule is constant as published."""
+        if self.config.schedule == CONSTANT_RATE:
+            return optax.adam(self.config.learning_rate)
+        return optax.adam(optax.cosine_decay_schedule(self.config.learning_rate, self.config.steps))
+
+    def predict(self, params: Any, pictures: jax.Array, key: jax.Array) -> jax.Array:
+        """The quantile of each list `[lists, n, ...]` as a share of the largest number."""
+        values = self.reader.apply(params["value"], pictures).scores
+        operator = self.method.operator
+        if operator is None:
+            return self.plain.apply(params["list"], values)
+        if operator.needs_key:
+            operator = dataclasses.replace(operator, key=key)  # type: ignore[call-arg]
+        scores = self.reader.apply(params["rank"], pictures).scores
+        ordered = arlsort.sort_by(scores, values, operator)
+        place = self.config.quantile * (self.config.n - 1)
+        low, high = int(place), min(int(place) + 1, self.config.n - 1)
+        return ordered[:, low] + (place - low) * (ordered[:, high] - ordered[:, low])
+
+    def targets(self, numbers: jax.Array) -> jax.Array:
+        """The exact quantiles, as a share of the largest number."""
+        return jnp.quantile(numbers / SCALE, self.config.quantile, axis=-1)
+
+    def loss(
+        self, params: Any, pictures: jax.Array, numbers: jax.Array, key: jax.Array
+    ) -> jax.Array:
+        """Mean squared error."""
+        return ((self.predict(params, pictures, key) - self.targets(numbers)) ** 2).mean()
+
+    def steps(self, state: State, split: datasets.Split, seed: int, count: int) -> State:
+        """Takes several steps.
+
+        On a CPU they are dispatched one by one, because XLA runs a convolution inside a loop there
+        at a fraction of its speed; elsewhere they are a loop.
+        """
+        key = jax.random.fold_in(jax.random.key(1), seed)
+        if jax.default_backend() != "cpu":
+            return self._loop(state, split, key, jnp.asarray(count))
+        for _ in range(count):
+            state = self._one(state, split, key)
+        return state
+
+    @functools.cached_property
+    def _one(self) -> "jax.stages.Wrapped":
+        return jax.jit(self._step)
+
+    @functools.cached_property
+    def _loop(self) -> "jax.stages.Wrapped":
+        def run(state: State, split: datasets.Split, key: jax.Array, count: jax.Array) -> State:
+            return lax.fori_loop(0, count, lambda _, state: self._step(state, split, key), state)
+
+        return jax.jit(run)
+
+    def _step(self, state: State, split: datasets.Split, key: jax.Array) -> State:
+        drawn, noise = jax.random.split(jax.random.fold_in(key, state.step))
+        batch = draw(drawn, split, self.config.batch_size, self.config.n, self.config.resolution)
+        gradient = jax.grad(self.loss)(state.params, *batch, noise)
+        updates, optimizer = self.optimizer.update(gradient, state.optimizer)
+        params = optax.apply_updates(state.params, updates)
+        return state._replace(params=params, optimizer=optimizer, step=state.step + 1)
+
+    @functools.cached_property
+    def _judged(self) -> Any:
+        def run(params: Any, split: datasets.Split, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+            pictures, numbers = draw(key, split, 100, self.config.n, self.config.resolution)
+            return self.predict(params, pictures, key), self.targets(numbers)
+
+        return jax.jit(run)
+
+    def errors(self, params: Any, split: datasets.Split, seed: int) -> tuple[float, float, float]:
+        """MSE and R² on lists that only the seed decides, and the MSE of their own mean."""
+        parts = range(-(-self.config.test_lists // 100))
+        keys = [jax.random.fold_in(jax.random.key(2 + seed), i) for i in parts]
+        found = [self._judged(params, split, key) for key in keys]
+        predicted, exact = (jnp.concatenate(list(part)) for part in zip(*found, strict=True))
+        error = float(((predicted - exact) ** 2).mean())
+        constant = float(exact.var())
+        return SCALE**2 * error, 1 - error / constant, SCALE**2 * constant
+
+
+def execute(task: Task, seed: int, folder: Path, splits: datasets.Splits, stop: Stop) -> dict:
+    """Trains one run from where it is to the end; its result is the file in its folder."""
+    path = folder / "result.json"
+    if path.exists():
+        earlier: dict = storage.read_json(path)
+        return earlier
+    folder.mkdir(parents=True, exist_ok=True)
+    storage.write_json(folder / "run.json", identity(task, seed))
+    on_device = jax.tree.map(jnp.asarray, splits)
+    picture, _ = draw(jax.random.key(0), on_device.train, 1, task.config.n, task.config.resolution)
+    state, checkpoints = task.start(picture, seed), Checkpoints(folder / "checkpoints")
+    began = time.perf_counter()
+    try:
+        state = checkpoints.restore(state) or state
+        while (step := int(state.step)) < task.config.steps:
+            if stop.requested:
+                raise Interrupted
+            count = min(task.config.eval_every, task.config.steps - step)
+            state = task.steps(state, on_device.train, seed, count)
+            error = task.errors(state.params, on_device.validation, 0)[0]
+            if error < float(state.best_error):
+                copy = jax.tree.map(jnp.copy, state.params)
+                state = state._replace(best=copy, best_error=jnp.asarray(error))
+            checkpoints.save(int(state.step), state)
+        best = jax.block_until_ready(state.best)
+    finally:
+        checkpoints.close()
+    error, r2, constant = task.errors(best, on_device.test, 1)
+    result = {
+        "validation_mse": float(state.best_error),
+        "mse": error,
+        "r2": r2,
+        "constant_mse": constant,
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+    storage.write_json(path, result)
+    jax.clear_caches()  # of programs that no other run has
+    return result
+
+
+def identity(task: Task, seed: int) -> dict[str, Any]:
+    """All that the numbers of a run depend on."""
+    return {**dataclasses.asdict(task.config), "method": task.method.spec, "seed": seed}
+
+
+def check_identity(task: Task, seed: int, folder: Path) -> None:
+    """Raises FlagError if the folder of a run has other settings."""
+    path, now = folder / "run.json", identity(task, seed)
+    if not path.exists():
+        return
+    difference = run_folders.difference(folder, storage.read_json(path), now)
+    if difference is not None:
+        raise FlagError(difference)
