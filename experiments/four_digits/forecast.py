@@ -69,21 +69,19 @@ def measure(
     count = largest_divisor(steps, min(config.steps_per_dispatch, steps // 2))
     state = training.init(task, splits.train, keys.init)
 
-    def train() -> None:
+    def train(dispatches: int) -> None:
         nonlocal state
-        state = training.train(task, method.operator, splits.train, keys, state, count)
+        for _ in range(dispatches):
+            state = training.train(task, method.operator, splits.train, keys, state, count)
+        jax.block_until_ready(state)
 
     def evaluate(batches: int) -> None:
         lists = batches * task.batch_size
         training.evaluate(task, state.params, splits.validation, keys.validation, lists)
 
-    def several() -> None:
-        for _ in range(steps // count - 1):
-            train()
-        jax.block_until_ready(state)
-
-    first = _seconds(lambda: (train(), jax.block_until_ready(state)))
-    step = _seconds(several) / (steps - count)
+    jax.block_until_ready(state)
+    first = _seconds(lambda: train(1))
+    step = _seconds(lambda: train(steps // count - 1)) / (steps - count)
     compiling = max(0.0, first - count * step)
     first = _seconds(lambda: evaluate(1))
     batch = _seconds(lambda: evaluate(_BATCHES)) / _BATCHES
