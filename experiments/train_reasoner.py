@@ -110,7 +110,7 @@ define.integer("log_every", 50, "Steps between lines of metrics.jsonl.")
 define.integer("save_every", 500, "Steps between checkpoints.")
 define.integer("evaluation_lists", evaluation.LISTS, "Fresh lists for each measured length.")
 define.string("out_dir", None, f"Where to write. (default: a new one in {DEFAULT_FOLDER})")
-define.string("start", None, "A .safetensors file of the same network to start from.")
+define.string("start", None, "A .safetensors file to start from; hints that it lacks are fresh.")
 define.boolean("resume", False, "Continue the run in --out_dir.")
 devices.define_flags(FLAGS)
 
@@ -208,15 +208,19 @@ def make_step(
 def first_state(network: ReasonerConfig, config: TrainingConfig) -> training.TrainingState:
     """The state before the first step: fresh parameters, or those of --start.
 
+    A network of fewer hints does as well: insertion sort's starts quicksort's.
+
     Raises:
-      FlagError: If the network of --start is another.
+      FlagError: If the network of --start has what this one has not, or other sizes.
     """
     state = training.init(network, config)
     if FLAGS.start is None:
         return state
-    params = jax.tree.map(jnp.asarray, dict(checkpoint.load(FLAGS.start).params))
+    known = jax.tree.map(jnp.asarray, dict(checkpoint.load(FLAGS.start).params))
+    params = dict(state.params) | known
     if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, dict(state.params)):
-        raise FlagError(f"--start: received {FLAGS.start}, allowed: a file of the same network")
+        allowed = "a file of the same network, or of one with fewer hints"
+        raise FlagError(f"--start: received {FLAGS.start}, allowed: {allowed}")
     return state._replace(params=params, average=jax.tree.map(jnp.copy, params))
 
 

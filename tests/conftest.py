@@ -112,23 +112,22 @@ LONGEST = (
 )
 
 
-# Each of these compiles a program of its own for each row of the registry: the fast tests have two
+# Each of these compiles a program of its own for each row of the registry: the fast tests have few
 # rows, the slow ones all others.
 FEW_ROWS = {
-    "test_dtypes_may_be_strict": ("softsort", "odd_even"),
-    "test_every_temperature_above_zero_is_finite_and_no_other": ("softsort", "odd_even"),
+    "test_dtypes_may_be_strict": ("softsort",),
+    "test_every_temperature_above_zero_is_finite_and_no_other": ("softsort",),
     "test_forward_and_reverse_mode_agree": ("softsort", "odd_even"),
     "test_infinite_rows_go_where_they_have_weight": ("softsort", "odd_even"),
     "test_items_have_what_they_have_in_the_shorter_list": (
         "amortized",
-        "odd_even",
         "bitonic",
         "neuralsort",
         "softsort",
         "lapsum",
         "permutahedron",
     ),
-    "test_masked_items_get_no_gradient": ("softsort", "odd_even"),
+    "test_masked_items_get_no_gradient": ("softsort",),
     "test_masks_of_the_k_largest_sum_to_k": ("odd_even", "softsort", "lapsum", "permutahedron"),
     "test_operators_are_equal_if_their_fields_are_and_then_have_one_hash": (
         "softsort",
@@ -136,7 +135,7 @@ FEW_ROWS = {
     ),
     "test_rows_alone_are_those_of_the_permutation": ("odd_even", "neuralsort", "lapsum"),
     "test_straight_through_is_exact_forward_and_soft_backward": ("softsort", "bitonic"),
-    "test_the_others_are_what_they_are_in_double_precision": ("neuralsort", "odd_even"),
+    "test_the_others_are_what_they_are_in_double_precision": ("neuralsort",),
     "test_the_mask_is_the_sum_of_the_rows_cut_off_at_one": ("odd_even", "softsort", "lapsum"),
     "test_ties_are_in_the_order_of_jax": ("hard", "bitonic"),
 }

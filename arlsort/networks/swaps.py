@@ -10,8 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
-from jax.scipy.special import ndtr
 from jax.typing import ArrayLike
+
+from arlsort.numerics import normal
 
 # What moves from one score to the other, size times F(-size / t), is at its limit from this many
 # temperatures on, whatever the distribution.
@@ -46,7 +47,7 @@ def _logistic(v: jax.Array) -> jax.Array:
 
 
 def _gaussian(v: jax.Array) -> jax.Array:
-    return ndtr(-v)
+    return normal.distribution(-v)
 
 
 DISTRIBUTIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {

@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from arlsort.checks import error_message, one_of
+from arlsort.numerics import normal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ class NoiseLaw:
 
 
 def _below_of_gaussian(difference: jax.Array) -> jax.Array:
-    return jax.scipy.stats.norm.cdf(difference / jnp.sqrt(2.0).astype(difference.dtype))
+    return normal.distribution(difference / jnp.sqrt(2.0).astype(difference.dtype))
 
 
 def _below_of_logistic(difference: jax.Array) -> jax.Array:
@@ -56,7 +57,7 @@ LAWS: Mapping[str, NoiseLaw] = {
     "gaussian": NoiseLaw(
         jax.random.normal,
         lambda z: -(z**2) / 2,
-        jax.scipy.stats.norm.cdf,
+        normal.distribution,
         _below_of_gaussian,
         scale_of_difference=jnp.hypot,
     ),

@@ -8,6 +8,9 @@ better is for `quick_search.py`, which takes the checkpoints that are left in --
   python -m experiments.research.ablations
   python -m experiments.research.ablations --ablations=default --noise=gumbel \
     --folder=runs/ablations_gumbel --out=runs/ablations_gumbel.json
+  python -m experiments.research.ablations --ablations=default,max,no_comparisons,no_places,clrs \
+    --noise=gaussian --hidden_size=32 --steps=1500 --seed=1 --folder=runs/choices_1 \
+    --out=runs/choices_1.json
 
 What is measured is written after each reasoner; those that the file has are not trained again.
 """
@@ -23,9 +26,10 @@ import jax
 from absl import flags
 
 from arlsort.reasoner import training
-from arlsort.reasoner.config import NOISES, ReasonerConfig, TrainingConfig
+from arlsort.reasoner.config import CLRS_FIELDS, NOISES, ReasonerConfig, TrainingConfig
 from experiments.common.command_line import (
     Script,
+    check_at_least,
     check_choices,
     definers,
 )
@@ -42,11 +46,13 @@ ABLATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "not_clipped": ({}, {"grad_clip": 1e9}),
     "no_comparisons": ({"comparisons": False}, {}),
     "max": ({"aggregator": "max"}, {}),
+    "no_places": ({"places": False}, {}),
+    "clrs": (dict(CLRS_FIELDS), {}),
     "place_weight_1": ({}, {"place_weight": 1.0}),
     "place_weight_4": ({}, {"place_weight": 4.0}),
     "hidden_128": ({"hidden_size": 128}, {}),
 }
-"""Changes to the network and to its training."""
+"""Changes to the network and to its training: of one setting, or to what CLRS's network has."""
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
@@ -55,6 +61,7 @@ define.enum("noise", "cauchy", NOISES, "Law of the noise.")
 define.list("lengths", ["3", "5", "9"], "Lengths of training, ascending, in turn.")
 define.integer("steps", 3000, "Training steps.")
 define.integer("seed", 0, "Of parameters and data.")
+define.integer("hidden_size", ReasonerConfig().hidden_size, "Width, where it is not what changes.")
 define.string("folder", "runs/ablations", "Where to leave the checkpoints.")
 define.string("out", "runs/ablations.json", "Where to write.")
 
@@ -66,13 +73,16 @@ def settings() -> dict[str, Any]:
       FlagError: If one is not allowed.
     """
     check_choices(FLAGS, "ablations", ABLATIONS)
-    return reasoner_studies.settings(FLAGS)
+    check_at_least(FLAGS, "hidden_size", 1)
+    width = FLAGS["hidden_size"]
+    optional = {} if width.value == width.default else {"hidden_size": width.value}
+    return reasoner_studies.settings(FLAGS) | optional
 
 
 def examine(ablation: str, config: dict[str, Any], path: Path) -> dict[str, Any]:
     """Trains one reasoner, leaves its checkpoint and measures it."""
     network, changes = ABLATIONS[ablation]
-    reasoner = ReasonerConfig("insertion_sort", **network)
+    reasoner = ReasonerConfig("insertion_sort", **{"hidden_size": FLAGS.hidden_size} | network)
     schedule = TrainingConfig(**reasoner_studies.training_settings(config), **changes)
     began = time.perf_counter()
     params = jax.block_until_ready(training.train(reasoner, schedule).average)

@@ -51,7 +51,7 @@ from experiments.four_digits.config import (
 )
 from experiments.four_digits.runs import Run, RunError
 from experiments.four_digits.sampling import RESOLUTIONS, picture_shape
-from experiments.research.families import FAMILIES, OURS
+from experiments.research.families import FAMILIES, ours
 
 SEARCH_SEED = 1000
 
@@ -219,17 +219,17 @@ def main() -> None:
     runs = [run for run in ran if "failed" not in run]
     picture = picture_shape(splits.train, config.resolution)
     report = results.collect(config, methods, picture, runs)
-    ours = chosen.get(OURS, {}).get("chosen")
+    best = chosen.get(ours(chosen) or "", {}).get("chosen")
     report |= {
         "experiment": "contest",
         "search": {"steps": FLAGS.search_steps, "seed": SEARCH_SEED, "families": chosen},
         "failed": [run for run in ran if "failed" in run],
-        "paired": [paired(runs, ours, spec) for spec in specs if ours and spec != ours],
+        "paired": [paired(runs, best, spec) for spec in specs if best and spec != best],
     }
     storage.write_json(out_dir / "contest.json", report)
     print("\n" + results.table(report) + "\n")
     for row in report["paired"]:
-        print(f"{ours} - {row['other']}: {100 * row['mean']:.1f} points, p = {row['p']:.2g}")
+        print(f"{best} - {row['other']}: {100 * row['mean']:.1f} points, p = {row['p']:.2g}")
     print(out_dir / "contest.json")
 
 

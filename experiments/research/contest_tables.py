@@ -9,7 +9,7 @@ from typing import Any
 from experiments.common import storage
 from experiments.four_digits.results import METRICS, cell
 from experiments.research.contest import FLAGS, SHARED
-from experiments.research.families import CONTROLS, OURS, TITLES, WITH_NOISE_SCALES
+from experiments.research.families import CONTROLS, OURS, TITLES, WITH_NOISE_SCALES, ours
 
 Reports = Mapping[int, dict[str, Any]]  # by n, ascending
 
@@ -36,7 +36,7 @@ def best_rival(report: dict[str, Any]) -> str | None:
     rivals = {
         name: row["em"]["mean"]
         for name, row in rows(report).items()
-        if name not in (OURS, WITH_NOISE_SCALES, *CONTROLS)
+        if name not in (*OURS, WITH_NOISE_SCALES, *CONTROLS)
     }
     return max(rivals, key=rivals.__getitem__) if rivals else None
 
@@ -98,10 +98,13 @@ def _pair(report: dict[str, Any], name: str) -> str:
 
 
 def _margin(report: dict[str, Any], rival: str | None) -> str:
-    if rival not in rows(report) or OURS not in rows(report):
+    own = ours(report["search"]["families"])
+    if rival not in rows(report) or own not in rows(report):
         return "-"
     pair = paired(report, rival)
-    return "-" if pair is None else f"{_points(pair)} ({TITLES[rival]}, {pair['seeds']} seeds)"
+    if pair is None:
+        return "-"
+    return f"{_points(pair)} ({TITLES[own]} over {TITLES[rival]}, {pair['seeds']} seeds)"
 
 
 def paired(report: dict[str, Any], name: str) -> dict[str, Any] | None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a contest compares: families of methods, each with as many candidates."""
 
+from collections.abc import Container
+
 
 def _soft(operator: str, *temperatures: float) -> tuple[str, ...]:
     """Three temperatures by two losses."""
@@ -15,7 +17,18 @@ def _scaled(loss: str) -> tuple[str, ...]:
     return tuple(f"loss:{loss}/{t}{end}" for t in (0.03, 0.1, 0.3) for end in ("+noise_scales", ""))
 
 
+def _amortized(loss: str, *temperatures: float) -> tuple[str, ...]:
+    joined = "amortized:noise=cauchy,normalize=false,"
+    return tuple(f"{joined}temperature={t}@{loss}" for t in temperatures)
+
+
 FAMILIES = {
+    "amortized": (
+        *_amortized("likelihood+noise_scales", 0.03, 0.1, 0.3),
+        *_amortized("likelihood", 0.1),
+        *_amortized("bce+noise_scales", 0.1),
+        *_amortized("bce", 0.1),
+    ),
     "learned": (
         *(
             f"learned:noise=cauchy,temperature={t}@likelihood+noise_scales"
@@ -44,14 +57,16 @@ FAMILIES = {
 }
 """The candidates of each family, by its name."""
 
-OURS = "learned"
+OURS = ("amortized", "learned")
+"""The learned sorts; what is compared with all others is the first one that was run."""
 WITH_NOISE_SCALES = "cauchy_noise_scales"
 """A rival of our own making: no published sort has an input for noise scales."""
 CONTROLS = ("plackett_luce", "pairwise", "cauchy_pairs", "cauchy_likelihood")
 """Those that are no sorts: losses on the scores themselves."""
 
 TITLES = {
-    "learned": "learned sort",
+    "amortized": "amortised sort",
+    "learned": "executed sort",
     "cauchy": "Cauchy network",
     "optimal": "optimal network",
     "logistic": "logistic network",
@@ -66,3 +81,8 @@ TITLES = {
     "cauchy_likelihood": "exact Cauchy likelihood",
 }
 """What tables call them, in the order of tables."""
+
+
+def ours(names: Container[str]) -> str | None:
+    """The learned sort that a contest of these families compares with all others."""
+    return next((name for name in OURS if name in names), None)

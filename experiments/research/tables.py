@@ -247,11 +247,15 @@ def choices(reports: Reports) -> str:
 def noise_scales(reports: Reports) -> str:
     """The best candidate of the searches, with noise scales and without, by EM5 of validation."""
     kinds: Mapping[str, tuple[tuple[str, ...], bool]] = {
-        "learned sort, with noise scales": ((OURS,), True),
-        "learned sort, without": ((OURS,), False),
+        **{
+            f"{TITLES[name]}, {kind}": ((name,), scaled)
+            for name in OURS
+            if any(name in report["search"]["families"] for report in reports.values())
+            for kind, scaled in (("with noise scales", True), ("without", False))
+        },
         "Cauchy network, with noise scales": ((WITH_NOISE_SCALES,), True),
         "best sort of others, without": (
-            tuple(name for name in TITLES if name not in (OURS, WITH_NOISE_SCALES, *CONTROLS)),
+            tuple(name for name in TITLES if name not in (*OURS, WITH_NOISE_SCALES, *CONTROLS)),
             False,
         ),
         "exact Cauchy likelihood, with noise scales": (("cauchy_likelihood",), True),

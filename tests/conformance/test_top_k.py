@@ -67,7 +67,9 @@ def _largest_array(jaxpr):
     return max(sizes)
 
 
-@pytest.mark.parametrize("name", ["lapsum", "softsort", "neuralsort", "bitonic"])
+@pytest.mark.parametrize(
+    "name", ["lapsum", "softsort", "neuralsort", pytest.param("bitonic", marks=pytest.mark.slow)]
+)
 def test_no_array_of_n_times_n_is_formed(name):
     n = 512
 

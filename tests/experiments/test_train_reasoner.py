@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from arlsort import LearnedSort
-from arlsort.reasoner import checkpoint
+from arlsort.reasoner import checkpoint, training
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from experiments import train_reasoner
 from experiments.common import storage
-from experiments.common.command_line import Stop
+from experiments.common.command_line import FlagError, Stop
 from tests.experiments.flags import defined, kept, refusal
 
 TINY = (
@@ -101,6 +101,35 @@ def test_a_run_leaves_a_checkpoint_that_sorts_and_resumes_to_the_same_numbers(
     with pytest.raises(SystemExit):
         run(f"--out_dir={parts}", "--resume", "--copies=3")
     assert "--copies: received 3, but the run" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_sort_starts_from_one_of_fewer_hints_and_not_the_other_way_round(tmp_path):
+    settings = TrainingConfig(lengths=(2,))
+    few, many = (ReasonerConfig(name, hidden_size=4) for name in ("insertion_sort", "quicksort"))
+    paths = {}
+    for config in (few, many):
+        paths[config] = tmp_path / f"{config.algorithm}.safetensors"
+        params = training.init(config, dataclasses.replace(settings, seed=1)).params
+        checkpoint.save(
+            paths[config],
+            params,
+            config,
+            settings,
+            scores={},
+            validated_length=2,
+            sharpest_spread=1.0,
+        )
+    with kept(train_reasoner.FLAGS):
+        train_reasoner.FLAGS(["train_reasoner.py", f"--start={paths[few]}"])
+        begun = train_reasoner.first_state(many, settings).params
+        known, fresh = checkpoint.load(paths[few]).params, training.init(many, settings).params
+        for module, leaves in begun.items():
+            jax.tree.map(np.testing.assert_array_equal, leaves, known.get(module, fresh[module]))
+        assert set(known) < set(begun)
+        train_reasoner.FLAGS(["train_reasoner.py", f"--start={paths[many]}"])
+        with pytest.raises(FlagError, match="or of one with fewer hints"):
+            train_reasoner.first_state(few, settings)
 
 
 @pytest.mark.slow

@@ -24,17 +24,15 @@ def _rank_promotion():
         yield
 
 
-# Without CI, one sort that records as many states of every list of a length, and one that does not.
-FEW = ("insertion_sort", "quicksort")
-
-
-@pytest.fixture(
-    scope="module",
-    params=[
-        name if name in FEW else pytest.param(name, marks=pytest.mark.slow)
+def _sorts(*fast):
+    return [
+        name if name in fast else pytest.param(name, marks=pytest.mark.slow)
         for name in sorted(ALGORITHMS)
-    ],
-)
+    ]
+
+
+# Without CI, one sort that records as many states of every list of a length, and one that does not.
+@pytest.fixture(scope="module", params=_sorts("insertion_sort", "quicksort"))
 def case(request):
     spec, feedback = clrs_bridge.feedback(request.param, n=4, batch_size=4, seed=0)
     config = ReasonerConfig(request.param, hidden_size=HIDDEN, **CLRS_FIELDS)
@@ -101,6 +99,7 @@ def test_predictions_on_long_lists_equal_clrs():
     np.testing.assert_allclose(ours.pred_mask, outputs["pred_mask"], atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("case", _sorts("insertion_sort"), indirect=True, scope="module")
 def test_training_loss_and_gradients_equal_clrs(case):
     config, model, feedback = case
     key = jax.random.PRNGKey(7)

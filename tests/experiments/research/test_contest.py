@@ -28,7 +28,7 @@ def test_every_family_has_the_same_budget():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--families=bogo"], "--families: received 'bogo', allowed: learned"),
+        (["--families=bogo"], "--families: received 'bogo', allowed: amortized"),
         (["--seeds=0"], "--seeds: received 0"),
         (["--channels=a,b"], "--channels: received"),
     ],

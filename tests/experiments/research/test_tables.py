@@ -216,10 +216,18 @@ def test_noise_scales_are_compared_at_their_best():
     searched = {name: {"validation_em5": scores} for name, scores in families.items()}
     lines = tables.noise_scales({9: {"search": {"families": searched}}}).splitlines()
     assert lines[2:] == [
-        "| learned sort, with noise scales | 60.0 |",
-        "| learned sort, without | 55.0 |",
+        "| executed sort, with noise scales | 60.0 |",
+        "| executed sort, without | 55.0 |",
         "| Cauchy network, with noise scales | - |",
         "| best sort of others, without | 47.0 |",
         "| exact Cauchy likelihood, with noise scales | 70.0 |",
         "| exact Cauchy likelihood, without | - |",
     ]
+    families["amortized"] = {"m@bce+noise_scales": 0.8}
+    searched = {name: {"validation_em5": scores} for name, scores in families.items()}
+    lines = tables.noise_scales({9: {"search": {"families": searched}}}).splitlines()
+    assert lines[2:4] == [
+        "| amortised sort, with noise scales | 80.0 |",
+        "| amortised sort, without | - |",
+    ]
+    assert lines[7] == "| best sort of others, without | 47.0 |"
