@@ -72,12 +72,15 @@ def test_all_files_are_written_and_the_table_printed(tmp_path, capsys):
         assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_dry_run_forecasts_each_method_and_n_and_writes_nothing(tmp_path, monkeypatch, capsys):
+def test_a_dry_run_forecasts_each_method_and_writes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    run_one("--n=2,3", "--seeds=2", "--dry_run=4")
+    run("--seeds=2", "--dry_run=4")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:3] == ["n", "method", "lists/s"]
-    assert [line.split()[:2] for line in lines[1:3]] == [["2", "odd_even"], ["3", "odd_even"]]
+    assert [line.split()[:2] for line in lines[1:3]] == [
+        ["2", "odd_even"],
+        ["2", "neuralsort:temperature=2"],
+    ]
     assert lines[3].split()[0] == "all"
     assert not list(tmp_path.iterdir())
     for flag in ("--resume", "--out_dir=x"):
