@@ -42,13 +42,15 @@ PLOT = ["matplotlib>=3.9"]
 
 CLRS = ["dm-clrs>=2.0.3", *TFDS]
 
-EXPERIMENTS = [
-    *CLRS,
+# What scripts need that train no reasoner and read pictures that are kept (docs/devices.md).
+SCRIPTS = [
     *PLOT,
     "absl-py>=2.1",
     "orbax-checkpoint>=0.11",
     "scikit-learn>=1.5",
 ]
+
+EXPERIMENTS = [*CLRS, *SCRIPTS]
 
 DOCS = [*PLOT, "furo>=2024.8", "myst-parser>=4.0", "sphinx>=8.1"]
 
@@ -127,6 +129,7 @@ setup(
         "docs": DOCS,
         "examples": EXAMPLES,
         "clrs": CLRS,
+        "scripts": SCRIPTS,
         "experiments": EXPERIMENTS,
         "test": TEST,
         "peers": PEERS,

@@ -10,6 +10,7 @@ Tables of methods come from the registry, all others and their figures from the 
 * `speed/benchmark.json`, `speed/benchmark_reasoner.json`: written by `benchmarks.operators` and
   `benchmarks.reasoner`, with `--out`;
 * `research/contest_n9.json` and so on: the `contest.json` of `research.contest`, copied there;
+* `precision/*.json`: the `results.json` of `sort_numbers` with that `--precision`, copied there;
 * `program_tasks/*.json`: the `results.json` of the script of that name, copied there;
 * `neighbours/*.json`, `quantiles/*.json`: the `results.json` of `classify_neighbours` and of
   `quantile_regression`, copied there;
@@ -48,7 +49,7 @@ from experiments.four_digits.losses import TABLE
 from experiments.neighbours import results as neighbours_results
 from experiments.program_tasks import tables as program_tables
 from experiments.quantiles import results as quantiles_results
-from experiments.research import card_tables, contest_tables, plots, tables
+from experiments.research import card_tables, contest_tables, plots, precisions, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
@@ -239,6 +240,13 @@ def denoising() -> str:
     return "\n\n".join(parts)
 
 
+def narrow_convolutions() -> str:
+    """Renders what narrower convolutions do to EM."""
+    paths = sorted((RESULTS / "precision").glob("*.json"))
+    links = ", ".join(f"[{path.stem}]({_link(path)})" for path in paths)
+    return f"{precisions.table([storage.read_json(path) for path in paths])}\n\n(numbers: {links})"
+
+
 def _all(render: Callable[[dict[str, Any]], str], paths: Iterable[Path]) -> str:
     """Renders files, each with a link to it."""
     return "\n\n".join(_linked(render(storage.read_json(path)), path) for path in sorted(paths))
@@ -310,6 +318,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
     },
     ROOT / "docs" / "program_tasks.md": program_tables.sections(RESULTS / "program_tasks", _link),
     ROOT / "docs" / "research.md": {
+        "precision": narrow_convolutions,
         "quick-search": quick_search,
         "readouts-exact": lambda: tables.readouts_of_exact(storage.read_json(READOUTS)),
         "readouts-learned": lambda: tables.readouts_of_learned(storage.read_json(READOUTS)),

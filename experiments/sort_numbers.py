@@ -8,6 +8,7 @@ order; the table at the end says how well the network orders pictures it has nev
   python experiments/sort_numbers.py --operators=learned,odd_even:distribution=optimal --n=9
   python experiments/sort_numbers.py --operators=learned@trace,odd_even@rows,loss:plackett_luce
   python experiments/sort_numbers.py --dataset=mnist --protocol=published --seeds=5
+  python experiments/sort_numbers.py --protocol=published --n=5,9,15 --dry_run=200
 
 Each batch is shared among --devices; docs/devices.md has more. An interrupted run goes on with
 --resume, to the numbers it would have had.
@@ -26,8 +27,8 @@ from jax.sharding import Mesh
 
 from arlsort import operators
 from experiments.common import datasets, devices, run_folders
-from experiments.common.command_line import Interrupted, Script, Stop, definers
-from experiments.four_digits import losses, plots, results
+from experiments.common.command_line import Interrupted, Script, Stop, definers, refused
+from experiments.four_digits import forecast, losses, plots, results
 from experiments.four_digits.config import (
     OPERATORS,
     PROTOCOLS,
@@ -37,8 +38,10 @@ from experiments.four_digits.config import (
     ConfigError,
     Method,
     read_channels,
+    read_lengths,
     resolve,
 )
+from experiments.four_digits.convolution import PRECISIONS
 from experiments.four_digits.runs import Run, RunError
 from experiments.four_digits.sampling import RESOLUTIONS, picture_shape
 
@@ -58,7 +61,7 @@ define.boolean("download", None, "Let TFDS download the data set if it is not th
 define.enum(
     "resolution", None, tuple(RESOLUTIONS), _help("resolution", "half averages 2x2 pixels.")
 )
-define.integer("n", None, _help("n", "Numbers in a list."))
+define.list("n", None, _help("n", "Numbers in a list, or several, one after the other: 5,9,15."))
 define.multi_string(
     "operators",
     None,
@@ -88,7 +91,21 @@ define.integer("eval_every", None, _help("eval_every", "Steps between validation
 define.integer("validation_lists", None, _help("validation_lists", "Lists to choose by."))
 define.integer("test_lists", None, _help("test_lists", "Lists to report on."))
 define.integer("steps_per_dispatch", None, "Steps in one program. (default: by device)")
-define.integer("checkpoint_every", None, _help("checkpoint_every", "Steps between saves."))
+define.integer("checkpoint_every", None, "Steps between saves. (default: only the time counts)")
+define.float(
+    "checkpoint_seconds", None, _help("checkpoint_seconds", "Seconds after which a run is saved.")
+)
+define.enum(
+    "precision",
+    None,
+    PRECISIONS,
+    _help("precision", "Of the factors in convolutions; sums and all else are float32."),
+)
+define.integer(
+    "dry_run",
+    None,
+    "Take so many steps of each method, say how long the whole would take, and write nothing.",
+)
 define.string("out_dir", None, f"Where to write. (default: a new folder in {DEFAULT_FOLDER})")
 define.boolean("resume", False, "Continue in --out_dir, or in the newest default folder.")
 devices.define_flags(FLAGS)
@@ -97,25 +114,45 @@ SETTINGS = tuple(Config.__dataclass_fields__)
 
 
 def main() -> None:
-    """Runs the comparison and reports."""
+    """Runs a comparison for each n and reports."""
     devices.start(FLAGS.distributed)
-    config, methods = resolve(given())
-    mesh = devices.choose_mesh(FLAGS.devices, config.batch_size)
+    comparisons = [resolve(settings) for settings in given()]
+    mesh = devices.choose_mesh(FLAGS.devices, comparisons[0][0].batch_size)
+    if FLAGS.dry_run is not None:
+        predict(comparisons, mesh)
+        return
     out_dir = Path(
         devices.decide(
             lambda: str(choose_out_dir(FLAGS.out_dir, FLAGS.resume)), devices.settings(FLAGS)
         )
     )
-    if devices.first():
-        announce(config, methods, mesh, out_dir)
-    splits = devices.replicate(datasets.load(config.dataset, download=config.download), mesh)
-    runs = [
-        Run.at(config, method, seed, out_dir, mesh)
-        for seed in range(config.seeds)
-        for method in methods
-    ]
-    for run in runs:
-        run.check_identity()
+    several = len(comparisons)
+    folders = [run_folders.part(out_dir, f"n_{config.n}", several) for config, _ in comparisons]
+    planned = []
+    for (config, methods), folder in zip(comparisons, folders, strict=True):
+        if devices.first():
+            announce(config, methods, mesh, folder)
+        seeds = range(config.seeds)
+        runs = [Run.at(config, m, seed, folder, mesh) for seed in seeds for m in methods]
+        for run in runs:
+            run.check_identity()
+        planned.append(runs)
+    splits = load(comparisons[0][0], mesh)
+    for (config, methods), folder, runs in zip(comparisons, folders, planned, strict=True):
+        compare(runs, splits)
+        if devices.first():
+            picture = picture_shape(splits.train, config.resolution)
+            found = [run.result or {} for run in runs]
+            report(results.collect(config, methods, picture, found, mesh), folder)
+
+
+def load(config: Config, mesh: Mesh | None) -> datasets.Splits:
+    """Loads the data, on the devices."""
+    return devices.replicate(datasets.load(config.dataset, download=config.download), mesh)
+
+
+def compare(runs: Sequence[Run], splits: datasets.Splits) -> None:
+    """Executes the runs that have not ended before."""
     with Stop().on_signals() as stop:
         for run in runs:
             if run.result is not None:
@@ -124,10 +161,24 @@ def main() -> None:
                 raise Interrupted
             else:
                 run.execute(splits, stop)
+
+
+def predict(
+    comparisons: Sequence[tuple[Config, Sequence[Method]]], mesh: Mesh | None = None
+) -> None:
+    """Takes the steps of a dry run and prints how long everything would take."""
+    for name in ("out_dir", "resume"):
+        if FLAGS[name].value:
+            raise refused(name, FLAGS[name].value, "nothing beside --dry_run, which writes nothing")
+    forecast.check(FLAGS.dry_run, [config for config, _ in comparisons])
+    splits = load(comparisons[0][0], mesh)
+    rows = [
+        forecast.measure(config, method, splits, FLAGS.dry_run, mesh)
+        for config, methods in comparisons
+        for method in methods
+    ]
     if devices.first():
-        picture = picture_shape(splits.train, config.resolution)
-        found = [run.result or {} for run in runs]
-        report(results.collect(config, methods, picture, found, mesh), out_dir)
+        print(f"{forecast.table(rows)}\n\n{devices.describe(mesh)}")
 
 
 def report(collected: dict[str, Any], out_dir: Path) -> None:
@@ -141,12 +192,14 @@ def report(collected: dict[str, Any], out_dir: Path) -> None:
     print("\n".join(str(path) for path in written))
 
 
-def given() -> dict[str, object]:
-    """Collects the settings that the command line states."""
+def given() -> list[dict[str, object]]:
+    """Collects the settings that the command line states, for each n."""
     stated = {name: FLAGS[name].value for name in SETTINGS}
     if stated["channels"] is not None:
         stated["channels"] = read_channels(stated["channels"])
-    return stated
+    if stated["n"] is None:
+        return [stated]
+    return [{**stated, "n": n} for n in read_lengths(stated["n"])]
 
 
 def choose_out_dir(wanted: str | None, resume: bool) -> Path:

@@ -62,6 +62,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # nor is it a worker
     _drop_oldest(PROGRAMS, MOST_BYTES)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(PROGRAMS / f"{version('jaxlib')}-{_machine()}")
+# Nor does a test write to the user's own folder.
+os.environ["ARLSORT_CACHE_DIR"] = str(PROGRAMS.with_name("pictures"))
 
 import hypothesis
 import jax

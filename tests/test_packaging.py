@@ -70,6 +70,7 @@ def test_every_extra_parses_and_adds_only_what_the_base_lacks(arguments):
 def test_extras_contain_each_other(arguments):
     extras = {name: set(lines) for name, lines in arguments["extras_require"].items()}
     assert extras["clrs"] < extras["experiments"] < extras["test"]
+    assert extras["plot"] < extras["scripts"] == extras["experiments"] - extras["clrs"]
 
 
 def test_base_install_has_no_tensorflow(arguments):

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.common import picture_cache
+
 EMBEDDED = "digits"
 TFDS_NAMES = ("mnist", "fashion_mnist", "svhn_cropped")
 DATASETS = (EMBEDDED, *TFDS_NAMES)
@@ -70,6 +72,9 @@ def classes(dataset: str) -> int:
 def load(dataset: str, *, download: bool = False) -> Splits:
     """Loads a data set.
 
+    What TFDS has read is kept by `picture_cache`, and read from there without TensorFlow from then
+    on: as long as TFDS's folder has the same files, or none of the data set.
+
     Args:
       dataset: One of `DATASETS` or `PICTURES`.
       download: Whether to fetch a data set that is not there yet, through TFDS.
@@ -96,17 +101,57 @@ def _load_digits() -> Splits:
 
 def _load_tfds(dataset: str, download: bool) -> Splits:
     folder = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
-    if not download and not list(folder.glob(f"{dataset}/*/dataset_info.json")):
+    source, damage = _source(folder, dataset), ""
+    try:
+        kept = picture_cache.read(dataset, source)
+    except picture_cache.CacheError as error:
+        kept, damage = None, f"; {error}"
+    if kept is None:
+        splits = _read_tfds(dataset, folder, download, there=source is not None, damage=damage)
+        arrays = {
+            f"{part}.{name}": array
+            for part, split in splits._asdict().items()
+            for name, array in split._asdict().items()
+        }
+        picture_cache.write(dataset, _source(folder, dataset) or "", arrays)
+        return splits
+    return Splits(
+        *(Split(kept[f"{part}.images"], kept[f"{part}.labels"]) for part in Splits._fields)
+    )
+
+
+def _source(folder: Path, dataset: str) -> str | None:
+    """Tells apart what a folder of TFDS may hold of a data set; None if it holds nothing."""
+    found = sorted(folder.glob(f"{dataset}/*/dataset_info.json"))
+    if not found:
+        return None
+    digest = hashlib.sha256()
+    for info in found:
+        digest.update(info.read_bytes())
+        for file in sorted(info.parent.iterdir()):
+            digest.update(f"{info.parent.name}/{file.name} {file.stat().st_size}\n".encode())
+    return digest.hexdigest()
+
+
+def _read_tfds(dataset: str, folder: Path, download: bool, *, there: bool, damage: str) -> Splits:
+    if not download and not there:
         raise DataError(
             f"{dataset} is not in {folder}: set TFDS_DATA_DIR to the folder that has it, "
-            "or add --download on a machine with a network"
+            f"or add --download on a machine with a network{damage}"
         )
     if download and not _has_network():
         raise DataError(
             f"{dataset} cannot be downloaded, because there is no network: run again with one, or "
-            "set TFDS_DATA_DIR to the folder that has it"
+            f"set TFDS_DATA_DIR to the folder that has it{damage}"
         )
-    tfds = _import_tfds()
+    try:
+        tfds = _import_tfds()
+    except ImportError as error:
+        raise DataError(
+            f"{dataset} cannot be read without TensorFlow Datasets ({error}): pip install "
+            f'"arlsort[experiments]", or copy {picture_cache.path_of(dataset)} from a machine that '
+            f"has read it{damage}"
+        ) from error
     try:
         parts = tfds.load(dataset, data_dir=folder, download=download, batch_size=-1)
     except Exception as error:  # TFDS has no common class for what can go wrong

@@ -22,16 +22,43 @@ def choose(default: Path, wanted: str | None, resume: bool) -> Path:
       FlagError: If the folder holds runs that were not to be resumed, or there are none.
     """
     if wanted is None and resume:
-        earlier = sorted(default.glob("*/runs"), key=os.path.getmtime)
+        earlier = sorted((f for f in default.glob("*") if _runs(f)), key=_newest)
         if not earlier:
             raise FlagError(f"--resume: nothing in {default}; say which --out_dir")
-        return earlier[-1].parent
+        return earlier[-1]
     folder = Path(wanted) if wanted else default / time.strftime("%Y%m%d-%H%M%S")
     if folder.exists() and not folder.is_dir():
         raise FlagError(f"--out_dir: received {folder}, a file, allowed: a folder")
-    if (folder / "runs").exists() and not resume:
+    if _runs(folder) and not resume:
         raise FlagError(f"--out_dir: {folder} holds earlier runs; add --resume or name another")
     return folder
+
+
+def part(folder: Path, name: str, parts: int) -> Path:
+    """Names the folder of one of several comparisons in a folder.
+
+    Args:
+      folder: As `choose` gives it.
+      name: Of the comparison.
+      parts: How many there are. One that was never among others has the folder itself.
+
+    Raises:
+      FlagError: If there are several, and a single one was begun in the folder itself.
+    """
+    if parts == 1 and not (folder / name).exists():
+        return folder
+    if (folder / "runs").exists():
+        raise FlagError(f"--out_dir: {folder} holds a single comparison; name another folder")
+    return folder / name
+
+
+def _runs(folder: Path) -> list[Path]:
+    """The folders of runs in a folder: its own, or those of its parts."""
+    return [*folder.glob("runs"), *folder.glob("*/runs")]
+
+
+def _newest(folder: Path) -> float:
+    return max(map(os.path.getmtime, _runs(folder)))
 
 
 def difference(folder: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

@@ -16,13 +16,17 @@ from experiments.common import devices
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file under a temporary name beside it and renames it into place."""
-    if not devices.first():
-        return
+    if devices.first():
+        write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file in the same way, in whatever process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o644)

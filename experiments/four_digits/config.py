@@ -20,6 +20,7 @@ from arlsort.operators.learned import LearnedSort
 from arlsort.reasoner import checkpoint
 from experiments.common.datasets import DATASETS, EMBEDDED
 from experiments.four_digits import losses
+from experiments.four_digits.convolution import PRECISIONS
 from experiments.four_digits.sampling import RESOLUTIONS
 
 
@@ -48,7 +49,8 @@ QUICK: Mapping[str, Any] = {
     "eval_every": 50,
     "validation_lists": 500,
     "test_lists": 2000,
-    "checkpoint_every": 200,
+    "checkpoint_seconds": 60.0,
+    "precision": "float32",
 }
 """Minutes on a laptop."""
 
@@ -75,7 +77,7 @@ DIGITS_CHANNELS = (16, 32)  # of 8×8 pixels there is less to see
 
 # Most steps in one dispatch: compiled one after the other on a CPU, as a loop elsewhere.
 CPU_STEPS_PER_DISPATCH = 2
-STEPS_PER_DISPATCH = 50
+STEPS_PER_DISPATCH = 500
 
 # Beyond the other setting they would change nothing.
 NO_MORE_THAN = {
@@ -107,6 +109,8 @@ class Config:
     test_lists: int
     steps_per_dispatch: int
     checkpoint_every: int
+    checkpoint_seconds: float
+    precision: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,23 +184,31 @@ def resolve(given: Mapping[str, Any]) -> tuple[Config, tuple[Method, ...]]:
     _check_choice("protocol", protocol, PROTOCOLS)
     defaults = dict(QUICK)
     if protocol == "published":
-        defaults |= {**PUBLISHED, "dataset": "mnist", "checkpoint_every": 1000}
+        defaults |= {**PUBLISHED, "dataset": "mnist"}
         for name in sorted(stated.keys() & PUBLISHED.keys()):
             _refuse(name, stated[name], f"{PUBLISHED[name]}, fixed by --protocol published")
     elif stated.get("dataset", EMBEDDED) == EMBEDDED:
         defaults["channels"] = DIGITS_CHANNELS
     steps = max(stated.get("steps", defaults["steps"]), 1)
-    for name in ("eval_every", "checkpoint_every"):
-        defaults[name] = min(defaults[name], steps)
+    defaults["eval_every"] = min(defaults["eval_every"], steps)
+    defaults["checkpoint_every"] = steps  # before that, time alone decides
     most = CPU_STEPS_PER_DISPATCH if jax.default_backend() == "cpu" else STEPS_PER_DISPATCH
     every = stated.get("eval_every", defaults["eval_every"])
-    defaults["steps_per_dispatch"] = _largest_divisor(every, most)
+    defaults["steps_per_dispatch"] = largest_divisor(every, most)
     stated["operators"] = tuple(split_specs(stated.get("operators", OPERATORS)))
     config = Config(**{**defaults, **stated, "protocol": protocol})
     _check(config)
     methods = tuple(_method(spec, config) for spec in config.operators)
     _check_distinct(methods)
     return config, methods
+
+
+def read_lengths(texts: Sequence[str]) -> tuple[int, ...]:
+    """Reads the numbers in a list, or several of them, from a command line."""
+    lengths = tuple(int(text) for text in texts if text.isdecimal())
+    if not lengths or len(set(lengths)) != len(texts) or min(lengths) < 2:
+        _refuse("n", ",".join(texts), "integers >= 2, each once")
+    return lengths
 
 
 def read_channels(texts: Sequence[str]) -> tuple[int, ...]:
@@ -263,6 +275,9 @@ def _check(config: Config) -> None:
         _refuse("channels", ",".join(map(str, config.channels)), "two integers >= 1, as 32,64")
     if not 0 < config.learning_rate < math.inf:
         _refuse("learning_rate", config.learning_rate, "a finite number > 0")
+    if not 0 <= config.checkpoint_seconds < math.inf:
+        _refuse("checkpoint_seconds", config.checkpoint_seconds, "a finite number >= 0")
+    _check_choice("precision", config.precision, PRECISIONS)
     if not config.operators:
         _refuse("operators", "none", ", ".join(operators.names()))
 
@@ -304,8 +319,8 @@ def _check_distinct(methods: Sequence[Method]) -> None:
             _refuse("operators", f"{one.spec} and {other.spec}", "each one once")
 
 
-def _largest_divisor(number: int, most: int) -> int:
-    """Finds how many steps to compile so that a period is a number of whole dispatches."""
+def largest_divisor(number: int, most: int) -> int:
+    """Finds how many steps to compile, so that a period is a number of whole dispatches."""
     return next((d for d in range(most, 1, -1) if number % d == 0), 1)
 
 

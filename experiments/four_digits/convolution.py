@@ -19,6 +19,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
+"""What the factors of a convolution may be rounded to; the products are added in float32."""
+
+# Bits of the mantissa, forward and backward, of the factors and of what comes out: a product in
+# bfloat16 gives bfloat16, and one in tensorfloat32 takes it and gives float32.
+_BITS = {"tensorfloat32": ((10, 23), (23, 10)), "bfloat16": ((7, 7), (7, 7))}
+
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 # Input channels from which on a convolution beats patches on a CPU.
@@ -30,7 +37,11 @@ _SLICE = 50
 
 
 def conv_pool(
-    images: jax.Array, kernel: jax.Array, bias: jax.Array, padded: bool = True
+    images: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    padded: bool = True,
+    precision: str | None = None,
 ) -> jax.Array:
     """Computes `max_pool(relu(convolution + bias))`, stride 1 and 2×2 windows.
 
@@ -39,20 +50,54 @@ def conv_pool(
       kernel: `[size, size, channels, features]`, of odd size.
       bias: `[features]`.
       padded: Whether zeros around the images keep their size; else they lose `size - 1` pixels.
+      precision: One of `PRECISIONS`, in both directions; None for what JAX does by default on the
+        device. A CPU, which has no narrow products, rounds factors and results instead.
 
     Returns:
       `[batch, height // 2, width // 2, features]` of the height and width after the convolution; an
       odd last row or column is dropped. Where a window has several equal maxima, they share the
       gradient.
     """
-    on_cpu = jax.default_backend() == "cpu"
-    if on_cpu and images.shape[-1] < _MANY:
-        corners = _corners_by_patches(images, kernel, padded)
+    if jax.default_backend() == "cpu":
+        corners = _corners_on_cpu(images, kernel, padded, precision)
     else:
-        convolve = _convolve_sliced if on_cpu else _convolve
-        corners = _corners(convolve(images, kernel, padded))
+        corners = _corners(_convolve_narrow(images, kernel, padded, precision))
     largest = jnp.maximum(jnp.maximum(*corners[:2]), jnp.maximum(*corners[2:]))
     return jax.nn.relu(largest + bias[None, None, None])
+
+
+def _corners_on_cpu(
+    images: jax.Array, kernel: jax.Array, padded: bool, precision: str | None
+) -> list[jax.Array]:
+    factors, results = _BITS.get(precision or "", (None, None))
+    images, kernel = _rounded(images, factors), _rounded(kernel, factors)
+    if images.shape[-1] < _MANY:
+        corners = _corners_by_patches(images, kernel, padded)
+    else:
+        corners = _corners(_convolve_sliced(images, kernel, padded))
+    return [_rounded(corner, results) for corner in corners]
+
+
+def _convolve_narrow(
+    images: jax.Array, kernel: jax.Array, padded: bool, precision: str | None
+) -> jax.Array:
+    if precision == "bfloat16":
+        narrow = _convolve(images.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16), padded)
+        return narrow.astype(images.dtype)
+    with jax.default_matmul_precision(precision):
+        return _convolve(images, kernel, padded)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _rounded(x: jax.Array, bits: tuple[int, int] | None) -> jax.Array:
+    """Rounds the mantissa of `x` to the first of `bits`, and that of its gradient to the second."""
+    return x if bits is None else lax.reduce_precision(x, 8, bits[0])
+
+
+_rounded.defvjp(
+    lambda x, bits: (_rounded(x, bits), None),
+    lambda bits, _, cotangent: (_rounded(cotangent, bits and bits[::-1]),),
+)
 
 
 def _corners(features: jax.Array) -> list[jax.Array]:

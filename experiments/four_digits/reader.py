@@ -25,9 +25,9 @@ def uniform_fan_in(fan_in: int) -> hk.initializers.Initializer:
 class ConvPool(hk.Module):
     """A 5×5 convolution, 2×2 max-pooling and ReLU; parameters as in `hk.Conv2D`."""
 
-    def __init__(self, features: int, name: str | None = None):
+    def __init__(self, features: int, precision: str | None = None, name: str | None = None):
         super().__init__(name=name)
-        self.features = features
+        self.features, self.precision = features, precision
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Maps `[batch, height, width, channels]` to `[batch, height/2, width/2, features]`."""
@@ -35,7 +35,7 @@ class ConvPool(hk.Module):
         init = uniform_fan_in(KERNEL * KERNEL * channels)
         kernel = hk.get_parameter("w", [KERNEL, KERNEL, channels, self.features], init=init)
         bias = hk.get_parameter("b", [self.features], init=init)
-        return conv_pool(images, kernel, bias)
+        return conv_pool(images, kernel, bias, precision=self.precision)
 
 
 class Reading(NamedTuple):
@@ -53,21 +53,28 @@ class Reading(NamedTuple):
 class NumberReader(hk.Module):
     """Two 5×5 convolutions with ReLU and 2×2 max-pooling, a layer of 64 units, one score.
 
-    With noise scales there is a second output beside the score.
+    With noise scales there is a second output beside the score. The convolutions are of a precision
+    of `convolution.PRECISIONS`, all else is float32.
     """
 
     def __init__(
-        self, channels: Sequence[int], noise_scales: bool = False, name: str | None = None
+        self,
+        channels: Sequence[int],
+        noise_scales: bool = False,
+        precision: str = "float32",
+        name: str | None = None,
     ):
         super().__init__(name=name)
         self.channels, self.noise_scales = tuple(channels), noise_scales
+        self.precision = precision
 
     def __call__(self, images: jax.Array) -> Reading:
         """Reads pictures `[..., height, width, channels]`."""
         hidden = images.reshape(-1, *images.shape[-3:])
         for features in self.channels:
-            hidden = ConvPool(features)(hidden)
-        read = dense_layers(hidden.reshape(hidden.shape[0], -1), self.noise_scales)
+            hidden = ConvPool(features, self.precision)(hidden)
+        with jax.default_matmul_precision("float32"):
+            read = dense_layers(hidden.reshape(hidden.shape[0], -1), self.noise_scales)
         return jax.tree.map(lambda each: each.reshape(images.shape[:-3]), read)
 
 
@@ -87,10 +94,12 @@ def linear(features: int, fan_in: int, name: str) -> hk.Linear:
     return hk.Linear(features, w_init=init, b_init=init, name=name)
 
 
-def number_reader(channels: Sequence[int], noise_scales: bool = False) -> hk.Transformed:
+def number_reader(
+    channels: Sequence[int], noise_scales: bool = False, precision: str = "float32"
+) -> hk.Transformed:
     """Returns the pure functions `init(key, images)` and `apply(params, images) -> Reading`."""
 
     def forward(images: jax.Array) -> Reading:
-        return NumberReader(channels, noise_scales)(jnp.asarray(images))
+        return NumberReader(channels, noise_scales, precision)(jnp.asarray(images))
 
     return hk.without_apply_rng(hk.transform(forward))

@@ -4,11 +4,13 @@
 import dataclasses
 import math
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
@@ -22,7 +24,10 @@ from experiments.four_digits.config import Config, ConfigError, Method
 from experiments.four_digits.training import Keys, Task, TrainState
 
 # Settings that decide which runs there are, or how often they are saved, but no number in one.
-_OUTSIDE = ("protocol", "operators", "loss", "seeds", "download", "checkpoint_every")
+_OUTSIDE = (
+    *("protocol", "operators", "loss", "seeds", "download"),
+    *("checkpoint_every", "checkpoint_seconds"),
+)
 
 
 class RunError(Exception):
@@ -121,11 +126,11 @@ class Run:
         stop: Stop,
     ) -> TrainState:
         config, step = self.config, int(state.step)
-        saved = step
+        saved, saved_at = step, time.monotonic()
         with tqdm(
             total=config.steps,
             initial=step,
-            desc=f"{self.method.spec} seed {self.seed}",
+            desc=f"{self.method.spec} n={config.n} seed {self.seed}",
             unit="step",
             disable=not devices.first(),
         ) as bar:
@@ -133,21 +138,34 @@ class Run:
                 due = min((step // config.eval_every + 1) * config.eval_every, config.steps)
                 # The cuts depend on the step alone, not on where a resumed run began.
                 count = config.steps_per_dispatch if due - step >= config.steps_per_dispatch else 1
+                running = state.running
                 state = training.train(task, self.method.operator, splits.train, keys, state, count)
-                loss, em = (float(x) for x in state.running)
+                # While the devices work at these steps the bar waits for those before, so that they
+                # find the next ones there when they are done.
+                if step % config.eval_every:
+                    self._show(bar, step, running)
                 step += count
                 bar.update(count)
-                since = step - (step - 1) // config.eval_every * config.eval_every
-                bar.set_postfix(loss=f"{loss / since:.3f}", EM=f"{em / since:.3f}")
                 if step == due:
-                    state = self._evaluate(task, splits, keys, state, log, loss / since, em / since)
+                    loss, em = self._show(bar, step, state.running)
+                    state = self._evaluate(task, splits, keys, state, log, loss, em)
                 stopping = devices.agreed(stop.requested)
-                if step - saved >= config.checkpoint_every or step == config.steps or stopping:
+                late = time.monotonic() - saved_at >= config.checkpoint_seconds
+                whole = step - saved >= config.checkpoint_every or step == config.steps
+                if whole or stopping or devices.agreed(late):
                     checkpoints.save(step, state)
-                    saved = step
+                    saved, saved_at = step, time.monotonic()
                 if stopping:
                     raise Interrupted
         return state
+
+    def _show(self, bar: Any, step: int, running: jax.Array) -> tuple[float, float]:
+        """Gives mean loss and training EM since the last evaluation, and shows them."""
+        since = (step - 1) % self.config.eval_every + 1
+        # Not taken apart on the device, which would do that after the steps that it is at.
+        loss, em = (float(x) / since for x in np.asarray(running))
+        bar.set_postfix(loss=f"{loss:.3f}", EM=f"{em:.3f}")
+        return loss, em
 
     def _evaluate(
         self,

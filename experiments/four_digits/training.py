@@ -73,6 +73,7 @@ class Task:
       steps: All the steps.
       channels: Of the two convolutions.
       resolution: Of the pictures.
+      precision: Of the convolutions.
       mesh: The devices that share a batch, if there are several.
     """
 
@@ -84,6 +85,7 @@ class Task:
     steps: int
     channels: tuple[int, ...]
     resolution: str
+    precision: str
     mesh: Mesh | None = None
 
     @classmethod
@@ -100,7 +102,7 @@ class Task:
     @property
     def reader(self) -> hk.Transformed:
         """The network."""
-        return number_reader(self.channels, parse(self.loss).noise_scales)
+        return number_reader(self.channels, parse(self.loss).noise_scales, self.precision)
 
     def read(self, params: hk.Params, pictures: jax.Array) -> Reading:
         """What the network reads in pictures; each device reads its own."""

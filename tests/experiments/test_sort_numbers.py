@@ -32,6 +32,11 @@ def run(*arguments: str) -> None:
     sort_numbers.SCRIPT.run(["sort_numbers.py", *TINY, *arguments])
 
 
+@kept(sort_numbers.FLAGS)
+def run_one(*arguments: str) -> None:
+    sort_numbers.SCRIPT.run(["sort_numbers.py", "--operators=odd_even", *TINY[1:], *arguments])
+
+
 def test_all_files_are_written_and_the_table_printed(tmp_path, capsys):
     run("--seeds=2", f"--out_dir={tmp_path}")
     out = capsys.readouterr().out
@@ -65,6 +70,37 @@ def test_all_files_are_written_and_the_table_printed(tmp_path, capsys):
             run(f"--out_dir={tmp_path}", *arguments)
         assert ended.value.code == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_dry_run_forecasts_each_method_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run("--seeds=2", "--dry_run=4")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:3] == ["n", "method", "lists/s"]
+    assert [line.split()[:2] for line in lines[1:3]] == [
+        ["2", "odd_even"],
+        ["2", "neuralsort:temperature=2"],
+    ]
+    assert lines[3].split()[0] == "all"
+    assert not list(tmp_path.iterdir())
+    for flag in ("--resume", "--out_dir=x"):
+        with pytest.raises(SystemExit):
+            run_one("--dry_run=4", flag)
+        assert "writes nothing" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_several_n_are_compared_one_after_the_other(tmp_path, capsys):
+    out = f"--out_dir={tmp_path}"
+    run_one("--n=2,3", "--seeds=1", out)
+    for n in (2, 3):
+        assert storage.read_json(tmp_path / f"n_{n}" / "results.json")["config"]["n"] == n
+    with pytest.raises(SystemExit):
+        run_one("--n=2,3", "--seeds=1", out)
+    assert "--resume" in capsys.readouterr().err
+    run_one("--n=3", "--seeds=1", out, "--resume")  # finds its part
+    assert capsys.readouterr().out.count("done before") == 1
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.slow

@@ -35,19 +35,23 @@ CHANGES = {
     "test_lists": "--test_lists=40",
     "steps_per_dispatch": "--steps_per_dispatch=4",
     "checkpoint_every": "--checkpoint_every=100",
+    "checkpoint_seconds": "--checkpoint_seconds=5",
+    "precision": "--precision=bfloat16",
+    "dry_run": "--dry_run=20",
     "out_dir": "--out_dir=elsewhere",
     "resume": "--resume",
     "devices": "--devices=1",
     "distributed": "--distributed=auto",
 }
-OUTSIDE = ("out_dir", "resume", "devices", "distributed")  # no part of what is computed
+OUTSIDE = ("dry_run", "out_dir", "resume", "devices", "distributed")  # no part of what is computed
 
 
 @kept(sort_numbers.FLAGS)
 def settings(*arguments: str):
     """Parses a command line and gives everything that follows from it."""
     sort_numbers.SCRIPT.parse(["sort_numbers.py", *arguments])
-    config, methods = resolve(sort_numbers.given())
+    (given,) = sort_numbers.given()
+    config, methods = resolve(given)
     return {
         **dataclasses.asdict(config),
         "methods": [method.identity for method in methods],
@@ -95,6 +99,20 @@ def test_every_setting_of_a_run_is_in_its_identity(tmp_path):
     assert identity["method"]["operator"]["distribution"] == "cauchy"
     assert identity["method"]["loss"] == {"name": "bce", "temperature": 1.0, "noise_scales": False}
     assert json.loads(json.dumps(identity)) == identity
+
+
+@kept(sort_numbers.FLAGS)
+def test_several_n_are_several_comparisons_of_the_same_settings():
+    sort_numbers.SCRIPT.parse(["sort_numbers.py", *BASE, "--n=9,5", "--protocol=published"])
+    first, second = (resolve(given)[0] for given in sort_numbers.given())
+    assert (first.n, second.n) == (9, 5)
+    assert dataclasses.replace(first, n=5) == second
+
+
+def test_an_accelerator_takes_hundreds_of_steps_at_once(monkeypatch):
+    monkeypatch.setattr(configuration.jax, "default_backend", lambda: "gpu")
+    config, _ = resolve({"protocol": "published", "operators": ["odd_even"]})
+    assert config.steps_per_dispatch == 500
 
 
 def test_a_loss_that_needs_no_operator_stands_alone():
@@ -173,6 +191,14 @@ def test_lists_of_operators_are_split(texts, specs):
 NONSENSE = [
     "--n=1",
     "--n=five",
+    "--n=",
+    "--n=5,5",
+    "--n=5,1",
+    "--precision=float16",
+    "--checkpoint_seconds=-1",
+    "--checkpoint_seconds=nan",
+    "--dry_run=1",
+    "--dry_run=401",
     "--steps=0",
     "--seeds=0",
     "--batch_size=-3",

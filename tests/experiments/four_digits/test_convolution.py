@@ -76,3 +76,47 @@ def test_equal_maxima_share_the_gradient():
     images, kernel, bias = jnp.zeros((1, 2, 2, 1)), jnp.zeros((5, 5, 1, 1)), jnp.ones(1)
     gradient = jax.grad(lambda b: convolution.conv_pool(images, kernel, b).sum())(bias)
     np.testing.assert_allclose(gradient, [1.0])
+
+
+@pytest.mark.parametrize(("precision", "bits"), [("tensorfloat32", 10), ("bfloat16", 7)])
+@pytest.mark.parametrize("channels", [1, 16])
+def test_narrow_factors_are_those_rounded_before(precision, bits, channels):
+    images, kernel, bias = arguments(2, 6, 6, channels, 3)
+    narrow = convolution.conv_pool(images, kernel, bias * 0, precision=precision)
+    rounded = (jax.lax.reduce_precision(x, 8, bits) for x in (images, kernel))
+    wide = convolution.conv_pool(*rounded, bias * 0)
+    exact = convolution.conv_pool(images, kernel, bias * 0)
+    if precision == "bfloat16":
+        wide = jax.lax.reduce_precision(wide, 8, bits)
+    np.testing.assert_allclose(narrow, wide, atol=ATOL)
+    assert 10 * ATOL < float(jnp.abs(narrow - exact).max()) < 2.0 ** (2 - bits)
+
+
+def test_narrow_gradient_is_that_of_bfloat16():
+    images, kernel, bias = arguments(2, 6, 6, 1, 3)
+
+    def outcome(precision):
+        def loss(kernel):
+            return (convolution.conv_pool(images, kernel, bias, precision=precision) ** 2).sum()
+
+        return jax.grad(loss)(kernel)
+
+    exact, narrow = outcome("float32"), outcome("bfloat16")
+    scale = float(jnp.abs(exact).max())
+    assert 1e-4 * scale < float(jnp.abs(narrow - exact).max()) < 0.03 * scale
+    np.testing.assert_array_equal(narrow, jax.lax.reduce_precision(narrow, 8, 7))
+    tensor = outcome("tensorfloat32")
+    error = float(jnp.abs(tensor - exact).max())
+    assert 1e-6 * scale < error < 0.004 * scale
+
+
+@pytest.mark.parametrize("precision", convolution.PRECISIONS)
+def test_an_accelerator_is_told_the_precision(precision, monkeypatch):
+    args = arguments(2, 6, 6, 1, 3)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    program = str(jax.make_jaxpr(lambda *a: convolution.conv_pool(*a, precision=precision))(*args))
+    (line,) = (line for line in program.splitlines() if "= conv_general_dilated" in line)
+    word = {"float32": "HIGHEST", "tensorfloat32": "HIGH", "bfloat16": ""}[precision]
+    assert ("bf16" in line) == (precision == "bfloat16")
+    assert word in program
+    assert ("HIGHEST" in program) == (precision == "float32")

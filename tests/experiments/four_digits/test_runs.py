@@ -175,6 +175,20 @@ def test_dispatches_are_cut_by_the_step_alone(straight, splits, monkeypatch, tmp
     assert seen == [(0, 2), (2, 2), (4, 2), (6, 2), (8, 2), (10, 1)]
 
 
+@pytest.mark.parametrize(("seconds", "steps"), [(60.0, [4, 6]), (0.0, [2, 4, 6])])
+def test_a_run_is_saved_by_steps_and_by_time(splits, monkeypatch, tmp_path, seconds, steps):
+    seen, save = [], runs.Checkpoints.save
+
+    def watched(self, step, state):
+        seen.append(step)
+        save(self, step, state)
+
+    monkeypatch.setattr(runs.Checkpoints, "save", watched)
+    changes = {"steps": 6, "eval_every": 6, "checkpoint_every": 3, "checkpoint_seconds": seconds}
+    make(tmp_path, **changes).execute(splits, Stop())
+    assert seen == steps
+
+
 def test_operators_start_alike_and_see_the_same_lists(splits):
     keys = training.make_keys(3)
     first = {}
