@@ -11,7 +11,8 @@ with a trained linear head.
   python experiments/classify_neighbours.py --dataset=mnist --candidates=100 --search
 
 With --search temperature, learning rate and k are those of some grids that are best on the
-validation data. An interrupted run goes on with --resume, to the numbers it would have had.
+validation data; without it all methods have the same rate and k. An interrupted run goes on with
+--resume, to the numbers it would have had.
 """
 
 import dataclasses
@@ -146,10 +147,11 @@ def main() -> None:
                 chosen = search.best(search.counted(chosen, grids), score)
             found = [execute(Run.at(*chosen, seed, folder)) for seed in range(FLAGS.seeds)]
             records.append(record(*chosen, found))
+    numbers = [config.k] if grids is None else [int(k) for k in grids[search.NUMBERS]]
     for name in FLAGS.baselines:
         if name != HEAD:
-            one = baselines.run(name, splits)
-            records.append({"method": name, "k": one["k"], "results": [one]})
+            one = baselines.run(name, splits, numbers)
+            records.append({"method": name, "k": one["k"], "k_tried": numbers, "results": [one]})
     report = {
         "experiment": "classify_neighbours",
         "config": {**dataclasses.asdict(config), "seeds": FLAGS.seeds, "search": grids},

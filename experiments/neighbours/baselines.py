@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What needs no training: neighbours of pixels, and of scikit-learn's principal components."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from experiments.common.datasets import Splits
-from experiments.neighbours.config import SEARCH_K
 
 COMPONENTS = 50
 PIXELS, PRINCIPAL = "knn_pixels", "knn_pca"
 
 
-def run(name: str, splits: Splits) -> dict[str, Any]:
-    """The test accuracy of neighbours, with k chosen on the validation data."""
+def run(name: str, splits: Splits, ks: Sequence[int]) -> dict[str, Any]:
+    """The test accuracy of neighbours, with the k of some that is best on the validation data."""
     from sklearn.decomposition import PCA
     from sklearn.neighbors import NearestNeighbors
 
@@ -22,12 +22,12 @@ def run(name: str, splits: Splits) -> dict[str, Any]:
         components = min(COMPONENTS, *rows[0].shape)
         fitted = PCA(components, svd_solver="full").fit(rows[0])
         rows = [fitted.transform(part) for part in rows]
-    model = NearestNeighbors(n_neighbors=max(SEARCH_K)).fit(rows[0])
+    model = NearestNeighbors(n_neighbors=max(ks)).fit(rows[0])
     nearest = [
         splits.train.labels[model.kneighbors(part, return_distance=False)] for part in rows[1:]
     ]  # [rows, k], the nearest first
     found = []
-    for k in SEARCH_K:
+    for k in ks:
         scores = [
             float(np.mean(_voted(labels[:, :k]) == split.labels))
             for labels, split in zip(nearest, splits[1:], strict=True)

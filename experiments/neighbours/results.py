@@ -2,7 +2,7 @@
 """How reports of `classify_neighbours` are shown: their tables, and pictures of neighbours."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from arlsort import plot
 from experiments.common import datasets, figures, storage
 from experiments.common.reports import markdown
+from experiments.neighbours import search
+from experiments.neighbours.config import SEARCH_K
 
 
 def table(report: dict[str, Any]) -> str:
@@ -29,15 +31,34 @@ def table(report: dict[str, Any]) -> str:
 def section(report: dict[str, Any]) -> str:
     """Renders a report for a page: what its numbers are of, and its table."""
     config, (train, _, test) = report["config"], report["rows"]
-    searched = "temperature, rate and k searched, " if config["search"] else ""
     seeds = config["seeds"]
     conditions = (
         f"**{config['dataset']}**, {train:,} pictures to train on and {test:,} to test, "
         f"{config['network']} with {config['features']} features, {config['steps']:,} steps of "
         f"{config['queries']} queries and {config['candidates']} candidates, augmentation "
-        f"{config['augmentation']}, {searched}{seeds} seed{'s' if seeds > 1 else ''}"
+        f"{config['augmentation']}, {seeds} seed{'s' if seeds > 1 else ''}"
     )
-    return f"{conditions}\n\n{table(report)}"
+    return f"{conditions}. {_chosen(report)}\n\n{table(report)}"
+
+
+def _chosen(report: dict[str, Any]) -> str:
+    """Says what was chosen on the validation data, and of which grids."""
+    grids = report["config"]["search"]
+    trained = "No temperature, rate or k of a trained method was searched"
+    if grids:
+        parts = {"temperature": search.TEMPERATURES, "rate": search.RATES, "k": search.NUMBERS}
+        named = (f"{one} in {_grid(grids[name])}" for one, name in parts.items())
+        trained = f"Chosen on the validation data for trained methods: {', '.join(named)}"
+    said = [trained]
+    # Reports from before the grid was a setting do not name it.
+    untrained = [record for record in report["records"] if "learning_rate" not in record]
+    tried = {one["method"]: one.get("k_tried", SEARCH_K) for one in untrained}
+    said += [f"for `{name}`: k in {_grid(ks)}" for name, ks in tried.items() if len(ks) > 1]
+    return "; ".join(said) + "."
+
+
+def _grid(values: Sequence[float]) -> str:
+    return f"{{{', '.join(f'{value:g}' for value in values)}}}"
 
 
 def page(folder: Path, link: Callable[[Path], str]) -> str:

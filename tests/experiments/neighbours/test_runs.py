@@ -141,8 +141,25 @@ def test_what_is_wrong_ends_in_one_line(flags, message, tmp_path, monkeypatch, c
 def test_neighbours_of_pixels_and_of_components_are_near_each_other():
     splits = datasets.load("digits")
     for name in (baselines.PIXELS, baselines.PRINCIPAL):
-        found = baselines.run(name, splits)
-        assert found["test_accuracy"] > 0.95 and found["k"] in (1, 3, 5, 9)
+        found = baselines.run(name, splits, (5, 9))
+        assert found["test_accuracy"] > 0.95 and found["k"] in (5, 9)
+        assert baselines.run(name, splits, [9])["k"] == 9
+
+
+def test_a_section_says_what_was_searched_and_for_which_methods():
+    config = {**dataclasses.asdict(SMALL), "seeds": 1}
+    trained = {"method": "lapsum", "k": 2, "learning_rate": 0.1}
+    pixels = {"method": "knn_pixels", "k": 3}
+    for one in (trained, pixels):
+        one["results"] = [{"test_accuracy": 0.5}]
+    report = {"config": config, "rows": [9, 9, 9], "records": [trained, pixels]}
+    text = results.section(report | {"config": config | {"search": None}})
+    assert "No temperature, rate or k of a trained method was searched; for `knn_pixels`" in text
+    assert "`: k in {1, 3, 5, 9}.\n" in text
+    pixels["k_tried"] = [2]
+    grids = {"search_temperatures": [0.3, 1.0], "search_rates": [0.1], "search_k": [1.0, 3.0]}
+    text = results.section(report | {"config": config | {"search": grids}})
+    assert "for trained methods: temperature in {0.3, 1}, rate in {0.1}, k in {1, 3}.\n" in text
 
 
 def test_small_pictures_meet_the_convolution_that_the_library_has():
