@@ -14,6 +14,7 @@ An interrupted run goes on with --resume, to the numbers it would have had.
 """
 
 import dataclasses
+import math
 import re
 import sys
 from pathlib import Path
@@ -85,8 +86,8 @@ def settings() -> tuple[Config, list[Method]]:
         check_at_least(FLAGS, name, 2 if name == "n" else 1)
     if not 0 <= FLAGS.quantile <= 1:
         raise refused("quantile", FLAGS.quantile, "a number in [0, 1]")
-    if not FLAGS.learning_rate > 0:
-        raise refused("learning_rate", FLAGS.learning_rate, "a number > 0")
+    if not 0 < FLAGS.learning_rate < math.inf:
+        raise refused("learning_rate", FLAGS.learning_rate, "a finite number > 0")
     methods = [Method.of(spec) for spec in read_specs(FLAGS.operators)]
     for method in methods:
         if method.operator is None or not method.operator.has_permutation:

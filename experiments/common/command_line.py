@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib.util
+import math
 import signal
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -27,6 +28,18 @@ class FlagError(Exception):
 def refused(flag: str, received: Any, allowed: Any) -> FlagError:
     """Words the error of a flag, to be raised."""
     return FlagError(error_message(f"--{flag}", received, allowed))
+
+
+class Diverged(Exception):
+    """A loss is not finite any more; the message is one line."""
+
+
+def check_finite(loss: float, run: str, steps: int, rate: str = "learning_rate") -> None:
+    """Raises Diverged if the loss of a run after some steps is not finite; `rate` is its flag."""
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"{run}: the loss was not finite before step {steps}; try a smaller --{rate}"
+        )
 
 
 class Interrupted(Exception):
@@ -120,7 +133,7 @@ class Script:
         self.parse(argv)
         try:
             self.main()
-        except FlagError as error:
+        except (FlagError, Diverged) as error:
             self._end(error)
         except self.errors as error:
             self._end(error)

@@ -12,6 +12,7 @@ import optax
 from tqdm import tqdm
 
 from arlsort import quadratic
+from experiments.common.command_line import check_finite
 from experiments.denoising import data
 from experiments.denoising.config import Config
 from experiments.denoising.models import MODELS, Differences, Model
@@ -79,7 +80,11 @@ def mse(apply: Apply, parameters: Any, series: data.Series) -> float:
 def train(
     config: Config, method: str, seed: int, splits: data.Splits
 ) -> tuple[dict[str, Any], Apply, Any]:
-    """Trains, and keeps the parameters of the epoch with the least validation error."""
+    """Trains, and keeps the parameters of the epoch with the least validation error.
+
+    Raises:
+      Diverged: If that error is not finite after an epoch.
+    """
     model = MODELS[method]
     weight = choose_weight(splits.validation)
     parameters = model.init(jax.random.key(seed), config.length, weight)
@@ -104,6 +109,7 @@ def train(
             batch = (part[order[start : start + size]] for part in splits.train)
             parameters, state, _ = step(parameters, state, *batch)
         curve.append(mse(apply, parameters, splits.validation))
+        check_finite(curve[-1], f"{method} seed {seed}", (epoch + 1) * (rows // size), model.rate)
         if curve[-1] < best:
             best, kept, chosen = curve[-1], parameters, epoch + 1
     return {"epoch": chosen, "validation": np.round(curve, 3).tolist()}, apply, kept

@@ -2,6 +2,7 @@
 """The settings of a run, and the methods that are compared."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,8 +76,8 @@ class Config:
         if self.network == networks.RESNET18 and self.features % networks.NARROWEST:
             allowed = f"a multiple of {networks.NARROWEST}, for {self.network}"
             raise refused("features", self.features, allowed)
-        if not self.learning_rate > 0:
-            raise refused("learning_rate", self.learning_rate, "a number > 0")
+        if not 0 < self.learning_rate < math.inf:
+            raise refused("learning_rate", self.learning_rate, "a finite number > 0")
         for name in ("momentum", "weight_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise refused(name, getattr(self, name), "a number in [0, 1)")

@@ -11,7 +11,7 @@ import jax
 
 from experiments.common import run_folders, storage
 from experiments.common.checkpoints import Checkpoints
-from experiments.common.command_line import FlagError, Interrupted, Stop
+from experiments.common.command_line import FlagError, Interrupted, Stop, check_finite
 from experiments.neighbours.config import Config, Method, identity
 from experiments.neighbours.training import Data, Task
 
@@ -55,6 +55,7 @@ class Run:
 
         Raises:
           FlagError: As `check_identity`.
+          Diverged: If the loss is not finite at a validation.
           Interrupted: If it was asked to stop; what it did is saved.
         """
         self.check_identity()
@@ -74,6 +75,8 @@ class Run:
                     raise Interrupted
                 count = min(self.config.eval_every, self.config.steps - step)
                 state = task.steps(state, train, self.seed, count)
+                name = f"{self.method.spec} seed {self.seed}"
+                check_finite(task.last_loss(state), name, int(state.step))
                 state = task.validated(state, train, validation)
                 checkpoints.save(int(state.step), state)
         finally:

@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments.common.command_line import refused
+from experiments.common.command_line import Diverged, refused
 from experiments.neighbours.config import SEARCH_K, SEARCH_RATES, SEARCH_TEMPERATURES, Method
 
 TEMPERATURES, RATES, NUMBERS = "search_temperatures", "search_rates", "search_k"
@@ -82,6 +82,18 @@ def counted(point: Point, grids: dict[str, list[float]]) -> list[Point]:
 
 
 def best(points: list[Point], score: Callable[[Point], float]) -> Point:
-    """The point with the highest score; the first one of several."""
-    scores = [score(point) for point in points]
+    """The point with the highest score, the first one of several; what diverges has the least.
+
+    Raises:
+      Diverged: If all do.
+    """
+    scores = []
+    for point in points:
+        try:
+            scores.append(score(point))
+        except Diverged as error:
+            print(error)
+            scores.append(-math.inf)
+    if max(scores) == -math.inf:
+        raise Diverged(f"{points[0][1].spec}: diverged at every point of the search")
     return points[scores.index(max(scores))]

@@ -3,6 +3,7 @@
 
 import dataclasses
 import functools
+import math
 from typing import Any, NamedTuple
 
 import haiku as hk
@@ -53,6 +54,7 @@ class State(NamedTuple):
       averages: State of the network: those of its batch normalisation.
       optimizer: State of the optimiser.
       step: Steps done.
+      loss: Of the last step; zero before the first.
       best: A copy of the weights and averages that were best on the validation data.
       best_accuracy: Their accuracy there; minus one before the first validation.
     """
@@ -61,6 +63,7 @@ class State(NamedTuple):
     averages: hk.State
     optimizer: optax.OptState
     step: jax.Array
+    loss: jax.Array
     best: tuple[hk.Params, hk.State]
     best_accuracy: jax.Array
 
@@ -95,7 +98,8 @@ class Task:
         copy = jax.tree.map(jnp.copy, (params, averages))
         zero = jnp.zeros((), jnp.int32)
         optimizer = self.optimizer.init(params)
-        return State(params, averages, optimizer, zero, copy, jnp.asarray(-1.0))
+        none = jnp.zeros(())
+        return State(params, averages, optimizer, zero, none, copy, jnp.asarray(-1.0))
 
     def loss(
         self,
@@ -158,14 +162,17 @@ class Task:
         images = augmented(train.images[rows] / 255, change, self.config.augmentation)
         batch, split = Data(images, train.labels[rows]), self.config.queries
         queries, candidates = batch.part(0, split), batch.part(split, count)
-        descent = jax.grad(self.loss, has_aux=True)
-        gradient, averages = descent(state.params, state.averages, queries, candidates, noise)
+        descent = jax.value_and_grad(self.loss, has_aux=True)
+        (loss, averages), gradient = descent(
+            state.params, state.averages, queries, candidates, noise
+        )
         updates, optimizer = self.optimizer.update(gradient, state.optimizer, state.params)
         return state._replace(
             params=optax.apply_updates(state.params, updates),
             averages=averages,
             optimizer=optimizer,
             step=state.step + 1,
+            loss=loss,
         )
 
     @functools.cached_property
@@ -218,6 +225,11 @@ class Task:
         """Embeddings, or logits, of all pictures, none of them augmented."""
         parts = range(0, len(data.labels), _AT_ONCE)
         return np.concatenate([self._apply(*weights, data.images[i : i + _AT_ONCE]) for i in parts])
+
+    def last_loss(self, state: State) -> float:
+        """The loss of the last step; NaN if that made a weight that is not finite."""
+        finite = [bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.params)]
+        return float(state.loss) if all(finite) else math.nan
 
     def validated(self, state: State, train: Data, validation: Data) -> State:
         """Keeps a copy of the weights if they are the best so far."""

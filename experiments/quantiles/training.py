@@ -16,7 +16,7 @@ from jax import lax
 import arlsort
 from experiments.common import datasets, run_folders, storage
 from experiments.common.checkpoints import Checkpoints
-from experiments.common.command_line import FlagError, Interrupted, Stop
+from experiments.common.command_line import FlagError, Interrupted, Stop, check_finite
 from experiments.four_digits.reader import number_reader
 from experiments.four_digits.sampling import DIGITS, draw
 from experiments.neighbours.config import CONSTANT as CONSTANT_RATE
@@ -168,7 +168,12 @@ class Task:
 
 
 def execute(task: Task, seed: int, folder: Path, splits: datasets.Splits, stop: Stop) -> dict:
-    """Trains one run from where it is to the end; its result is the file in its folder."""
+    """Trains one run from where it is to the end; its result is the file in its folder.
+
+    Raises:
+      Diverged: If a validation error is not finite.
+      Interrupted: If it was asked to stop; what it did is saved.
+    """
     path = folder / "result.json"
     if path.exists():
         earlier: dict = storage.read_json(path)
@@ -187,6 +192,7 @@ def execute(task: Task, seed: int, folder: Path, splits: datasets.Splits, stop: 
             count = min(task.config.eval_every, task.config.steps - step)
             state = task.steps(state, on_device.train, seed, count)
             error = task.errors(state.params, on_device.validation, 0)[0]
+            check_finite(error, f"{task.method.spec} seed {seed}", int(state.step))
             if error < float(state.best_error):
                 copy = jax.tree.map(jnp.copy, state.params)
                 state = state._replace(best=copy, best_error=jnp.asarray(error))

@@ -10,7 +10,7 @@ import pytest
 
 from experiments import quantile_regression as script
 from experiments.common import datasets, storage
-from experiments.common.command_line import FlagError, Interrupted
+from experiments.common.command_line import Diverged, FlagError, Interrupted, Stop
 from experiments.neighbours.config import Method
 from experiments.quantiles import results, training
 from experiments.quantiles.training import Config, Task
@@ -42,6 +42,7 @@ def test_the_prediction_is_the_value_at_the_quantile(monkeypatch):
         (["--operators=permutahedron"], "--operators: received permutahedron"),
         (["--operators=linear_head"], "--operators: received linear_head"),
         (["--search", "--search_temperatures=-1"], "--search_temperatures: received -1"),
+        (["--learning_rate=inf"], "--learning_rate: received inf, allowed: a finite number > 0"),
         (["--resume"], "--resume: nothing in runs/quantile_regression"),
         (["--dataset=mnist"], "mnist is not in"),
     ],
@@ -57,6 +58,15 @@ def test_other_settings_are_not_resumed(tmp_path):
     storage.write_json(tmp_path / "run.json", {"n": 7})
     with pytest.raises(FlagError, match="--resume: .* was started with n 7, received 3"):
         training.check_identity(Task(SMALL, Method.of("hard")), 0, tmp_path)
+
+
+def test_a_run_that_diverges_is_no_result(tmp_path, monkeypatch):
+    monkeypatch.setattr(Task, "steps", lambda self, state, *_: state._replace(step=state.step + 2))
+    monkeypatch.setattr(Task, "errors", lambda *_: (np.nan, np.nan, 1.0))
+    run = Task(SMALL, Method.of("softsort"))
+    with pytest.raises(Diverged, match="softsort seed 0: the loss was not finite before step 2"):
+        training.execute(run, 0, tmp_path, datasets.load("digits"), Stop())
+    assert not (tmp_path / "result.json").exists()
 
 
 def test_the_table_has_the_constant_and_means_over_seeds():

@@ -90,6 +90,17 @@ def test_published_errors_stand_beside_those_of_the_published_series_alone():
         assert ("18.5 / 29.8" in found) == stands
 
 
+def test_a_run_that_diverges_ends_in_one_line(tmp_path, monkeypatch, capsys):
+    model = MODELS["dense"]
+    broken = dataclasses.replace(model, apply=lambda parameters, y: y * np.nan)
+    monkeypatch.setitem(MODELS, "dense", broken)
+    flags = ["--denoisers=dense", f"--out_dir={tmp_path / 'run'}", *TINY]
+    text = refusal(lambda: run(*flags), capsys)
+    assert (
+        "dense seed 0: the loss was not finite before step 2; try a smaller --network_rate" in text
+    )
+
+
 @pytest.mark.slow
 def test_optnet_learns_and_keeps_its_matrix():
     config = Config(length=10, train=64, validation=32, test=32, batch_size=32, epochs=3)

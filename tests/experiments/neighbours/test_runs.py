@@ -10,9 +10,9 @@ import pytest
 
 from experiments import classify_neighbours as script
 from experiments.common import datasets, storage
-from experiments.common.command_line import Interrupted, Stop
+from experiments.common.command_line import Diverged, Interrupted, Stop
 from experiments.four_digits.convolution import conv_pool
-from experiments.neighbours import augmentation, baselines, networks, results, training
+from experiments.neighbours import augmentation, baselines, networks, results, search, training
 from experiments.neighbours.config import HEAD, Config, Method, read_specs
 from experiments.neighbours.runs import Run
 from tests.experiments.flags import kept, refusal
@@ -96,6 +96,32 @@ def test_other_settings_are_not_resumed(data, tmp_path):
             one.execute(*data, Stop())
 
 
+@pytest.mark.parametrize("broken", ["loss", "params"])
+def test_a_run_that_diverges_is_no_result(data, tmp_path, monkeypatch, broken):
+    def steps(self, state, *_):
+        value = jax.tree.map(lambda leaf: leaf * jnp.nan, getattr(state, broken))
+        return state._replace(step=state.step + 2, **{broken: value})
+
+    monkeypatch.setattr(training.Task, "steps", steps)
+    run = Run.at(SMALL, Method.of("lapsum"), 0, tmp_path)
+    with pytest.raises(Diverged, match="lapsum seed 0: the loss was not finite before step 2"):
+        run.execute(*data, Stop())
+    assert run.result is None
+
+
+def test_a_search_goes_on_where_a_point_diverges():
+    points = [(SMALL, Method.of(spec)) for spec in ("lapsum", "softsort")]
+
+    def score(point, diverging):
+        if point[1].spec in diverging:
+            raise Diverged(point[1].spec)
+        return 0.5
+
+    assert search.best(points, lambda point: score(point, ["lapsum"])) == points[1]
+    with pytest.raises(Diverged, match="lapsum: diverged at every point"):
+        search.best(points, lambda point: score(point, ["lapsum", "softsort"]))
+
+
 def test_a_class_without_pictures_is_named(data):
     images, labels = data[0]
     with pytest.raises(ValueError, match="candidate_labels: received none of 9"):
@@ -126,6 +152,7 @@ def test_specs_are_split_between_operators():
         (["--operators=bogosort"], "bogosort"),
         (["--baselines=knn"], "--baselines: received 'knn', allowed: linear_head, knn_pixels"),
         (["--learning_rate=0"], "--learning_rate: received 0.0"),
+        (["--learning_rate=inf"], "--learning_rate: received inf, allowed: a finite number > 0"),
         (["--candidates=5000"], "--queries: received 50"),
         (["--resume"], "--resume: nothing in runs/classify_neighbours"),
         (["--dataset=mnist"], "mnist is not in"),
