@@ -85,8 +85,8 @@ define.string("out_dir", None, f"Where to write. (default: a new folder in {DEFA
 define.boolean("resume", False, "Continue in --out_dir, or in the newest default folder.")
 
 
-def settings() -> tuple[Config, list[Method]]:
-    """Reads and checks the flags.
+def settings() -> tuple[Config, list[Method], dict[str, list[float]] | None]:
+    """Reads and checks the flags: a configuration, methods, and what to search.
 
     Raises:
       FlagError: If one is not allowed.
@@ -102,13 +102,14 @@ def settings() -> tuple[Config, list[Method]]:
     check_choices(FLAGS, "baselines", BASELINES)
     if HEAD in FLAGS.baselines:
         methods.append(Method.of(HEAD))
-    return config, methods
+    if FLAGS.download and config.dataset == datasets.EMBEDDED:
+        raise refused("download", "true", f"a data set to download; {config.dataset} is embedded")
+    return config, methods, search.read(FLAGS, config.candidates)
 
 
 def main() -> None:
     """Runs the comparison and reports."""
-    config, methods = settings()
-    grids = search.read(FLAGS, config.candidates)
+    config, methods, grids = settings()
     folder = run_folders.choose(DEFAULT_FOLDER, FLAGS.out_dir, FLAGS.resume)
     splits = datasets.load(config.dataset, download=FLAGS.download)
     train, validation, test = (training.Data.of(split) for split in splits)

@@ -32,7 +32,7 @@ from experiments.common.command_line import (
     refused,
 )
 from experiments.common.reports import git_commit, measure_once, open_report
-from experiments.denoising import results
+from experiments.denoising import data, results
 from experiments.denoising.config import (
     DATASETS,
     DEFAULTS,
@@ -42,6 +42,7 @@ from experiments.denoising.config import (
     Config,
     resolve,
 )
+from experiments.denoising.models import MODELS
 from experiments.denoising.training import run
 
 QUICK, PUBLISHED = DEFAULTS["quick"], DEFAULTS["published"]
@@ -97,6 +98,9 @@ def settings() -> dict[str, Any]:
     for name in ("optnet_rate", "optnet_tv_rate", "network_rate"):
         if not 0 < config[name] < 10:
             raise refused(name, config[name], "a number > 0 and < 10")
+        models = [method for method, model in MODELS.items() if model.rate == name]
+        if FLAGS[name].present and not set(models) & set(FLAGS.denoisers):
+            raise refused(name, config[name], f"nothing without --denoisers={','.join(models)}")
     if config["dataset"] == "eeg":
         for name in SIZES:
             if FLAGS[name].value is not None:
@@ -117,6 +121,9 @@ def main() -> None:
     if out.exists() and not FLAGS.resume:
         raise FlagError(f"--out_dir: {folder} holds results; add --resume or name another")
     report = open_report("denoise_signals", config, out)
+    rows = len(data.load(Config(**config), 0).train.noisy)
+    if config["batch_size"] > rows:
+        raise refused("batch_size", config["batch_size"], f"1 to {rows}, the series to learn from")
     for name, value in {**config, "commit": git_commit(), "out_dir": folder}.items():
         print(f"{name:18} {value}", flush=True)
     for seed in range(FLAGS.seeds):

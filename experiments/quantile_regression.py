@@ -79,8 +79,8 @@ define.string("out_dir", None, f"Where to write. (default: a new folder in {DEFA
 define.boolean("resume", False, "Continue in --out_dir, or in the newest default folder.")
 
 
-def settings() -> tuple[Config, list[Method]]:
-    """Reads and checks the flags; raises FlagError if one is not allowed."""
+def settings() -> tuple[Config, list[Method], dict[str, list[float]] | None]:
+    """Reads and checks the flags, with what to search; raises FlagError if one is not allowed."""
     stated: dict[str, Any] = {f.name: FLAGS[f.name].value for f in dataclasses.fields(Config)}
     for name in ("n", "steps", "batch_size", "eval_every", "test_lists", "seeds"):
         check_at_least(FLAGS, name, 2 if name == "n" else 1)
@@ -94,13 +94,14 @@ def settings() -> tuple[Config, list[Method]]:
             raise refused("operators", method.spec, "operators with a permutation")
     if FLAGS.baselines:
         methods.append(Method(PLAIN, None))
-    return Config(**stated), methods
+    if FLAGS.download and FLAGS.dataset == datasets.EMBEDDED:
+        raise refused("download", "true", f"a data set to download; {FLAGS.dataset} is embedded")
+    return Config(**stated), methods, search.read(FLAGS)
 
 
 def main() -> None:
     """Runs the comparison and reports."""
-    config, methods = settings()
-    grids = search.read(FLAGS)
+    config, methods, grids = settings()
     folder = run_folders.choose(DEFAULT_FOLDER, FLAGS.out_dir, FLAGS.resume)
     splits = datasets.load(config.dataset, download=FLAGS.download)
     print(f"{config}\n{folder}")

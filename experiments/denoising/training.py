@@ -102,7 +102,7 @@ def train(
 
     rng = np.random.default_rng([seed, 1])
     best, kept, curve, chosen = np.inf, parameters, [], 0  # epoch 0: before the first
-    rows, size = len(splits.train.noisy), min(config.batch_size, len(splits.train.noisy))
+    rows, size = len(splits.train.noisy), config.batch_size
     for epoch in tqdm(range(config.epochs), desc=f"{method} seed {seed}", leave=False):
         order = rng.permutation(rows)
         for start in range(0, rows - size + 1, size):

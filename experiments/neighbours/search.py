@@ -3,6 +3,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,13 @@ from typing import Any
 from absl import flags
 
 from experiments.common.command_line import Diverged, refused
-from experiments.neighbours.config import SEARCH_K, SEARCH_RATES, SEARCH_TEMPERATURES, Method
+from experiments.neighbours.config import (
+    SEARCH_K,
+    SEARCH_RATES,
+    SEARCH_TEMPERATURES,
+    Method,
+    read_specs,
+)
 
 TEMPERATURES, RATES, NUMBERS = "search_temperatures", "search_rates", "search_k"
 GRIDS: dict[str, tuple[float, ...]] = {
@@ -39,10 +46,18 @@ def read(values: flags.FlagValues, candidates: int = 0) -> dict[str, list[float]
       candidates: How large k may be, where it is searched.
 
     Raises:
-      FlagError: If a grid is not allowed.
+      FlagError: If a grid is not allowed, or a flag would change nothing.
     """
     if not values.search:
+        for name in GRIDS:
+            if name in values and values[name].present:
+                raise refused(name, ",".join(getattr(values, name)), "nothing without --search")
         return None
+    if values["learning_rate"].present:
+        raise refused("learning_rate", values.learning_rate, f"nothing beside --search: --{RATES}")
+    for spec in read_specs(values.operators) if values["operators"].present else ():
+        if re.search("[:,]temperature=", spec):
+            raise refused("operators", spec, f"no temperature beside --search: --{TEMPERATURES}")
     grids: dict[str, list[str]] = {n: getattr(values, n) for n in GRIDS if n in values}
     return {name: _checked(name, texts, candidates) for name, texts in grids.items()}
 

@@ -43,6 +43,8 @@ def test_the_prediction_is_the_value_at_the_quantile(monkeypatch):
         (["--operators=linear_head"], "--operators: received linear_head"),
         (["--search", "--search_temperatures=-1"], "--search_temperatures: received -1"),
         (["--learning_rate=inf"], "--learning_rate: received inf, allowed: a finite number > 0"),
+        (["--search_rates=1"], "--search_rates: received 1, allowed: nothing without --search"),
+        (["--download"], "--download: received true, allowed: a data set to download; digits is"),
         (["--resume"], "--resume: nothing in runs/quantile_regression"),
         (["--dataset=mnist"], "mnist is not in"),
     ],

@@ -119,10 +119,14 @@ def test_optnet_learns_and_keeps_its_matrix():
         ("--epochs=0", "--epochs: received 0"),
         ("--optnet_rate=0", "--optnet_rate: received 0"),
         ("--dataset=noise", "dataset"),
+        ("--batch_size=4001", "--batch_size: received 4001, allowed: 1 to 4000, the series"),
     ],
 )
 def test_what_is_not_allowed_is_one_line(flag, words, tmp_path, capsys):
     assert words in refusal(lambda: run(flag, f"--out_dir={tmp_path / 'run'}"), capsys)
+    unused = ["--denoisers=dense,none", "--optnet_rate=0.1", f"--out_dir={tmp_path / 'run'}"]
+    message = "--optnet_rate: received 0.1, allowed: nothing without --denoisers=optnet"
+    assert message in refusal(lambda: run(*unused), capsys)
     assert "allowed" in refusal(
         lambda: run("--dataset=eeg", "--train=5", f"--out_dir={tmp_path / 'run'}"), capsys
     )
