@@ -109,6 +109,7 @@ def settings() -> tuple[Config, list[Method], dict[str, list[float]] | None]:
 
 def main() -> None:
     """Runs the comparison and reports."""
+    git_commit()  # is found once, and this is still the code that runs
     config, methods, grids = settings()
     folder = run_folders.choose(DEFAULT_FOLDER, FLAGS.out_dir, FLAGS.resume)
     splits = datasets.load(config.dataset, download=FLAGS.download)

@@ -3,7 +3,6 @@
 
 import dataclasses
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import jax
 from experiments.common import run_folders, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import FlagError, Interrupted, Stop, check_finite
+from experiments.common.metrics_log import MetricsLog
 from experiments.neighbours.config import Config, Method, identity
 from experiments.neighbours.training import Data, Task
 
@@ -69,7 +69,7 @@ class Run:
         try:
             state = task.start(train, self.seed)
             state = checkpoints.restore(state) or state
-            began = time.perf_counter()
+            log = MetricsLog(self.folder / "metrics.jsonl", int(state.step))
             while (step := int(state.step)) < self.config.steps:
                 if stop.requested:
                     raise Interrupted
@@ -78,13 +78,14 @@ class Run:
                 name = f"{self.method.spec} seed {self.seed}"
                 check_finite(task.last_loss(state), name, int(state.step))
                 state = task.validated(state, train, validation)
+                log.add(step=int(state.step), best_accuracy=float(state.best_accuracy))
                 checkpoints.save(int(state.step), state)
         finally:
             checkpoints.close()
         result: dict[str, Any] = {
             "validation_accuracy": float(state.best_accuracy),
             "test_accuracy": task.accuracy(state.best, train, test),
-            "seconds": round(time.perf_counter() - began, 1),
+            "seconds": round(log.seconds(), 1),
         }
         shown = task.shown(state.best, train, test, self.seed)
         if shown is not None:

@@ -3,7 +3,6 @@
 
 import dataclasses
 import functools
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ import arlsort
 from experiments.common import datasets, run_folders, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import FlagError, Interrupted, Stop, check_finite
+from experiments.common.metrics_log import MetricsLog
 from experiments.four_digits.reader import number_reader
 from experiments.four_digits.sampling import DIGITS, draw
 from experiments.neighbours.config import CONSTANT as CONSTANT_RATE
@@ -183,9 +183,9 @@ def execute(task: Task, seed: int, folder: Path, splits: datasets.Splits, stop: 
     on_device = jax.tree.map(jnp.asarray, splits)
     picture, _ = draw(jax.random.key(0), on_device.train, 1, task.config.n, task.config.resolution)
     state, checkpoints = task.start(picture, seed), Checkpoints(folder / "checkpoints")
-    began = time.perf_counter()
     try:
         state = checkpoints.restore(state) or state
+        log = MetricsLog(folder / "metrics.jsonl", int(state.step))
         while (step := int(state.step)) < task.config.steps:
             if stop.requested:
                 raise Interrupted
@@ -196,6 +196,7 @@ def execute(task: Task, seed: int, folder: Path, splits: datasets.Splits, stop: 
             if error < float(state.best_error):
                 copy = jax.tree.map(jnp.copy, state.params)
                 state = state._replace(best=copy, best_error=jnp.asarray(error))
+            log.add(step=int(state.step), validation_mse=error)
             checkpoints.save(int(state.step), state)
         best = jax.block_until_ready(state.best)
     finally:
@@ -206,7 +207,7 @@ def execute(task: Task, seed: int, folder: Path, splits: datasets.Splits, stop: 
         "mse": error,
         "r2": r2,
         "constant_mse": constant,
-        "seconds": round(time.perf_counter() - began, 1),
+        "seconds": round(log.seconds(), 1),
     }
     storage.write_json(path, result)
     jax.clear_caches()  # of programs that no other run has

@@ -109,6 +109,19 @@ def test_a_run_that_diverges_is_no_result(data, tmp_path, monkeypatch, broken):
     assert run.result is None
 
 
+def test_seconds_are_those_of_all_starts(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        training.Task, "steps", lambda self, state, *_: state._replace(step=state.step + 2)
+    )
+    run = Run.at(SMALL, Method.of("lapsum"), 0, tmp_path)
+    with pytest.raises(Interrupted):
+        run.execute(*data, StopAfter(1))
+    path = run.folder / "metrics.jsonl"
+    (record,) = storage.read_lines(path)
+    storage.write_text(path, storage.line({**record, "seconds": 1000.0}))
+    assert run.execute(*data, Stop())["seconds"] > 1000
+
+
 def test_a_search_goes_on_where_a_point_diverges():
     points = [(SMALL, Method.of(spec)) for spec in ("lapsum", "softsort")]
 
