@@ -8,7 +8,7 @@ with a trained linear head.
 
   python experiments/classify_neighbours.py
   python experiments/classify_neighbours.py --operators=lapsum,neuralsort:temperature=1 --seeds=1
-  python experiments/classify_neighbours.py --dataset=mnist --candidates=100 --search
+  python experiments/classify_neighbours.py --dataset=mnist --operators=lapsum --search
 
 With --search temperature, learning rate and k are those of some grids that are best on the
 validation data; without it all methods have the same rate and k. An interrupted run goes on with
@@ -23,9 +23,10 @@ from typing import Any
 if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import jax.numpy as jnp
 from absl import flags
 
-from arlsort import operators
+from arlsort import operators, soft_neighbours
 from experiments.common import datasets, run_folders, storage
 from experiments.common.command_line import (
     Interrupted,
@@ -44,6 +45,7 @@ from experiments.neighbours.config import (
     SCHEDULES,
     Config,
     Method,
+    check_methods,
     read_specs,
 )
 from experiments.neighbours.runs import Run
@@ -102,6 +104,9 @@ def settings() -> tuple[Config, list[Method], dict[str, list[float]] | None]:
     check_choices(FLAGS, "baselines", BASELINES)
     if HEAD in FLAGS.baselines:
         methods.append(Method.of(HEAD))
+    shapes = (config.queries, config.features), (config.candidates, config.features)
+    queries, candidates = map(jnp.zeros, shapes)
+    check_methods(methods, lambda one: soft_neighbours(queries, candidates, config.k, one))
     if FLAGS.download and config.dataset == datasets.EMBEDDED:
         raise refused("download", "true", f"a data set to download; {config.dataset} is embedded")
     return config, methods, search.read(FLAGS, config.candidates)

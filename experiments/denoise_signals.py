@@ -120,7 +120,7 @@ def main() -> None:
     out = folder / "results.json"
     if out.exists() and not FLAGS.resume:
         raise FlagError(f"--out_dir: {folder} holds results; add --resume or name another")
-    report = open_report("denoise_signals", config, out)
+    report = open_report("denoise_signals", config, out, "out_dir")
     rows = len(data.load(Config(**config), 0).train.noisy)
     if config["batch_size"] > rows:
         raise refused("batch_size", config["batch_size"], f"1 to {rows}, the series to learn from")

@@ -23,9 +23,10 @@ from typing import Any
 if __package__ in (None, ""):  # run as a file: its folder would stand for the repository's
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import jax.numpy as jnp
 from absl import flags
 
-from arlsort import operators
+from arlsort import operators, sort_by
 from experiments.common import datasets, run_folders, storage
 from experiments.common.command_line import (
     Script,
@@ -37,7 +38,7 @@ from experiments.common.command_line import (
 from experiments.common.reports import git_commit, machine
 from experiments.four_digits.sampling import RESOLUTIONS
 from experiments.neighbours import search
-from experiments.neighbours.config import SCHEDULES, Method, read_specs
+from experiments.neighbours.config import SCHEDULES, Method, check_methods, read_specs
 from experiments.quantiles import results
 from experiments.quantiles.training import Config, Task, check_identity, execute
 
@@ -92,6 +93,8 @@ def settings() -> tuple[Config, list[Method], dict[str, list[float]] | None]:
     for method in methods:
         if method.operator is None or not method.operator.has_permutation:
             raise refused("operators", method.spec, "operators with a permutation")
+    lists = jnp.zeros((FLAGS.batch_size, FLAGS.n))
+    check_methods(methods, lambda one: sort_by(lists, lists, one))
     if FLAGS.baselines:
         methods.append(Method(PLAIN, None))
     if FLAGS.download and FLAGS.dataset == datasets.EMBEDDED:

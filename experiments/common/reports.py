@@ -14,14 +14,22 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from experiments.common import storage
+from experiments.common import run_folders, storage
 from experiments.common.command_line import FlagError
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def open_report(experiment: str, config: dict[str, Any], out: Path) -> dict[str, Any]:
+def open_report(
+    experiment: str, config: dict[str, Any], out: Path, flag: str = "out"
+) -> dict[str, Any]:
     """The report that is written to a file: what it holds already, or a new one without records.
+
+    Args:
+      experiment: What it is of.
+      config: Its settings.
+      out: The file.
+      flag: Which flag names the file or, as `out_dir`, its folder.
 
     Raises:
       FlagError: If the file is not a report of this experiment with these settings.
@@ -33,9 +41,15 @@ def open_report(experiment: str, config: dict[str, Any], out: Path) -> dict[str,
         same = report["experiment"] == experiment and report["config"] == config
         list(report["records"])
     except (ValueError, KeyError, TypeError):
-        raise FlagError(f"--out: {out} is no report of {experiment}; name another file") from None
+        raise FlagError(
+            f"--{flag}: {out} is no report of {experiment}; name another file"
+        ) from None
     if not same:
-        raise FlagError(f"--out: {out} has other settings; name another file")
+        if flag == "out_dir":
+            changed = run_folders.difference(out.parent, report["config"], config)
+            if changed is not None:
+                raise FlagError(changed)
+        raise FlagError(f"--{flag}: {out} has other settings; name another file")
     return report
 
 

@@ -2,9 +2,12 @@
 """The settings of a run, and the methods that are compared."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import jax
 
 from arlsort import operators
 from arlsort.operators import base
@@ -134,6 +137,32 @@ def read_specs(given: Sequence[str]) -> list[str]:
             else:
                 specs.append(part)
     return specs
+
+
+def check_methods(methods: Sequence[Method], use: Callable[[Any], Any]) -> None:
+    """Refuses methods before anything is trained, by tracing a use of their operators alone.
+
+    Args:
+      methods: What is compared.
+      use: What is done with an operator, a function of it.
+
+    Raises:
+      FlagError: If one is there twice, or its operator refuses such a use.
+    """
+    seen = set()
+    for method in methods:
+        if method.spec in seen:
+            raise refused("operators", f"{method.spec} twice", "each once")
+        seen.add(method.spec)
+        operator = method.operator
+        if operator is None:
+            continue
+        if operator.needs_key:
+            operator = dataclasses.replace(operator, key=jax.random.key(0))  # type: ignore[call-arg]
+        try:
+            jax.eval_shape(functools.partial(use, operator))
+        except (TypeError, ValueError) as error:
+            raise FlagError(f"--operators: {method.spec}: {error}") from None
 
 
 def identity(config: Config, method: Method, seed: int) -> dict[str, Any]:

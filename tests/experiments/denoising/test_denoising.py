@@ -79,7 +79,8 @@ def test_the_script_writes_its_files_and_goes_on(tmp_path, capsys):
     assert storage.read_json(folder / "results.json")["records"][:3] == report["records"]
     assert "add --resume" in refusal(lambda: run(f"--out_dir={folder}", *TINY), capsys)
     other = lambda: run(f"--out_dir={folder}", "--resume", *TINY, "--epochs=2")  # noqa: E731
-    assert "has other settings" in refusal(other, capsys)
+    assert "--resume: " in (error := refusal(other, capsys))
+    assert "was started with epochs 1, received 2" in error
 
 
 def test_published_errors_stand_beside_those_of_the_published_series_alone():
