@@ -27,8 +27,8 @@ def distribution(v: jax.Array) -> jax.Array:
 
     Example:
       >>> import jax.numpy as jnp
-      >>> print(distribution(jnp.array([-1.0, 0.0, 1.0])).round(3))
-      [0.159 0.5   0.841]
+      >>> print((1000 * distribution(jnp.array([-1.0, 0.0, 1.0]))).round())
+      [159. 500. 841.]
     """
     return ndtr(v)
 
