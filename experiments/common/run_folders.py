@@ -40,14 +40,15 @@ def part(folder: Path, name: str, parts: int) -> Path:
     Args:
       folder: As `choose` gives it.
       name: Of the comparison.
-      parts: How many there are. One that was never among others has the folder itself.
+      parts: How many there are. A single one has the folder itself, unless that holds parts.
 
     Raises:
       FlagError: If there are several, and a single one was begun in the folder itself.
     """
-    if parts == 1 and not (folder / name).exists():
+    own = (folder / "runs").exists()
+    if parts == 1 and not (folder / name).exists() and (own or not any(folder.glob("*/runs"))):
         return folder
-    if (folder / "runs").exists():
+    if own:
         raise FlagError(f"--out_dir: {folder} holds a single comparison; name another folder")
     return folder / name
 
