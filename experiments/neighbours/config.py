@@ -7,6 +7,7 @@ from typing import Any
 
 from arlsort import operators
 from arlsort.operators import base
+from experiments.common import identities
 from experiments.common.command_line import FlagError, refused
 from experiments.neighbours import augmentation, networks
 
@@ -117,6 +118,15 @@ class Method:
         """Whether there is one to search for."""
         return self.operator is not None and hasattr(self.operator, "temperature")
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that tells it from others, as JSON can hold it."""
+        return {
+            "method": self.spec,
+            "operator": identities.fields(self.spec, self.operator),
+            "weights": identities.weights(self.operator),
+        }
+
 
 def read_specs(given: Sequence[str]) -> list[str]:
     """Splits lists of operators at the commas that are between two of them.
@@ -137,4 +147,4 @@ def read_specs(given: Sequence[str]) -> list[str]:
 
 def identity(config: Config, method: Method, seed: int) -> dict[str, Any]:
     """All that the numbers of a run depend on, as JSON has it."""
-    return {**dataclasses.asdict(config), "method": method.spec, "seed": seed}
+    return {**dataclasses.asdict(config), **method.identity, "seed": seed}

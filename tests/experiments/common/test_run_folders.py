@@ -24,3 +24,12 @@ def test_one_more_among_several_does_not_lock_them_out(tmp_path):
     for n in (5, 7, 9):
         assert run_folders.part(tmp_path, f"n_{n}", 1) == tmp_path / f"n_{n}"
         assert run_folders.part(tmp_path, f"n_{n}", 2) == tmp_path / f"n_{n}"
+
+
+def test_a_setting_that_either_side_lacks_is_a_difference(tmp_path):
+    both = {"steps": 3, "seed": 0}
+    assert run_folders.difference(tmp_path, both, both) is None
+    found = run_folders.difference(tmp_path, {"steps": 3}, both)
+    assert found is not None and "seed nothing, received 0" in found
+    found = run_folders.difference(tmp_path, both, {"steps": 3})
+    assert found is not None and "seed 0, received nothing" in found
