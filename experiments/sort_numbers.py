@@ -219,7 +219,8 @@ def announce(config: Config, methods: Sequence[Method], mesh: Mesh | None, out_d
     print(f"{'out_dir':18} {out_dir}", flush=True)
 
 
-SCRIPT = Script("sort_numbers", __doc__, FLAGS, main, (ConfigError, datasets.DataError, RunError))
+ERRORS = (ConfigError, datasets.DataError, RunError, OSError)
+SCRIPT = Script("sort_numbers", __doc__, FLAGS, main, ERRORS)
 
 if __name__ == "__main__":
     logging.set_verbosity(logging.WARNING)  # orbax tells of each step of each checkpoint

@@ -89,6 +89,13 @@ def test_a_dry_run_forecasts_each_method_and_writes_nothing(tmp_path, monkeypatc
         assert "writes nothing" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run_one(f"--out_dir={tmp_path / ('x' * 300)}")  # longer than any name may be
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "sort_numbers: " in error
+
+
 @pytest.mark.slow
 def test_several_n_are_compared_one_after_the_other(tmp_path, capsys):
     out = f"--out_dir={tmp_path}"
