@@ -215,6 +215,7 @@ def _exact_votes(
 ) -> jax.Array:
     """What `soft_neighbours` by `hard` sums up, without an array of weights: `[q, classes]`."""
     distances = _distances(queries, candidates, metric)
+    distances = jnp.where(distances == 0, 0.0, distances)  # ties of zeros of either sign too
     nearest = lax.top_k(-distances, k)[1]  # [q, k]
     unknown = jnp.isnan(distances).any(axis=-1) | ~jnp.isfinite(queries).all(axis=-1)
     return jnp.where(unknown[:, None], jnp.nan, votes[nearest].sum(axis=1))

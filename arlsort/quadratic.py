@@ -73,7 +73,7 @@ def solve(
       false if the objective is unbounded. A row that is finite and not `converged` holds the best
       that was found: with equalities that contradict one another by little, their least squares.
     * Where more constraints meet at the solution than there are variables, several duals are
-      valid, and one choice of them is returned.
+      valid, and one choice of them is returned. In float32 some such rows are not `converged`.
     * The gradient of a row that is NaN is zero.
 
     Time is O(n²(n + m + e)) for each iteration, memory O(n(n + m + e)).

@@ -175,3 +175,12 @@ def test_exact_neighbours_vote_as_their_weights_do():
 def test_what_is_wrong_is_named(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call()
+
+
+def test_zeros_of_either_sign_are_the_same_distance():
+    def metric(queries, candidates):
+        return 0.0 * queries @ candidates.T  # -0 where the signs differ
+
+    queries, candidates = jnp.array([[1.0]]), jnp.array([[-1.0], [1.0], [2.0]])
+    found = neighbours.knn_predict(queries, candidates, jnp.arange(3), 1, 3, metric=metric)
+    assert found.tolist() == [0]

@@ -44,6 +44,17 @@ def test_neighbours_are_as_opaque_as_their_weights():
     assert ax.get_title() == "near"
 
 
+def test_neighbours_may_be_unknown_standardised_or_in_colour():
+    colours = np.full((2, 3, 3, 3), 255, np.uint8)
+    for query, candidates in ((-jnp.eye(3), -jnp.ones((2, 3, 3))), (colours[0], colours)):
+        axes = plot.neighbours(query, candidates, jnp.array([jnp.nan, 0.5]))
+        assert [text.get_text() for text in axes.texts] == ["query", "nan", "0.50"]
+        axes.figure.canvas.draw()
+        assert all(image.get_array().max() <= 1 for image in axes.images)
+    with pytest.raises(ValueError, match="query"):
+        plot.neighbours(jnp.ones((3, 3, 2)), jnp.ones((1, 3, 3, 2)), jnp.ones(1))
+
+
 def test_each_temperature_has_its_own_weights():
     figure = plot.temperatures(X, "neuralsort", (0.1, 2.0))
     for ax, t in zip(figure.axes, (0.1, 2.0), strict=False):

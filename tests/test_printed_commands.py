@@ -25,9 +25,7 @@ def printed() -> list[tuple[str, list[str]]]:
     found = {}
     for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-        parts = [part.strip() for line in text.splitlines() for part in line.split("&&")]
-        parts = [part for part in parts if part.startswith("python ")]
-        for part in [*parts, *re.findall(r"`(python [^`\n]+)`", text)]:
+        for part in re.findall(r"\bpython (?:-m )?(?:experiments|arlsort)\b[^`|&\n]*", text):
             words = shlex.split(part, comments=True)
             if words[1] == "-m":
                 module, arguments = words[2], words[3:]

@@ -17,9 +17,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.scipy.linalg import cho_solve
 
-from arlsort.numerics import interior_point, meshes, quadratic_programs
+from arlsort.numerics import factorisations, interior_point, meshes, quadratic_programs
 from arlsort.numerics.interior_point import Settings
 from arlsort.numerics.quadratic_programs import Program, Unknowns, times
 
@@ -68,14 +67,18 @@ def solve(program: Program) -> Result:
     scaled = quadratic_programs.scale(program, scales)
     numbers = interior_point.settings(program.p.dtype)
     fixed = lax.stop_gradient(scaled)
-    convex = _is_convex(fixed.q, numbers)
-    start, active = _start(fixed, convex)
+    start, active = _start(fixed)
     hopeless = _has_none(fixed, start, numbers)
     found = _settle(fixed, start, active, numbers)
     x = _differentiable(scaled, lax.stop_gradient(found))
     known = lax.stop_gradient(x)
     fault = faults.unknown | faults.impossible
-    converged = _is_optimal(fixed, known, numbers) & convex & ~fault
+    optimal = _is_optimal(fixed, known, numbers)
+    lost = ~optimal & ~(_violation(fixed, known) <= _violation(fixed, start))  # or NaN
+    x, known = (
+        jax.tree.map(lambda old, new: jnp.where(lost, old, new), start, y) for y in (x, known)
+    )
+    converged = optimal & _is_convex(fixed.q, numbers) & ~fault
     proofs = [interior_point.infeasible(fixed, point, numbers) for point in (start, known)]
     infeasible = ~converged & ~faults.unknown & (faults.impossible | proofs[0] | proofs[1])
     none = fault | (~converged & (hopeless | _has_none(fixed, known, numbers)))
@@ -85,21 +88,21 @@ def solve(program: Program) -> Result:
     )
 
 
+def _violation(program: Program, x: Unknowns) -> jax.Array:
+    """By how much the worst constraint is missed."""
+    over = jnp.max(times(program.g, x.z) - program.h, initial=0.0)
+    return jnp.maximum(over, jnp.max(jnp.abs(times(program.a, x.z) - program.b), initial=0.0))
+
+
 def _has_none(program: Program, x: Unknowns, numbers: Settings) -> jax.Array:
     return interior_point.infeasible(program, x, numbers) | interior_point.unbounded(
         program, x, numbers
     )
 
 
-def _start(program: Program, convex: jax.Array) -> tuple[Unknowns, jax.Array]:
-    """Where the rounds begin, and with which set.
-
-    Whether Q is convex is an input so that its factorisation comes before all others. jaxlib 0.10
-    spreads a batch over a pool of threads and waits for it inside that pool: as many factorisations
-    at a time as there are threads wait for one another for ever.
-    """
-    one = jnp.ones((), program.p.dtype)
-    point = interior_point.solve(program, jnp.where(convex, one, 2 * one))
+def _start(program: Program) -> tuple[Unknowns, jax.Array]:
+    """Where the rounds begin, and with which set."""
+    point = interior_point.solve(program)
     return point.x, point.x.dual > point.slack
 
 
@@ -226,7 +229,7 @@ def _approximate(
     penalty, held = numbers.penalty, active.astype(factor.dtype)
     rows = jnp.concatenate([held[:, None] * program.g, program.a])
     target = _dual_of(active, right)
-    z = cho_solve((factor, True), right.z + penalty * times(rows.T, target))
+    z = factorisations.solve(factor, right.z + penalty * times(rows.T, target))
     left = times(rows, z) - target
     enough = numbers.inexact**2
     most = enough * jnp.dot(left, left)
@@ -236,7 +239,7 @@ def _approximate(
         return more & (state.steps < _DESCENTS)
 
     def descend(state: Descent) -> Descent:
-        move = cho_solve((factor, True), times(rows.T, state.left))
+        move = factorisations.solve(factor, times(rows.T, state.left))
         change = times(rows, move)
         pull = jnp.maximum(jnp.dot(state.left, change), 0.0)
         first = jnp.where(state.steps == 0, pull, state.first)
@@ -330,7 +333,7 @@ def _is_convex(q: jax.Array, numbers: Settings) -> jax.Array:
     largest = jnp.abs(q).max()
     q = q / jnp.where(largest > 0, largest, 1.0)
     shifted = q + numbers.optimal * jnp.eye(q.shape[0], dtype=q.dtype)
-    return jnp.isfinite(lax.linalg.cholesky(shifted, symmetrize_input=False)).all()
+    return jnp.isfinite(factorisations.cholesky(shifted)).all()
 
 
 def _size(x: Unknowns) -> jax.Array:

@@ -12,9 +12,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.scipy.linalg import cho_solve
 
-from arlsort.numerics import meshes
+from arlsort.numerics import factorisations, meshes
 from arlsort.numerics.quadratic_programs import Program, Unknowns, gram, times
 
 _LIMIT = 40  # iterations; ten to fifteen are usual
@@ -67,18 +66,14 @@ class State(NamedTuple):
     hopeless: jax.Array
 
 
-def solve(program: Program, weight: jax.Array) -> Point:
+def solve(program: Program) -> Point:
     """Finds a point near the solution of a scaled program with inequalities.
-
-    Args:
-      program: Whose data are near one.
-      weight: Of the inequalities in the least squares solution where it starts; a positive number.
 
     Returns:
       The best point, or, of a program that seems to have no solution, the last.
     """
     numbers = settings(program.p.dtype)
-    start = _start(program, weight, numbers)
+    start = _start(program, numbers)
     error = jnp.full((), jnp.inf, program.p.dtype)
     state = State(start, start, error, jnp.int32(0), jnp.int32(0), jnp.zeros((), bool))
     state, _ = meshes.vary_alike(state, program)
@@ -139,11 +134,11 @@ def _all_finite(tree: Point) -> jax.Array:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
-def _start(program: Program, weight: jax.Array, numbers: Settings) -> Point:
+def _start(program: Program, numbers: Settings) -> Point:
     """The least squares solution, moved inside."""
     p, g, h, a, b = program[1:]
-    factor = factorise(program, jnp.full_like(h, weight), numbers)
-    z = cho_solve((factor, True), weight * times(g.T, h) + numbers.penalty * times(a.T, b) - p)
+    factor = factorise(program, jnp.ones_like(h), numbers)
+    z = factorisations.solve(factor, times(g.T, h) + numbers.penalty * times(a.T, b) - p)
     above = times(g, z) - h
 
     def inside(v: jax.Array) -> jax.Array:
@@ -160,7 +155,7 @@ def factorise(program: Program, weights: jax.Array, numbers: Settings) -> jax.Ar
     matrix = program.q + ridge + gram(program.g, weights)
     if program.b.shape[0]:
         matrix = matrix + numbers.penalty * times(program.a.T, program.a)
-    return lax.linalg.cholesky(matrix, symmetrize_input=False)
+    return factorisations.cholesky(matrix)
 
 
 class Residuals(NamedTuple):
@@ -209,7 +204,7 @@ def _step(program: Program, point: Point, numbers: Settings) -> Point:
         pull = (dual * missing.inequality - gap) / slack
         force = missing.stationary + times(g.T, pull)
         force = force + numbers.penalty * times(a.T, missing.equality)
-        dz = -cho_solve((factor, True), force)
+        dz = -factorisations.solve(factor, force)
         ds = -missing.inequality - times(g, dz)
         change = numbers.penalty * (times(a, dz) + missing.equality)
         return Point(Unknowns(dz, (-gap - dual * ds) / slack, change), ds)

@@ -261,8 +261,8 @@ class AmortizedSort(checkpointed.Checkpointed):
         return model
 
     def _validate_length(self, n: int, of_orders: bool = False) -> None:
-        advice = "take cauchy_log_likelihood, which has no limit" if of_orders else None
-        self._check_length(n, self._checkpoint(of_orders).validated_length, advice=advice)
+        limit = self._checkpoint(of_orders).validated_length
+        self._check_length(n, limit, likelihood=of_orders)
 
 
 @functools.partial(meshes.jit_over_lists, static=("descending",))

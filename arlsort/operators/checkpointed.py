@@ -28,8 +28,8 @@ class Checkpointed(base.Operator):
 
     hard_limit = 0.0
     allows_zero_temperature = True
-    scale_free = True
-    gradient_limit = 1e30
+    scale_free = True  # without `normalize` too, beyond the sharpest spread
+    gradient_limit = 1e30  # cotangents of that size times a network's slopes, near 1e8
     gradient_rtol = 1e-4
 
     def __post_init__(self) -> None:
@@ -52,12 +52,13 @@ class Checkpointed(base.Operator):
     ) -> jax.Array:
         raise NotImplementedError
 
-    def _check_length(self, n: int, limit: int, of: str = "", advice: str | None = None) -> None:
-        """Refuses lists longer than a limit; the advice is by default to take another operator."""
+    def _check_length(self, n: int, limit: int, of: str = "", *, likelihood: bool) -> None:
+        """Refuses lists longer than a limit, and advises what has none."""
         if n <= limit or self.allow_extrapolation:
             return
-        if advice is None:
-            others = (cls.__name__ for cls in base.REGISTERED if cls is not type(self))
+        advice = "take cauchy_log_likelihood, which has no limit"
+        if not likelihood:
+            others = (c.__name__ for c in base.REGISTERED if not issubclass(c, Checkpointed))
             advice = f"take an operator without a limit: {checks.one_of(others)}"
         allowed = (
             f"at most {limit}, the length to which this checkpoint{of} is validated; pass "

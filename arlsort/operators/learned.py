@@ -95,8 +95,6 @@ class LearnedSort(checkpointed.Checkpointed):
     checkpoint: str | None = dataclasses.field(default=None, metadata=base.STATIC)
 
     equivariant = False
-    # Scale-free without `normalize` too, beyond the sharpest spread. Cotangents at the limit of
-    # gradients times the network's slopes, near 1e8, are finite.
 
     def __post_init__(self) -> None:
         own = self.checkpoint is not None
@@ -327,7 +325,7 @@ class LearnedSort(checkpointed.Checkpointed):
             self.algorithm, self.noise, likelihood=likelihood
         )
         limit = checkpoints.validated_length(pathlib.Path(path))
-        self._check_length(n, limit, f" of {self.algorithm}")
+        self._check_length(n, limit, f" of {self.algorithm}", likelihood=likelihood)
 
 
 @meshes.jit_over_lists

@@ -46,8 +46,8 @@ def neighbours(
       ['query', '1.00', '0.25']
     """
     first, others, shares = (np.asarray(each) for each in (query, candidates, weights))
-    if first.ndim not in (2, 3) or not first.size:
-        allowed = "one picture, [height, width] or [height, width, 3]"
+    if first.ndim not in (2, 3) or not first.size or first.shape[2:] not in ((), (1,), (3,), (4,)):
+        allowed = "one picture, [height, width] or [height, width, 1, 3 or 4]"
         raise ValueError(checks.error_message("query", f"shape {first.shape}", allowed))
     if others.shape[1:] != first.shape or not len(others):
         allowed = f"pictures [c, {', '.join(map(str, first.shape))}]"
@@ -57,8 +57,10 @@ def neighbours(
         raise ValueError(checks.error_message("weights", received, f"shape ({len(others)},)"))
     ax = ax or common.pyplot().subplots(figsize=(len(others) + 1, 1.4), layout="constrained")[1]
     height = first.shape[0] / first.shape[1]
-    top = max(float(first.max()), float(others.max()))
-    opacities = [1.0, *np.clip(shares.astype(float), 0.0, 1.0)]
+    if np.issubdtype(first.dtype, np.integer) and first.ndim == 3:
+        first, others = first / 255, others / 255
+    lowest, top = min(0.0, first.min(), others.min()), max(first.max(), others.max())
+    opacities = [1.0, *np.clip(np.nan_to_num(shares.astype(float)), 0.0, 1.0)]
     names = ["query", *(f"{share:.2f}" for share in shares)]
     for place, picture in enumerate([first, *others]):
         left = place * (1 + _GAP) + (_GAP if place else 0.0)
@@ -66,7 +68,7 @@ def neighbours(
             picture.astype(float),
             extent=(left, left + 1, 0, height),
             cmap="gray_r",
-            vmin=0,
+            vmin=lowest,
             vmax=top,
             alpha=opacities[place],
         )

@@ -37,3 +37,11 @@ def test_laws_and_swaps_are_differentiated_under_shard_map(name):
     mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
     mapped = jax.shard_map(slopes, mesh=mesh, in_specs=spec, out_specs=spec)
     jax.jit(mapped).lower(jnp.array([0.3, 0.8]))
+
+
+def test_it_is_flat_at_infinities():
+    v = jnp.array([-jnp.inf, jnp.inf])
+    np.testing.assert_array_equal(normal.distribution(v), [0.0, 1.0])
+    slope = jax.grad(normal.distribution)
+    np.testing.assert_array_equal(jax.vmap(slope)(v), [0.0, 0.0])
+    np.testing.assert_array_equal(jax.vmap(jax.grad(slope))(v), [0.0, 0.0])
