@@ -104,12 +104,13 @@ define.enum(
 define.integer(
     "dry_run",
     None,
-    "Take so many steps of each method, say how long the whole would take, and write nothing.",
+    "Take so many steps of each method, say how long the whole would take, and write no results.",
 )
 define.string("out_dir", None, f"Where to write. (default: a new folder in {DEFAULT_FOLDER})")
 define.boolean("resume", False, "Continue in --out_dir, or in the newest default folder.")
 devices.define_flags(FLAGS)
 
+_DRY = "nothing beside --dry_run, which writes no results"
 SETTINGS = tuple(Config.__dataclass_fields__)
 
 
@@ -169,7 +170,7 @@ def predict(
     """Takes the steps of a dry run and prints how long everything would take."""
     for name in ("out_dir", "resume"):
         if FLAGS[name].value:
-            raise refused(name, FLAGS[name].value, "nothing beside --dry_run, which writes nothing")
+            raise refused(name, FLAGS[name].value, _DRY)
     forecast.check(FLAGS.dry_run, [config for config, _ in comparisons])
     splits = load(comparisons[0][0], mesh)
     rows = [
@@ -219,7 +220,8 @@ def announce(config: Config, methods: Sequence[Method], mesh: Mesh | None, out_d
     print(f"{'out_dir':18} {out_dir}", flush=True)
 
 
-SCRIPT = Script("sort_numbers", __doc__, FLAGS, main, (ConfigError, datasets.DataError, RunError))
+ERRORS = (ConfigError, datasets.DataError, RunError, OSError)
+SCRIPT = Script("sort_numbers", __doc__, FLAGS, main, ERRORS)
 
 if __name__ == "__main__":
     logging.set_verbosity(logging.WARNING)  # orbax tells of each step of each checkpoint

@@ -16,6 +16,7 @@ docs/devices.md has more.
 
 import dataclasses
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -217,10 +218,16 @@ def first_state(network: ReasonerConfig, config: TrainingConfig) -> training.Tra
     if FLAGS.start is None:
         return state
     known = jax.tree.map(jnp.asarray, dict(checkpoint.load(FLAGS.start).params))
-    params = dict(state.params) | known
-    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, dict(state.params)):
+    params, fresh = dict(state.params) | known, sorted(state.params.keys() - known.keys())
+    coder = re.compile(
+        rf".*/algo_0_({'|'.join(network.spec.hints)})(_turned)?_(enc|dec)_linear(_\d+)?"
+    )
+    same = jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, dict(state.params))
+    if not same or not all(map(coder.fullmatch, fresh)):
         allowed = "a file of the same network, or of one with fewer hints"
         raise FlagError(f"--start: received {FLAGS.start}, allowed: {allowed}")
+    if fresh and devices.first() and not FLAGS.resume:
+        print(f"{'fresh':18} {', '.join(name.rpartition('/')[2] for name in fresh)}")
     return state._replace(params=params, average=jax.tree.map(jnp.copy, params))
 
 

@@ -101,9 +101,14 @@ def _load_digits() -> Splits:
 
 def _load_tfds(dataset: str, download: bool) -> Splits:
     folder = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
-    source, damage = _source(folder, dataset), ""
+    source, damage, path = _source(folder, dataset), "", picture_cache.path_of(dataset)
     try:
         kept = picture_cache.read(dataset, source)
+        if kept is None and path.exists():
+            damage = (
+                f"; {path} is there, but was made of other files than {folder} has: set "
+                "TFDS_DATA_DIR to a folder without this data set to take it"
+            )
     except picture_cache.CacheError as error:
         kept, damage = None, f"; {error}"
     if kept is None:
@@ -122,14 +127,24 @@ def _load_tfds(dataset: str, download: bool) -> Splits:
 
 def _source(folder: Path, dataset: str) -> str | None:
     """Tells apart what a folder of TFDS may hold of a data set; None if it holds nothing."""
-    found = sorted(folder.glob(f"{dataset}/*/dataset_info.json"))
-    if not found:
-        return None
-    digest = hashlib.sha256()
-    for info in found:
-        digest.update(info.read_bytes())
-        for file in sorted(info.parent.iterdir()):
-            digest.update(f"{info.parent.name}/{file.name} {file.stat().st_size}\n".encode())
+    try:
+        found = sorted(
+            info
+            for info in folder.glob(f"{dataset}/*/dataset_info.json")
+            if ".incomplete" not in info.parent.name  # of a download that was cut off
+        )
+        if not found:
+            return None
+        digest = hashlib.sha256()
+        for info in found:
+            digest.update(info.read_bytes())
+            for file in sorted(info.parent.iterdir()):
+                digest.update(f"{info.parent.name}/{file.name} {file.stat().st_size}\n".encode())
+    except OSError as error:
+        raise DataError(
+            f"{dataset} cannot be looked for in {folder} ({error.strerror}): set TFDS_DATA_DIR to "
+            "another folder"
+        ) from error
     return digest.hexdigest()
 
 
@@ -150,7 +165,7 @@ def _read_tfds(dataset: str, folder: Path, download: bool, *, there: bool, damag
         raise DataError(
             f"{dataset} cannot be read without TensorFlow Datasets ({error}): pip install "
             f'"arlsort[experiments]", or copy {picture_cache.path_of(dataset)} from a machine that '
-            f"has read it{damage}"
+            f"has read the same files{damage}"
         ) from error
     try:
         parts = tfds.load(dataset, data_dir=folder, download=download, batch_size=-1)

@@ -40,14 +40,15 @@ def part(folder: Path, name: str, parts: int) -> Path:
     Args:
       folder: As `choose` gives it.
       name: Of the comparison.
-      parts: How many there are. One that was never among others has the folder itself.
+      parts: How many there are. A single one has the folder itself, unless that holds parts.
 
     Raises:
       FlagError: If there are several, and a single one was begun in the folder itself.
     """
-    if parts == 1 and not (folder / name).exists():
+    own = (folder / "runs").exists()
+    if parts == 1 and not (folder / name).exists() and (own or not any(folder.glob("*/runs"))):
         return folder
-    if (folder / "runs").exists():
+    if own:
         raise FlagError(f"--out_dir: {folder} holds a single comparison; name another folder")
     return folder / name
 
@@ -66,17 +67,29 @@ def difference(folder: Path, earlier: Mapping[str, Any], now: Mapping[str, Any])
 
     Args:
       folder: The folder of the run.
-      earlier: The settings it was started with, by name.
+      earlier: The settings it was started with, by name; they may be nested.
       now: Those that were received.
 
     Returns:
       What to refuse to resume it with, or None if all are the same.
     """
-    for name, value in earlier.items():
-        received = now.get(name, "nothing")
-        if received != value:
+    flat = _flat(earlier), _flat(now)
+    for name in {**flat[0], **flat[1]}:
+        was, received = (each.get(name, "nothing") for each in flat)
+        if received != was:
             return (
-                f"--resume: {folder} was started with {name} {value}, received {received}; "
+                f"--resume: {folder} was started with {name} {was}, received {received}; "
                 "use the same settings or another --out_dir"
             )
     return None
+
+
+def _flat(settings: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    """Nested settings side by side, named as `method.operator.temperature`."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{within}{name}.")
+        else:
+            found[within + name] = value
+    return found

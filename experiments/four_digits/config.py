@@ -12,12 +12,9 @@ from typing import Any, NoReturn
 import jax
 
 from arlsort import operators
-from arlsort.amortized import checkpoint as amortized
 from arlsort.checks import error_message
-from arlsort.operators.amortized import AmortizedSort
 from arlsort.operators.base import Operator
-from arlsort.operators.learned import LearnedSort
-from arlsort.reasoner import checkpoint
+from experiments.common import identities
 from experiments.common.datasets import DATASETS, EMBEDDED
 from experiments.four_digits import losses
 from experiments.four_digits.convolution import PRECISIONS
@@ -130,26 +127,13 @@ class Method:
     @property
     def weights(self) -> str | None:
         """The SHA-256 of the trained weights of an operator that has any."""
-        operator = self.operator
         likelihood = losses.parse(self.loss).entry.needs is losses.LIKELIHOOD
-        if isinstance(operator, AmortizedSort):
-            shipped = amortized.shipped_path(operator.noise, of_orders=likelihood)
-            return amortized.load_card(operator.checkpoint or shipped)["sha256"]
-        if not isinstance(operator, LearnedSort):
-            return None
-        path = operator.checkpoint or checkpoint.shipped_path(
-            operator.algorithm, operator.noise, likelihood=likelihood
-        )
-        return checkpoint.load_card(path)["sha256"]
+        return identities.weights(self.operator, likelihood=likelihood)
 
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that tells it from others, as JSON can hold it."""
-        operator: dict[str, Any] | None = None
-        if self.operator is not None:
-            fields = dataclasses.fields(self.operator)
-            operator = {"name": re.split("[:@]", self.spec)[0].strip()}
-            operator |= {field.name: getattr(self.operator, field.name) for field in fields}
+        operator = identities.fields(self.spec, self.operator)
         return {"operator": operator, "loss": losses.parse(self.loss)._asdict()}
 
     def describe(self) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long runs would take, from a few hundred steps of each; writes nothing."""
+"""How long runs would take, from a few hundred steps of each; writes no results."""
 
 import dataclasses
 import time
@@ -11,9 +11,9 @@ from jax.sharding import Mesh
 
 from experiments.common import devices
 from experiments.common.command_line import refused
-from experiments.common.datasets import Splits
+from experiments.common.datasets import Split, Splits
 from experiments.four_digits import training
-from experiments.four_digits.config import Config, Method, largest_divisor
+from experiments.four_digits.config import Config, Method
 from experiments.four_digits.training import Task
 
 _BATCHES = 3  # of lists whose evaluation is timed
@@ -60,14 +60,17 @@ def measure(
       config: The settings.
       method: The method.
       splits: The data, on the devices.
-      steps: How many steps, at least two.
+      steps: How many steps, at least two; what is beyond whole dispatches is not taken.
       mesh: The devices that share the batches, if there are several.
     """
     task = Task.of(config, method.loss, mesh)
     keys = devices.replicate(training.make_keys(0), mesh)
     # Of a loop the compiled steps cost no more than one; what matters is that the device is busy.
-    count = largest_divisor(steps, min(config.steps_per_dispatch, steps // 2))
-    state = training.init(task, splits.train, keys.init)
+    count = min(config.steps_per_dispatch, steps // 2)
+    dispatches = steps // count
+    began = time.perf_counter()
+    state = jax.block_until_ready(training.init(task, splits.train, keys.init))
+    compiling = time.perf_counter() - began
 
     def train(dispatches: int) -> None:
         nonlocal state
@@ -75,17 +78,23 @@ def measure(
             state = training.train(task, method.operator, splits.train, keys, state, count)
         jax.block_until_ready(state)
 
-    def evaluate(batches: int) -> None:
+    def evaluate(split: Split, batches: int = 1) -> None:
         lists = batches * task.batch_size
-        training.evaluate(task, state.params, splits.validation, keys.validation, lists)
+        training.evaluate(task, state.params, split, keys.validation, lists)
 
-    jax.block_until_ready(state)
+    def close() -> None:
+        kept = training.keep_best(state, 0.0)
+        drawn = training.soft_permutation(task, method.operator, state.params, splits.test, keys)
+        jax.block_until_ready((kept, drawn))
+
     first = _seconds(lambda: train(1))
-    step = _seconds(lambda: train(steps // count - 1)) / (steps - count)
-    compiling = max(0.0, first - count * step)
-    first = _seconds(lambda: evaluate(1))
-    batch = _seconds(lambda: evaluate(_BATCHES)) / _BATCHES
+    step = _seconds(lambda: train(dispatches - 1)) / (count * (dispatches - 1))
+    compiling += max(0.0, first - count * step)
+    first = _seconds(lambda: evaluate(splits.validation))
+    batch = _seconds(lambda: evaluate(splits.validation, _BATCHES)) / _BATCHES
     compiling += max(0.0, first - batch)
+    compiling += max(0.0, _seconds(lambda: evaluate(splits.test)) - batch)
+    compiling += _seconds(close)  # which take no time but this
     evaluation = batch * evaluated_batches(config)
     run = step * config.steps + evaluation
     whole = compiling + config.seeds * run

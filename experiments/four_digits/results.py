@@ -130,8 +130,14 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def section(report: dict[str, Any], source: str) -> str:
-    """Renders a comparison as Markdown: its settings, where its numbers are, and its table."""
+def section(report: dict[str, Any], source: str, *, of_paper: bool = True) -> str:
+    """Renders a comparison as Markdown: its settings, where its numbers are, and its table.
+
+    Args:
+      report: What `results.json` holds.
+      source: A link to it.
+      of_paper: Whether to say in what it differs from the published experiment.
+    """
     config = report["config"]
     height, width, _ = report["picture"]
     seeds = len(report["seeds"])
@@ -141,7 +147,7 @@ def section(report: dict[str, Any], source: str) -> str:
         f"**{TITLES[config['dataset']]}**, lists of n = {config['n']} numbers of four digits "
         f"({height}×{width} pixels), {config['steps']:,} steps of {config['batch_size']} lists, "
         f"{config['test_lists']:,} test lists, {seeds} seed{'s' if seeds > 1 else ''}, "
-        f"{machine['device']}{cores}. {_reduction(config)}"
+        f"{machine['device']}{cores}. {_reduction(config) if of_paper else ''}"
         f"({source})",
         "",
         "| operator | EM | EW | EM5 |",

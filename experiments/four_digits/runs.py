@@ -5,7 +5,6 @@ import dataclasses
 import math
 import re
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +74,8 @@ class Run:
         path = self.folder / "run.json"
         if not path.exists():
             return
-        earlier, now = _flat(storage.read_json(path)), _flat(self.identity)
-        if (difference := run_folders.difference(self.folder, earlier, now)) is not None:
+        difference = run_folders.difference(self.folder, storage.read_json(path), self.identity)
+        if difference is not None:
             raise ConfigError(difference)
 
     @property
@@ -216,14 +215,3 @@ class Run:
             )
             drawn |= {"numbers": numbers.tolist(), name: weights.round(4).tolist()}
         return result
-
-
-def _flat(settings: Mapping[str, Any], within: str = "") -> dict[str, Any]:
-    """Nested settings side by side, named as `method.operator.temperature`."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{within}{name}.")
-        else:
-            found[within + name] = value
-    return found

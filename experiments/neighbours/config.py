@@ -11,6 +11,7 @@ import jax
 
 from arlsort import operators
 from arlsort.operators import base
+from experiments.common import identities
 from experiments.common.command_line import FlagError, refused
 from experiments.neighbours import augmentation, networks
 
@@ -121,6 +122,15 @@ class Method:
         """Whether there is one to search for."""
         return self.operator is not None and hasattr(self.operator, "temperature")
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that tells it from others, as JSON can hold it."""
+        return {
+            "method": self.spec,
+            "operator": identities.fields(self.spec, self.operator),
+            "weights": identities.weights(self.operator),
+        }
+
 
 def read_specs(given: Sequence[str]) -> list[str]:
     """Splits lists of operators at the commas that are between two of them.
@@ -167,4 +177,4 @@ def check_methods(methods: Sequence[Method], use: Callable[[Any], Any]) -> None:
 
 def identity(config: Config, method: Method, seed: int) -> dict[str, Any]:
     """All that the numbers of a run depend on, as JSON has it."""
-    return {**dataclasses.asdict(config), "method": method.spec, "seed": seed}
+    return {**dataclasses.asdict(config), **method.identity, "seed": seed}

@@ -216,7 +216,7 @@ def execute(task: Task, seed: int, folder: Path, splits: datasets.Splits, stop: 
 
 def identity(task: Task, seed: int) -> dict[str, Any]:
     """All that the numbers of a run depend on."""
-    return {**dataclasses.asdict(task.config), "method": task.method.spec, "seed": seed}
+    return {**dataclasses.asdict(task.config), **task.method.identity, "seed": seed}
 
 
 def check_identity(task: Task, seed: int, folder: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from experiments.common.reports import markdown
 from experiments.four_digits.convolution import PRECISIONS
 
-SHARED = ("dataset", "n", "steps", "batch_size", "learning_rate", "schedule", "seeds", "test_lists")
+FREE = ("precision", "checkpoint_every", "checkpoint_seconds")
+"""Settings that may differ: what is compared, and how often a run is saved."""
 
 
 def table(reports: Sequence[dict[str, Any]]) -> str:
@@ -26,7 +27,12 @@ def table(reports: Sequence[dict[str, Any]]) -> str:
     if base is None:
         raise ValueError("no report of float32")
     for report in reports:
-        for name in SHARED:
+        for name in ("methods", "seeds"):
+            if report[name] != base[name]:
+                raise ValueError(f"{name} are not those of float32")
+        for name in sorted({*report["config"], *base["config"]} - {*FREE}):
+            if name not in report["config"].keys() & base["config"].keys():
+                raise ValueError(f"{name} is not in every report")
             if report["config"][name] != base["config"][name]:
                 raise ValueError(f"{name} is not that of float32")
     rows = []

@@ -72,7 +72,7 @@ def test_all_files_are_written_and_the_table_printed(tmp_path, capsys):
         assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_dry_run_forecasts_each_method_and_writes_nothing(tmp_path, monkeypatch, capsys):
+def test_a_dry_run_forecasts_each_method_and_writes_no_results(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     run("--seeds=2", "--dry_run=4")
     lines = capsys.readouterr().out.splitlines()
@@ -86,7 +86,14 @@ def test_a_dry_run_forecasts_each_method_and_writes_nothing(tmp_path, monkeypatc
     for flag in ("--resume", "--out_dir=x"):
         with pytest.raises(SystemExit):
             run_one("--dry_run=4", flag)
-        assert "writes nothing" in capsys.readouterr().err
+        assert "writes no results" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run_one(f"--out_dir={tmp_path / ('x' * 300)}")  # longer than any name may be
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "sort_numbers: " in error
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@
 import dataclasses
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import jax
@@ -104,7 +105,9 @@ def test_a_run_leaves_a_checkpoint_that_sorts_and_resumes_to_the_same_numbers(
 
 
 @pytest.mark.slow
-def test_a_sort_starts_from_one_of_fewer_hints_and_not_the_other_way_round(tmp_path):
+def test_a_sort_starts_from_one_of_fewer_hints_and_not_the_other_way_round(
+    tmp_path, monkeypatch, capsys
+):
     settings = TrainingConfig(lengths=(2,))
     few, many = (ReasonerConfig(name, hidden_size=4) for name in ("insertion_sort", "quicksort"))
     paths = {}
@@ -127,6 +130,14 @@ def test_a_sort_starts_from_one_of_fewer_hints_and_not_the_other_way_round(tmp_p
         for module, leaves in begun.items():
             jax.tree.map(np.testing.assert_array_equal, leaves, known.get(module, fresh[module]))
         assert set(known) < set(begun)
+        said = capsys.readouterr().out
+        assert "algo_0_p_enc_linear" in said and "algo_0_i_enc_linear" not in said
+        # Of the rest of the network nothing may be missing.
+        cut = {name: leaves for name, leaves in known.items() if "processor/linear_3" not in name}
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, "load", lambda path: types.SimpleNamespace(params=cut))
+            with pytest.raises(FlagError, match="or of one with fewer hints"):
+                train_reasoner.first_state(many, settings)
         train_reasoner.FLAGS(["train_reasoner.py", f"--start={paths[many]}"])
         with pytest.raises(FlagError, match="or of one with fewer hints"):
             train_reasoner.first_state(few, settings)

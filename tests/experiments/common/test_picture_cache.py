@@ -255,17 +255,46 @@ def test_pictures_are_loaded_where_there_is_no_tensorflow(tmp_path):
     assert int(found) == int(splits.train.images.sum(dtype=np.int64))
 
 
-def test_without_tensorflow_and_file_one_line_says_what_to_do(tfds, monkeypatch):
-    tfds["prepare"](0)
-    monkeypatch.undo()
-
+@pytest.fixture
+def no_tensorflow(tfds, monkeypatch):
     def missing():
         raise ModuleNotFoundError("No module named 'tensorflow'")
 
     monkeypatch.setattr(datasets, "_import_tfds", missing)
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tfds["folder"]))
+
+
+def test_without_tensorflow_and_file_one_line_says_what_to_do(tfds, no_tensorflow, monkeypatch):
+    tfds["prepare"](0)
     monkeypatch.setenv(picture_cache.VARIABLE, str(tfds["folder"] / "none"))
     with pytest.raises(datasets.DataError, match=r"without TensorFlow.*copy .*mnist.safetensors"):
+        datasets.load("mnist")
+
+
+def test_a_file_made_of_another_folder_is_named_and_how_to_take_it(tfds, no_tensorflow):
+    tfds["prepare"](0)
+    picture_cache.write("mnist", "of another folder", arrays_of(splits_of(3)))
+    with pytest.raises(datasets.DataError, match=r"made of other files.*TFDS_DATA_DIR") as raised:
+        datasets.load("mnist")
+    assert "\n" not in str(raised.value)
+    assert f"{picture_cache.path_of('mnist')} is there" in str(raised.value)
+
+
+def test_a_download_that_was_cut_off_is_no_data_set(tfds, no_tensorflow):
+    tfds["prepare"](0)
+    whole = tfds["folder"] / "mnist" / "3.0.1"
+    whole.rename(whole.with_name("3.0.1.incompleteABC_3.0.1"))
+    picture_cache.write("mnist", "of another machine", arrays_of(splits_of(3)))
+    assert_same(datasets.load("mnist"), splits_of(3))
+
+
+def test_a_folder_that_cannot_be_read_is_said_in_one_line(tfds, monkeypatch):
+    tfds["prepare"](0)
+
+    def closed(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", closed)
+    with pytest.raises(datasets.DataError, match=r"Permission denied.*TFDS_DATA_DIR"):
         datasets.load("mnist")
 
 

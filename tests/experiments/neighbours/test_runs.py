@@ -2,6 +2,7 @@
 """Neighbours are learned: what a run does, resumes, reports, and refuses."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from experiments.common import datasets, storage
 from experiments.common.command_line import Diverged, Interrupted, Stop
 from experiments.four_digits.convolution import conv_pool
 from experiments.neighbours import augmentation, baselines, networks, results, search, training
-from experiments.neighbours.config import HEAD, Config, Method, read_specs
+from experiments.neighbours.config import HEAD, Config, Method, identity, read_specs
 from experiments.neighbours.runs import Run
 from tests.experiments.flags import kept, refusal
 
@@ -133,6 +134,19 @@ def test_a_search_goes_on_where_a_point_diverges():
     assert search.best(points, lambda point: score(point, ["lapsum"])) == points[1]
     with pytest.raises(Diverged, match="lapsum: diverged at every point"):
         search.best(points, lambda point: score(point, ["lapsum", "softsort"]))
+
+
+def test_an_operator_of_other_defaults_or_weights_is_another_method(tmp_path):
+    run = Run.at(SMALL, Method.of("amortized"), 0, tmp_path)
+    now = identity(run.config, run.method, run.seed)
+    assert json.loads(json.dumps(now)) == now
+    for changed in (
+        {"operator": {**now["operator"], "temperature": 9.0}},
+        {"weights": "0" * 64},
+    ):
+        storage.write_json(run.folder / "run.json", {**now, **changed})
+        with pytest.raises(Exception, match=f"was started with {next(iter(changed))}"):
+            run.check_identity()
 
 
 def test_a_class_without_pictures_is_named(data):

@@ -6,12 +6,13 @@ import pytest
 from experiments.research import precisions
 
 
-def report(precision: str, scores: list[float], steps: int = 10) -> dict:
-    config = dict.fromkeys(precisions.SHARED, 0) | {"precision": precision, "steps": steps}
+def report(precision: str, scores: list[float], **other: object) -> dict:
+    config = {"precision": precision, "steps": 10, "resolution": "full", **other}
     runs = [
         {"operator": "odd_even", "seed": seed, "test": {"em": em}} for seed, em in enumerate(scores)
     ]
-    return {"config": config, "methods": {"odd_even": {}}, "runs": runs[::-1]}
+    seeds = list(range(len(scores)))
+    return {"config": config, "methods": {"odd_even": {}}, "seeds": seeds, "runs": runs[::-1]}
 
 
 def test_differences_are_those_of_the_same_seeds():
@@ -26,3 +27,9 @@ def test_what_differs_in_more_is_refused():
         precisions.table([report("bfloat16", [0.3])])
     with pytest.raises(ValueError, match="steps"):
         precisions.table([report("float32", [0.3]), report("bfloat16", [0.3], steps=11)])
+    with pytest.raises(ValueError, match="resolution"):
+        precisions.table([report("float32", [0.3]), report("bfloat16", [0.3], resolution="half")])
+    with pytest.raises(ValueError, match="loss is not in every report"):
+        precisions.table([report("float32", [0.3]), report("bfloat16", [0.3], loss="auto")])
+    with pytest.raises(ValueError, match="seeds"):
+        precisions.table([report("float32", [0.3]), report("bfloat16", [0.3, 0.2])])
