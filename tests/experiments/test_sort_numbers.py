@@ -72,6 +72,7 @@ def test_all_files_are_written_and_the_table_printed(tmp_path, capsys):
         assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_dry_run_forecasts_each_method_and_writes_no_results(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     run("--seeds=2", "--dry_run=4")
