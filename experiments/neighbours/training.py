@@ -14,6 +14,7 @@ import optax
 from jax import lax
 
 from arlsort import neighbours
+from experiments.common import stepping
 from experiments.common.datasets import Split
 from experiments.neighbours.augmentation import augmented
 from experiments.neighbours.config import COSINE, Config, Method
@@ -69,7 +70,7 @@ class State(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class Task(stepping.Stepping):
     """One method under one configuration: how its network is made, trained and judged."""
 
     config: Config
@@ -129,30 +130,6 @@ class Task:
             operator,
         )
         return loss, averages
-
-    def steps(self, state: State, train: Data, seed: int, count: int) -> State:
-        """Takes several steps.
-
-        On a CPU they are dispatched one by one, because XLA runs a convolution inside a loop there
-        at a fraction of its speed; elsewhere they are a loop.
-        """
-        key = jax.random.fold_in(jax.random.key(1), seed)
-        if jax.default_backend() != "cpu":
-            return self._loop(state, train, key, jnp.asarray(count))
-        for _ in range(count):
-            state = self._one(state, train, key)
-        return state
-
-    @functools.cached_property
-    def _one(self) -> "jax.stages.Wrapped":
-        return jax.jit(self._step)
-
-    @functools.cached_property
-    def _loop(self) -> "jax.stages.Wrapped":
-        def run(state: State, train: Data, key: jax.Array, count: jax.Array) -> State:
-            return lax.fori_loop(0, count, lambda _, state: self._step(state, train, key), state)
-
-        return jax.jit(run)
 
     def _step(self, state: State, train: Data, key: jax.Array) -> State:
         key = jax.random.fold_in(key, state.step)

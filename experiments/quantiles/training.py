@@ -10,10 +10,9 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
 
 import arlsort
-from experiments.common import datasets, run_folders, storage
+from experiments.common import datasets, run_folders, stepping, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import FlagError, Interrupted, Stop, check_finite
 from experiments.common.metrics_log import MetricsLog
@@ -53,7 +52,7 @@ class State(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class Task(stepping.Stepping):
     """One method under one configuration; without an operator the plain network."""
 
     config: Config
@@ -115,30 +114,6 @@ class Task:
     ) -> jax.Array:
         """Mean squared error."""
         return ((self.predict(params, pictures, key) - self.targets(numbers)) ** 2).mean()
-
-    def steps(self, state: State, split: datasets.Split, seed: int, count: int) -> State:
-        """Takes several steps.
-
-        On a CPU they are dispatched one by one, because XLA runs a convolution inside a loop there
-        at a fraction of its speed; elsewhere they are a loop.
-        """
-        key = jax.random.fold_in(jax.random.key(1), seed)
-        if jax.default_backend() != "cpu":
-            return self._loop(state, split, key, jnp.asarray(count))
-        for _ in range(count):
-            state = self._one(state, split, key)
-        return state
-
-    @functools.cached_property
-    def _one(self) -> "jax.stages.Wrapped":
-        return jax.jit(self._step)
-
-    @functools.cached_property
-    def _loop(self) -> "jax.stages.Wrapped":
-        def run(state: State, split: datasets.Split, key: jax.Array, count: jax.Array) -> State:
-            return lax.fori_loop(0, count, lambda _, state: self._step(state, split, key), state)
-
-        return jax.jit(run)
 
     def _step(self, state: State, split: datasets.Split, key: jax.Array) -> State:
         drawn, noise = jax.random.split(jax.random.fold_in(key, state.step))
