@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from experiments.common import storage
 from experiments.common.command_line import FlagError
 
 
@@ -82,6 +83,14 @@ def difference(folder: Path, earlier: Mapping[str, Any], now: Mapping[str, Any])
                 "use the same settings or another --out_dir"
             )
     return None
+
+
+def check(folder: Path, now: Mapping[str, Any]) -> None:
+    """Raises FlagError if the `run.json` of a folder has other settings than those received."""
+    path = folder / "run.json"
+    changed = difference(folder, storage.read_json(path), now) if path.exists() else None
+    if changed is not None:
+        raise FlagError(changed)
 
 
 def _flat(settings: Mapping[str, Any], within: str = "") -> dict[str, Any]:

@@ -10,7 +10,7 @@ import jax
 
 from experiments.common import run_folders, storage
 from experiments.common.checkpoints import Checkpoints
-from experiments.common.command_line import FlagError, Interrupted, Stop, check_finite
+from experiments.common.command_line import Interrupted, Stop, check_finite
 from experiments.common.metrics_log import MetricsLog
 from experiments.neighbours.config import Config, Method, identity
 from experiments.neighbours.training import Data, Task
@@ -41,12 +41,7 @@ class Run:
 
     def check_identity(self) -> None:
         """Raises FlagError if the folder has a run with other settings."""
-        path, now = self.folder / "run.json", identity(self.config, self.method, self.seed)
-        if not path.exists():
-            return
-        difference = run_folders.difference(self.folder, storage.read_json(path), now)
-        if difference is not None:
-            raise FlagError(difference)
+        run_folders.check(self.folder, identity(self.config, self.method, self.seed))
 
     def execute(
         self, train: Data, validation: Data, test: Data, stop: Stop, classes: int = 10

@@ -14,7 +14,7 @@ import optax
 import arlsort
 from experiments.common import datasets, run_folders, stepping, storage
 from experiments.common.checkpoints import Checkpoints
-from experiments.common.command_line import FlagError, Interrupted, Stop, check_finite
+from experiments.common.command_line import Interrupted, Stop, check_finite
 from experiments.common.metrics_log import MetricsLog
 from experiments.four_digits.reader import number_reader
 from experiments.four_digits.sampling import DIGITS, draw
@@ -196,9 +196,4 @@ def identity(task: Task, seed: int) -> dict[str, Any]:
 
 def check_identity(task: Task, seed: int, folder: Path) -> None:
     """Raises FlagError if the folder of a run has other settings."""
-    path, now = folder / "run.json", identity(task, seed)
-    if not path.exists():
-        return
-    difference = run_folders.difference(folder, storage.read_json(path), now)
-    if difference is not None:
-        raise FlagError(difference)
+    run_folders.check(folder, identity(task, seed))
