@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from experiments.common import devices, run_folders, storage
+from experiments.common import devices, memory, run_folders, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import Interrupted, Stop
 from experiments.common.datasets import Splits
@@ -99,6 +99,7 @@ class Run:
           RunError: If the loss is not finite.
         """
         self.check_identity()
+        memory.keep_freed()
         storage.write_json(self.folder / "run.json", self.identity)
         task = Task.of(self.config, self.method.loss, self.mesh)
         keys = devices.replicate(training.make_keys(self.seed), self.mesh)
