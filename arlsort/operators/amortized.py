@@ -3,7 +3,6 @@
 
 import dataclasses
 import functools
-import os
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,7 @@ from arlsort.amortized import checkpoint as checkpoints
 from arlsort.amortized import network
 from arlsort.amortized.orders import network as order_network
 from arlsort.numerics import finite, meshes, orders, prefixes
-from arlsort.operators import base, calls, hyperparameters
+from arlsort.operators import base, calls, checkpointed
 from arlsort.reasoner import scale
 
 _FROZEN = 2.0  # a temperature of zero arrives as the smallest there is
@@ -25,7 +24,7 @@ _LOG_SCALES = 20.0  # logarithms of noise scales further from their mean than th
 
 @base.register
 @dataclasses.dataclass(frozen=True)
-class AmortizedSort(base.Operator):
+class AmortizedSort(checkpointed.Checkpointed):
     """The mean permutation of noisy scores, as a small graph network predicts it.
 
     Put independent noise of scale `temperature` on every score, sort, and average the permutation
@@ -76,25 +75,12 @@ class AmortizedSort(base.Operator):
     allow_extrapolation: bool = dataclasses.field(default=False, metadata=base.STATIC)
     checkpoint: str | None = dataclasses.field(default=None, metadata=base.STATIC)
 
-    hard_limit = 0.0
     hard_limit_atol = 0.02
-    allows_zero_temperature = True
-    scale_free = True
-    gradient_limit = 1e30
-    gradient_rtol = 1e-4
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.noise is not None:
             checks.check_choice("noise", self.noise, checkpoints.SHIPPED)
-        checks.check_number("temperature", self.temperature, "a finite number >= 0", 0.0, jnp.inf)
-        for name in ("normalize", "allow_extrapolation"):
-            checks.check_flag(name, getattr(self, name))
-        if isinstance(self.checkpoint, os.PathLike):
-            object.__setattr__(self, "checkpoint", os.fspath(self.checkpoint))
-        if not isinstance(self.checkpoint, str | None):
-            received = repr(self.checkpoint)
-            raise TypeError(checks.error_message("checkpoint", received, "a path or None"))
+        super().__post_init__()
 
     def permutation(
         self,
@@ -197,7 +183,7 @@ class AmortizedSort(base.Operator):
         x, order, noise_scales = checks.check_order(x, order, noise_scales)
         self._check_hyperparameters()
         self._validate_length(x.shape[-1], of_orders=True)
-        return _log_likelihood(self, x, order, noise_scales, mask)
+        return checkpointed.log_likelihood(self, x, order, noise_scales, mask)
 
     def _log_likelihood(
         self,
@@ -275,38 +261,8 @@ class AmortizedSort(base.Operator):
         return model
 
     def _validate_length(self, n: int, of_orders: bool = False) -> None:
-        limit = self._checkpoint(of_orders).validated_length
-        if n <= limit or self.allow_extrapolation:
-            return
-        advice = "take cauchy_log_likelihood, which has no limit"
-        if not of_orders:
-            others = (cls.__name__ for cls in base.REGISTERED if cls is not AmortizedSort)
-            advice = f"take an operator without a limit: {checks.one_of(others)}"
-        allowed = (
-            f"at most {limit}, the length to which this checkpoint is validated; pass "
-            f"allow_extrapolation=True to try, or {advice}"
-        )
-        raise ValueError(checks.error_message("x", f"lists of {n} scores", allowed))
-
-
-@meshes.jit_over_lists
-def _log_likelihood(
-    operator: AmortizedSort,
-    x: jax.Array,
-    order: jax.Array,
-    noise_scales: jax.Array | None,
-    where: jax.Array | None,
-) -> jax.Array:
-    scores = finite.sanitise(x)
-    order, noise_scales, wrong = orders.sanitise(order, noise_scales, scores.dtype)
-    unknown = wrong | finite.has_nan(x) | ~hyperparameters.valid(operator)
-    operator = hyperparameters.in_dtype(operator, scores.dtype)
-    count = None
-    if where is not None:
-        count, scores, order, *more = orders.to_front(where, scores, order, noise_scales)
-        noise_scales = more[0] if more else None
-    found = operator._log_likelihood(scores, order, noise_scales, count)
-    return jnp.where(unknown, jnp.nan, found).astype(x.dtype)
+        advice = "take cauchy_log_likelihood, which has no limit" if of_orders else None
+        self._check_length(n, self._checkpoint(of_orders).validated_length, advice=advice)
 
 
 @functools.partial(meshes.jit_over_lists, static=("descending",))

@@ -2,7 +2,6 @@
 """LearnedSort: a graph network that has learned to execute a sorting algorithm."""
 
 import dataclasses
-import os
 import pathlib
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.numerics import finite, meshes, orders, prefixes
-from arlsort.operators import base, hyperparameters
+from arlsort.operators import base, checkpointed, hyperparameters
 from arlsort.reasoner import checkpoint as checkpoints
 from arlsort.reasoner import inference, network, scale
 from arlsort.reasoner.config import ALGORITHMS, NOISES
@@ -37,7 +36,7 @@ class LogTrace(NamedTuple):
 
 @base.register
 @dataclasses.dataclass(frozen=True)
-class LearnedSort(base.Operator):
+class LearnedSort(checkpointed.Checkpointed):
     """The trace of a textbook sort, averaged over noise, as a trained network predicts it.
 
     A triplet-MPNN was trained on `E[trace(x + z)]`, the trace of the algorithm averaged over unit
@@ -96,29 +95,17 @@ class LearnedSort(base.Operator):
     checkpoint: str | None = dataclasses.field(default=None, metadata=base.STATIC)
 
     equivariant = False
-    hard_limit = 0.0
-    allows_zero_temperature = True
-    scale_free = True  # without `normalize` too, beyond the sharpest spread
-    gradient_limit = 1e30  # cotangents of that size times the network's slopes, near 1e8
-    gradient_rtol = 1e-4
+    # Scale-free without `normalize` too, beyond the sharpest spread. Cotangents at the limit of
+    # gradients times the network's slopes, near 1e8, are finite.
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         own = self.checkpoint is not None
         allowed = tuple(ALGORITHMS if own else checkpoints.SHIPPED)
         checks.check_choice("algorithm", self.algorithm, allowed)
         if self.noise is not None:
             noises = NOISES if own else checkpoints.SHIPPED[self.algorithm]
             checks.check_choice("noise", self.noise, noises)
-        checks.check_number("temperature", self.temperature, "a finite number >= 0", 0.0, jnp.inf)
-        for name in ("normalize", "allow_extrapolation"):
-            checks.check_flag(name, getattr(self, name))
-        if isinstance(self.checkpoint, os.PathLike):
-            object.__setattr__(self, "checkpoint", os.fspath(self.checkpoint))
-        if not isinstance(self.checkpoint, str | None):
-            raise TypeError(
-                checks.error_message("checkpoint", repr(self.checkpoint), "a path or None")
-            )
+        super().__post_init__()
 
     @property
     def has_likelihood(self) -> bool:
@@ -228,11 +215,23 @@ class LearnedSort(base.Operator):
         x, order, noise_scales = checks.check_order(x, order, noise_scales)
         self._check_hyperparameters()
         self._validate_length(x.shape[-1], likelihood=True)
-        return _log_likelihood(self, x, order, noise_scales, mask)
+        return checkpointed.log_likelihood(self, x, order, noise_scales, mask)
 
     def _log_likelihood(
-        self, scores: jax.Array, order: jax.Array, noise_scales: jax.Array | None
+        self,
+        scores: jax.Array,
+        order: jax.Array,
+        noise_scales: jax.Array | None,
+        count: jax.Array | None,
     ) -> jax.Array:
+        if count is not None:
+            lists = (scores, order) if noise_scales is None else (scores, order, noise_scales)
+            return prefixes.by_length(
+                lambda *lists: self._log_likelihood(*lists, *(None,) * (4 - len(lists))),
+                count,
+                *lists,
+                axes=0,
+            )
         model = self._checkpoint(likelihood=True)
         n = scores.shape[-1]
         if n < 2:
@@ -328,44 +327,7 @@ class LearnedSort(base.Operator):
             self.algorithm, self.noise, likelihood=likelihood
         )
         limit = checkpoints.validated_length(pathlib.Path(path))
-        if n > limit:
-            others = (cls.__name__ for cls in base.REGISTERED if cls is not LearnedSort)
-            raise ValueError(
-                checks.error_message(
-                    "x",
-                    f"lists of {n} scores",
-                    f"at most {limit}, the length to which this checkpoint of {self.algorithm} is "
-                    "validated; pass allow_extrapolation=True to try, or take an operator without "
-                    f"a limit: {checks.one_of(others)}",
-                )
-            )
-
-
-@meshes.jit_over_lists
-def _log_likelihood(
-    operator: LearnedSort,
-    x: jax.Array,
-    order: jax.Array,
-    noise_scales: jax.Array | None,
-    where: jax.Array | None,
-) -> jax.Array:
-    scores = finite.sanitise(x)
-    order, noise_scales, wrong = orders.sanitise(order, noise_scales, scores.dtype)
-    unknown = wrong | finite.has_nan(x) | ~hyperparameters.valid(operator)
-    operator = hyperparameters.in_dtype(operator, scores.dtype)
-    if where is None:
-        found = operator._log_likelihood(scores, order, noise_scales)
-    else:
-        count, scores, order, *more = orders.to_front(where, scores, order, noise_scales)
-        found = prefixes.by_length(
-            lambda *lists: operator._log_likelihood(*lists, *(None,) * (3 - len(lists))),
-            count,
-            scores,
-            order,
-            *more,
-            axes=0,
-        )
-    return jnp.where(unknown, jnp.nan, found).astype(x.dtype)
+        self._check_length(n, limit, f" of {self.algorithm}")
 
 
 @meshes.jit_over_lists
