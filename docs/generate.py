@@ -213,6 +213,13 @@ def quick_search() -> str:
     )
 
 
+def network_choices() -> str:
+    """Renders what each choice of the executed sort is worth, over its seeds."""
+    paths = sorted(RESEARCH.glob("network_choices_*.json"))
+    links = ", ".join(f"[seed {path.stem[-1]}]({_link(path)})" for path in paths)
+    return f"{tables.network_choices([*map(storage.read_json, paths)])}\n\n(numbers: {links})"
+
+
 def speed_of_learned(part: str = "seconds", rival: str = learned_speed.RIVAL) -> str:
     """Renders what P, or a likelihood, costs by the learned sorts, with its conditions."""
     report = storage.read_json(SPEED_OF_LEARNED)
@@ -323,6 +330,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "readouts-exact": lambda: tables.readouts_of_exact(storage.read_json(READOUTS)),
         "readouts-learned": lambda: tables.readouts_of_learned(storage.read_json(READOUTS)),
         "ablations": _studies(tables.ablations, "ablations*.json"),
+        "network-choices": network_choices,
         "multi-task": _studies(tables.multi_task, "multi_task*.json"),
         "stability": _studies(tables.steadiness, "stability*.json"),
     },
