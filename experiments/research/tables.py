@@ -26,7 +26,12 @@ CHOICES = {
     "max": "CLRS's maximum alone, no mean beside it",
     "clrs": "CLRS's network: none of the three",
 }
-INPUTS = {"comparisons": "keys and comparisons", "clrs": "keys, as in CLRS"}
+INPUTS = {
+    "comparisons": "keys and comparisons",
+    "clrs": "keys, as in CLRS",
+    "places": "keys and comparisons, with places",
+    "places_alone": "keys, with places",
+}
 
 
 def _percent(values: Sequence[float]) -> str:
