@@ -46,6 +46,7 @@ def test_a_checkpoint_is_chosen_by_the_held_out_length():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("clrs")
 def test_both_weights_are_scored_at_both_lengths(tmp_path, capsys):
     out = tmp_path / "stability.json"
     run(f"--out={out}", "--kinds=even positions")
