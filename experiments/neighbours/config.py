@@ -12,7 +12,7 @@ import jax
 from arlsort import operators
 from arlsort.operators import base
 from experiments.common import identities
-from experiments.common.command_line import FlagError, refused
+from experiments.common.command_line import FlagError, check_once, refused
 from experiments.neighbours import augmentation, networks
 
 CONSTANT, COSINE = "constant", "cosine"
@@ -159,11 +159,8 @@ def check_methods(methods: Sequence[Method], use: Callable[[Any], Any]) -> None:
     Raises:
       FlagError: If one is there twice, or its operator refuses such a use.
     """
-    seen = set()
+    check_once("operators", (method.spec for method in methods))
     for method in methods:
-        if method.spec in seen:
-            raise refused("operators", f"{method.spec} twice", "each once")
-        seen.add(method.spec)
         operator = method.operator
         if operator is None:
             continue
