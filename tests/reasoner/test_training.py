@@ -114,6 +114,14 @@ def test_an_error_of_the_sampler_reaches_who_asks_for_the_batch(clrs_bridge):
 
 
 @pytest.mark.parametrize(
+    "field, value", [("learning_rate", float("inf")), ("grad_clip", 0.0), ("max_spread", 0.1)]
+)
+def test_settings_of_training_that_are_not_allowed_name_themselves(field, value):
+    with pytest.raises(ValueError, match=f"{field}: received .*{value}, allowed: "):
+        TrainingConfig(**{field: value})
+
+
+@pytest.mark.parametrize(
     "fields, message",
     [
         (
