@@ -11,8 +11,9 @@ import jax
 from experiments.common import run_folders, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import Interrupted, Stop, check_finite
+from experiments.common.methods import Method
 from experiments.common.metrics_log import MetricsLog
-from experiments.neighbours.config import Config, Method, identity
+from experiments.neighbours.config import Config, identity
 from experiments.neighbours.training import Data, Task
 
 

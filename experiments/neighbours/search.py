@@ -11,13 +11,8 @@ from typing import Any
 from absl import flags
 
 from experiments.common.command_line import Diverged, check_once, refused
-from experiments.neighbours.config import (
-    SEARCH_K,
-    SEARCH_RATES,
-    SEARCH_TEMPERATURES,
-    Method,
-    read_specs,
-)
+from experiments.common.methods import Method, read_specs
+from experiments.neighbours.config import SEARCH_K, SEARCH_RATES, SEARCH_TEMPERATURES
 
 TEMPERATURES, RATES, NUMBERS = "search_temperatures", "search_rates", "search_k"
 GRIDS: dict[str, tuple[float, ...]] = {

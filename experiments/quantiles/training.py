@@ -12,15 +12,13 @@ import jax.numpy as jnp
 import optax
 
 import arlsort
-from experiments.common import datasets, run_folders, stepping, storage
+from experiments.common import datasets, rates, run_folders, stepping, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import Interrupted, Stop, check_finite
+from experiments.common.methods import Method
 from experiments.common.metrics_log import MetricsLog
 from experiments.four_digits.reader import number_reader
 from experiments.four_digits.sampling import DIGITS, draw
-from experiments.neighbours.config import CONSTANT as CONSTANT_RATE
-from experiments.neighbours.config import COSINE as COSINE_RATE
-from experiments.neighbours.config import Method
 
 SCALE = 10.0**DIGITS
 
@@ -35,7 +33,7 @@ class Config:
     steps: int = 1000
     batch_size: int = 16
     learning_rate: float = 2e-3
-    schedule: str = COSINE_RATE
+    schedule: str = rates.COSINE
     resolution: str = "full"
     eval_every: int = 250
     test_lists: int = 2000
@@ -87,9 +85,8 @@ class Task(stepping.Stepping):
     @functools.cached_property
     def optimizer(self) -> optax.GradientTransformation:
         """Adam; the rate falls to zero, unless the schedule is constant as published."""
-        if self.config.schedule == CONSTANT_RATE:
-            return optax.adam(self.config.learning_rate)
-        return optax.adam(optax.cosine_decay_schedule(self.config.learning_rate, self.config.steps))
+        config = self.config
+        return optax.adam(rates.scheduled(config.learning_rate, config.schedule, config.steps))
 
     def predict(self, params: Any, pictures: jax.Array, key: jax.Array) -> jax.Array:
         """The quantile of each list `[lists, n, ...]` as a share of the largest number."""

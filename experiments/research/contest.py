@@ -40,9 +40,9 @@ from experiments.common.command_line import (
     check_once,
     definers,
 )
+from experiments.common.rates import SCHEDULES
 from experiments.four_digits import results
 from experiments.four_digits.config import (
-    SCHEDULES,
     Config,
     ConfigError,
     Method,
