@@ -62,6 +62,10 @@ def test_other_settings_are_not_resumed(tmp_path):
     task = Task(SMALL, Method.of("hard"))
     with pytest.raises(FlagError, match="--resume: .* was started with n 7, received 3"):
         training.check_identity(task, 0, tmp_path)
+    # Also where a run was not planned, as those of a search, and even if it was done.
+    storage.write_json(tmp_path / "result.json", {"mse": 0.0})
+    with pytest.raises(FlagError, match="was started with n 7, received 3"):
+        training.execute(task, 0, tmp_path, None, Stop())
 
 
 def test_a_run_that_diverges_is_no_result(tmp_path, monkeypatch):
