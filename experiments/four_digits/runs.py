@@ -19,7 +19,7 @@ from experiments.common.command_line import Interrupted, Stop
 from experiments.common.datasets import Splits
 from experiments.common.metrics_log import MetricsLog
 from experiments.four_digits import training
-from experiments.four_digits.config import Config, ConfigError, Method
+from experiments.four_digits.config import Config, Method
 from experiments.four_digits.training import Keys, Task, TrainState
 
 # Settings that decide which runs there are, or how often they are saved, but no number in one.
@@ -69,14 +69,9 @@ class Run:
         """Refuses to continue a run under other settings.
 
         Raises:
-          ConfigError: If the folder holds a run whose settings are not these.
+          FlagError: If the folder holds a run whose settings are not these.
         """
-        path = self.folder / "run.json"
-        if not path.exists():
-            return
-        difference = run_folders.difference(self.folder, storage.read_json(path), self.identity)
-        if difference is not None:
-            raise ConfigError(difference)
+        run_folders.check(self.folder, self.identity)
 
     @property
     def result(self) -> dict[str, Any] | None:
