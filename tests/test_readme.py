@@ -121,6 +121,17 @@ def test_links_to_files_resolve(path):
         assert target.startswith("https://") or (path.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_to_headings_resolve(path):
+    for file, anchor in re.findall(
+        r"\]\(((?!https:)[^)#\s]*)#([^)\s]+)\)", path.read_text("utf-8")
+    ):
+        target = (path.parent / file if file else path).read_text(encoding="utf-8")
+        headings = re.findall(r"^#+ (.+)$", target, re.MULTILINE)
+        slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+        assert anchor in slugs, (file, anchor)
+
+
 def test_the_example_of_adding_a_method_works(monkeypatch):
     guide = (ROOT / "docs" / "adding_a_method.md").read_text(encoding="utf-8")
     operator_file, row = blocks(guide, "python")
