@@ -10,6 +10,7 @@ import arlsort
 from docs.result_files import (
     ERRORS,
     IMAGES,
+    LENGTHS,
     LONG,
     RESEARCH,
     RESULTS,
@@ -20,7 +21,7 @@ from experiments.benchmarks import plots as speed_plots
 from experiments.common import storage
 from experiments.neighbours import results as neighbours_results
 from experiments.program_tasks import tables as program_tables
-from experiments.research import contest_tables, plots
+from experiments.research import contest_tables, lengths, plots
 
 SCORES = np.array([3.0, 1.0, 2.0, 0.5, 2.4])
 DRAWN = ("amortized", "odd_even", "neuralsort")
@@ -46,6 +47,7 @@ def draw_results() -> None:
     plots.long_runs(long, LONG / "long_runs.png")
     for path in RESEARCH.glob("gradient_quality_*.json"):
         plots.calibration(storage.read_json(path), path.with_suffix(".png"))
+    lengths.draw(storage.read_json(LENGTHS), LENGTHS.with_suffix(".png"))
     errors = storage.read_json(ERRORS)
     plots.errors(errors, ERRORS.with_name("error_analysis_values.png"))
     plots.pulls(errors["gradients"], ERRORS.with_name("error_analysis_gradients.png"))

@@ -34,6 +34,7 @@ matplotlib.use("Agg")
 from arlsort.operators import base, registry
 from docs import drawing
 from docs.result_files import (
+    LENGTHS,
     LONG,
     ORDER_QUALITY,
     READOUTS,
@@ -60,7 +61,7 @@ from experiments.four_digits.losses import TABLE
 from experiments.neighbours import results as neighbours_results
 from experiments.program_tasks import tables as program_tables
 from experiments.quantiles import results as quantiles_results
-from experiments.research import card_tables, contest_tables, long_runs, precisions, tables
+from experiments.research import card_tables, contest_tables, lengths, long_runs, precisions, tables
 
 # Of the registry
 
@@ -283,6 +284,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "learned_sort.md": {
         "amortized-gaussian": lambda: card_tables.amortized_accuracy("gaussian"),
         "amortized-cauchy": lambda: card_tables.amortized_accuracy("cauchy"),
+        "lengths": lambda: _all(lengths.table, [LENGTHS]),
         "learned-speed": speed_of_learned,
         "orders-accuracy": card_tables.orders_accuracy,
         "orders-speed": lambda: speed_of_learned("likelihoods", learned_speed.EXACT),
