@@ -154,8 +154,9 @@ def losses() -> str:
 
 def comparisons(folder: Path = RESULTS) -> str:
     """Renders all comparisons in a folder, by file name."""
+    link = "[{0}](../experiments/results/{0})"
     return "\n\n".join(
-        results.section(storage.read_json(path), f"[{path.name}](experiments/results/{path.name})")
+        results.section(storage.read_json(path), link.format(path.name))
         for path in sorted(folder.glob("*.json"))
     )
 
@@ -272,16 +273,14 @@ def _link(path: Path) -> str:
 
 SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "README.md": {
-        "methods": methods,
-        "contest": lambda: contest_tables.over_lengths(contests()),
-        "results": comparisons,
-        "speed": speed_of_reasoner,
+        "contest": lambda: contest_tables.in_short(contests()),
     },
     ROOT / "experiments" / "README.md": {"losses": losses},
+    ROOT / "docs" / "choosing.md": {"choices": method_choices},
     ROOT / "docs" / "operators.md": {
+        "methods": methods,
         "costs": costs,
         "properties": properties,
-        "choices": method_choices,
         "operators-speed": speed_of_operators,
     },
     ROOT / "docs" / "learned_sort.md": {
@@ -320,12 +319,14 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "longer": _studies(contest_tables.of_length, "longer_n*.json"),
         "choices": lambda: tables.choices(contests()),
         "noise-scales": lambda: tables.noise_scales(contests()),
+        "default": comparisons,
     },
     ROOT / "docs" / "teachers.md": {
         "gradient-quality": gradient_quality,
         "teachers": teachers,
     },
     ROOT / "docs" / "speed.md": {
+        "speed": speed_of_reasoner,
         "training-step": lambda: speed_of(SPEED_OF_STEP, training_step.table, "{loss}"),
     },
     ROOT / "docs" / "program_tasks.md": program_tables.sections(RESULTS / "program_tasks", _link),

@@ -2,7 +2,8 @@
 """Trains both learned sorts from scratch and sorts with them, with the base install alone.
 
 `.ci/run` runs this where nothing but the base is installed; the test suite runs it with everything
-else hidden. The programs are those in docs/learned_sort.md, the trainings with fewer steps.
+else hidden. The programs are those in docs/learned_sort.md and docs/train_your_own.md, with fewer
+steps of training.
 """
 
 import os
@@ -13,7 +14,7 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 HEAVY = {"clrs", "tensorflow", "tensorflow_datasets", "orbax", "sklearn", "matplotlib"}
-DOC = Path(__file__).resolve().parent.parent / "docs" / "learned_sort.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 class Hide(MetaPathFinder):
@@ -24,12 +25,16 @@ class Hide(MetaPathFinder):
             raise ImportError(f"{name} is not part of the base install")
 
 
+def programs(page: str) -> list[str]:
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
 def main() -> None:
     sys.meta_path.insert(0, Hide())
-    programs = re.findall(r"```python\n(.*?)```", DOC.read_text(encoding="utf-8"), re.DOTALL)
-    *others, amortized, executed = programs
-    for other in others:
-        exec(other, {})
+    for program in programs("learned_sort"):
+        exec(program, {})
+    amortized, executed = programs("train_your_own")
     for program, file, fewer in (
         (amortized, "mine", "batch_size=4"),
         (executed, "heapsort", "batch_size=4, copies=2"),

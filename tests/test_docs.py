@@ -6,16 +6,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import matplotlib
 import pytest
 
 import arlsort
+from tests import printed_outputs
 
 matplotlib.use("Agg")
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-# Those of learned_sort.md train, and are run by tests/base_install.py; adding_a_method.md has parts
-# of files, which tests/test_readme.py puts together.
-PAGES = ("index", "temperature", "migration", "programs", "quadratic", "neighbours")
+# Tutorials are one program each, in steps.
+TUTORIALS = {
+    "first_sort": 10,
+    "train_through_it": 0,
+    "relax_an_algorithm": 4,
+    "qp_layer": 3,
+    "find_neighbours": 4,
+}
+"""How many outputs are printed, at least."""
+# Those of train_your_own.md train, and are run by tests/base_install.py; adding_a_method.md has
+# parts of files, which tests/test_readme.py puts together.
+PAGES = ("index", "temperature", "choosing", "migration", "programs", "quadratic", "neighbours")
 
 
 def programs(page):
@@ -24,19 +35,37 @@ def programs(page):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("page", TUTORIALS)
+def test_tutorials_run_and_give_what_they_print(page):
+    names: dict = {}
+    printed = sum(printed_outputs.run(program, names) for program in programs(page))
+    assert printed >= TUTORIALS[page]
+    if page == "train_through_it":
+        assert names["cosine"] > 0.99 and names["right"] > 0.9
+        assert jnp.all(jnp.isfinite(names["slope"]))
+    if page == "relax_an_algorithm":
+        assert names["find"]([0.0, 0.2, 0.7, 0.6, 0.9], 0.5) == 2  # the loop on the page
+        assert names["slope"] > 0
+    if page == "qp_layer":
+        assert names["improvement"] < 0.1 and names["outputs"].shape == (32, 4)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page, program", [(page, program) for page in PAGES for program in programs(page)]
 )
 def test_programs_of_pages_run(page, program):
     names: dict = {}
-    exec(program, names)
-    if "optax" in program:
-        assert names["value"] < 0.7 * names["loss"](0 * names["weights"], *names["data"])
-    if "first_above" in names and "places" in names:
-        assert names["exact"] == 2 and abs(names["soft"] - 2.08) < 0.005
-        assert names["places"].round(3).tolist() == [2, 0]
+    printed_outputs.run(program, names)
     if "soft_rank" in names:
         assert names["soft_rank"].tolist() == [3.0, 1.25, 1.75]
+
+
+def test_every_page_is_on_the_index():
+    listed = (DOCS / "index.md").read_text(encoding="utf-8")
+    pages = {path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md")}
+    trees = "\n".join(re.findall(r"^```{toctree}\n(.*?)^```$", listed, re.MULTILINE | re.DOTALL))
+    assert pages - {"index"} == {line for line in trees.splitlines() if re.match(r"\w", line)}
 
 
 def test_every_public_name_is_in_the_reference():

@@ -13,7 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import arlsort
 from arlsort.operators import registry
+from tests import printed_outputs
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,16 +45,37 @@ def test_readme_installs_extras_that_exist(monkeypatch):
     assert set(extras) <= set(received["extras_require"])
 
 
-def test_readme_example_has_six_lines_and_runs():
+def test_readme_is_short():
+    read = re.sub(r"<!--.*?-->|\]\([^)]*\)", " ", README, flags=re.DOTALL)
+    assert len(re.findall(r"\S*\w\S*", read)) <= 700
+
+
+def test_readme_example_has_six_lines_and_prints_what_it_gives():
     (example,) = blocks(README, "python")
-    assert len([line for line in example.splitlines() if line.strip()]) <= 6
+    code = [line for line in example.splitlines() if line.strip() and not line.startswith("#")]
+    assert len(code) <= 6
     names: dict = {}
-    exec(example, names)  # the text of our own README
+    assert printed_outputs.run(example, names) == 4
     np.testing.assert_allclose(names["P"].sum(-1), 1.0, atol=1e-5)
-    *_, last = example.strip().splitlines()
-    gradient = eval(last, names)
+    gradient = eval(code[-1], names)  # the text of our own README
     assert jnp.all(jnp.isfinite(gradient))
     assert jnp.all(gradient != 0)
+
+
+def test_a_wrong_output_is_noticed():
+    with pytest.raises(AssertionError):
+        printed_outputs.run("x = 1.5\n2 * x  # 3.1", {})
+    with pytest.raises(AssertionError):
+        printed_outputs.run("x = [0.5, 1.5]\n# [0.5,\n#  1.6]", {})
+
+
+def test_the_limits_beside_the_example_are_those_of_the_default():
+    longest = int(re.search(r"at most (\d+) scores", README)[1])
+    assert arlsort.sort(jnp.arange(longest + 0.0)).shape == (longest,)
+    with pytest.raises(ValueError, match=f"at most {longest}"):
+        arlsort.sort(jnp.arange(longest + 1.0))
+    default = arlsort.operators.get(registry.DEFAULT)
+    assert f"temperature, {default.temperature}, is a fraction" in README.replace("\n", " ")
 
 
 @pytest.mark.slow
@@ -96,6 +119,17 @@ def test_links_to_files_resolve(path):
     text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
     for target in re.findall(r"\]\(([^)#]+)", text):
         assert target.startswith("https://") or (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_to_headings_resolve(path):
+    for file, anchor in re.findall(
+        r"\]\(((?!https:)[^)#\s]*)#([^)\s]+)\)", path.read_text("utf-8")
+    ):
+        target = (path.parent / file if file else path).read_text(encoding="utf-8")
+        headings = re.findall(r"^#+ (.+)$", target, re.MULTILINE)
+        slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+        assert anchor in slugs, (file, anchor)
 
 
 def test_the_example_of_adding_a_method_works(monkeypatch):

@@ -19,7 +19,7 @@ HINTS: Final = ("perturbed", "sampled", "clrs")
 REMATS: Final = ("none", "elementwise", "all")
 PAIR_DTYPES: Final = ("float32", "bfloat16")
 AGGREGATORS: Final = ("max", "mean_max")
-CPU_PAIRS_PER_PASS: Final = 1024  # docs/speed.md has the measurement
+CPU_PAIRS_PER_PASS: Final = 1024  # docs/research.md has the measurement
 
 PLACE: Final = "place_h"
 """The hint of type POINTER from each element to the node of the place where it stands."""

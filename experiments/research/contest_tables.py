@@ -12,6 +12,8 @@ from experiments.research.contest import FLAGS, SHARED
 from experiments.research.families import CONTROLS, OURS, TITLES, WITH_NOISE_SCALES, ours
 
 Reports = Mapping[int, dict[str, Any]]  # by n, ascending
+SHORT = ("amortized", "learned", "cauchy", "lapsum", "cauchy_likelihood")
+SHORT_LENGTHS = (5, 9, 15)
 
 
 def read(folder: Path) -> dict[int, dict[str, Any]]:
@@ -59,6 +61,22 @@ def over_lengths(reports: Reports) -> str:
         ahead = [_margin(report, WITH_NOISE_SCALES) for report in reports.values()]
         lines.append(f"| ahead of the {TITLES[WITH_NOISE_SCALES]} by | {' | '.join(ahead)} |")
     return "\n".join(lines)
+
+
+def in_short(reports: Reports) -> str:
+    """EM of a few methods at a few n, and the best published sort of each by its name."""
+    shown = {n: rows(report) for n, report in reports.items() if n in SHORT_LENGTHS}
+    lines = [f"| test EM, % | {' | '.join(f'n = {n}' for n in shown)} |"]
+    lines += ["| --- |" + " --- |" * len(shown)]
+    for name in SHORT:
+        cells = [cell(found[name]["em"]) if name in found else "-" for found in shown.values()]
+        if set(cells) != {"-"}:
+            lines.append(f"| {_title(name)} | {' | '.join(cells)} |")
+    best = {n: best_rival(reports[n]) for n in shown}
+    cells = [
+        f"{cell(shown[n][name]['em'])}, {TITLES[name]}" if name else "-" for n, name in best.items()
+    ]
+    return "\n".join([*lines, f"| the best published sort | {' | '.join(cells)} |"])
 
 
 def _tried(report: dict[str, Any], name: str) -> int:

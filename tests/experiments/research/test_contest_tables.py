@@ -51,6 +51,18 @@ def example(n, names=tuple(CHOSEN)):
     }
 
 
+def test_the_short_table_has_few_methods_and_the_best_rival():
+    table = contest_tables.in_short({7: example(7), 9: example(9), 15: example(15, ("learned",))})
+    _, _, *lines = table.splitlines()
+    assert table.startswith("| test EM, % | n = 9 | n = 15 |\n")
+    assert lines == [
+        "| executed sort | 45.0 ± 7.1 | 45.0 ± 7.1 |",
+        "| Cauchy network | 30.0 ± 0.0 | - |",
+        "| *exact Cauchy likelihood* | 55.0 ± 7.1 | - |",
+        "| the best published sort | 30.0 ± 0.0, Cauchy network | - |",
+    ]
+
+
 def test_the_best_sort_and_the_best_control_are_told_apart():
     table = contest_tables.over_lengths({9: example(9), 15: example(15, ("learned", "cauchy"))})
     lines = table.splitlines()
