@@ -35,6 +35,7 @@ import numpy as np
 
 import arlsort
 from arlsort.operators import base, registry
+from docs import gallery
 from experiments.benchmarks import learned as learned_speed
 from experiments.benchmarks import plots as speed_plots
 from experiments.benchmarks import quadratic as quadratic_speed
@@ -347,7 +348,7 @@ def updated(path: Path) -> str:
 
 
 def draw_methods(folder: Path = IMAGES) -> None:
-    """Draws the pictures of docs/temperature.md, as PNG."""
+    """Draws the pictures of docs/temperature.md and docs/gallery.md."""
     folder.mkdir(exist_ok=True)
     for name in DRAWN:
         arlsort.plot.temperatures(SCORES, name).savefig(folder / f"temperatures_{name}.png")
@@ -357,6 +358,7 @@ def draw_methods(folder: Path = IMAGES) -> None:
         ax.label_outer()
     figure.savefig(folder / "values.png")
     arlsort.plot.network(SCORES).savefig(folder / "network.png")
+    gallery.draw(folder)
 
 
 def draw_results() -> None:
