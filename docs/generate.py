@@ -10,6 +10,7 @@ Tables of methods come from the registry, all others and their figures from the 
 * `speed/benchmark.json`, `speed/benchmark_reasoner.json`: written by `benchmarks.operators` and
   `benchmarks.reasoner`, with `--out`;
 * `research/contest_n9.json` and so on: the `contest.json` of `research.contest`, copied there;
+* `published/*.json`: the `results.json` of `sort_numbers`, trained for long, copied there;
 * `precision/*.json`: the `results.json` of `sort_numbers` with that `--precision`, copied there;
 * `program_tasks/*.json`: the `results.json` of the script of that name, copied there;
 * `neighbours/*.json`, `quantiles/*.json`: the `results.json` of `classify_neighbours` and of
@@ -30,14 +31,24 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt
-import numpy as np
-
-import arlsort
 from arlsort.operators import base, registry
-from docs import gallery
+from docs import drawing
+from docs.result_files import (
+    LENGTHS,
+    LONG,
+    ORDER_QUALITY,
+    READOUTS,
+    RESEARCH,
+    RESULTS,
+    ROOT,
+    SPEED_OF_LEARNED,
+    SPEED_OF_OPERATORS,
+    SPEED_OF_PROGRAMS,
+    SPEED_OF_QUADRATIC,
+    SPEED_OF_REASONER,
+    SPEED_OF_TOP_K,
+)
 from experiments.benchmarks import learned as learned_speed
-from experiments.benchmarks import plots as speed_plots
 from experiments.benchmarks import quadratic as quadratic_speed
 from experiments.benchmarks import relaxed_programs
 from experiments.benchmarks import tables as speed_tables
@@ -50,24 +61,7 @@ from experiments.four_digits.losses import TABLE
 from experiments.neighbours import results as neighbours_results
 from experiments.program_tasks import tables as program_tables
 from experiments.quantiles import results as quantiles_results
-from experiments.research import card_tables, contest_tables, plots, precisions, tables
-
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "experiments" / "results"
-RESEARCH = RESULTS / "research"
-ERRORS = RESULTS / "accuracy" / "error_analysis.json"
-ORDER_QUALITY = RESULTS / "accuracy" / "order_quality.json"
-READOUTS = RESEARCH / "readouts.json"
-SPEED_OF_OPERATORS = RESULTS / "speed" / "benchmark.json"
-SPEED_OF_LEARNED = RESULTS / "speed" / "benchmark_learned.json"
-SPEED_OF_PROGRAMS = RESULTS / "speed" / "benchmark_relaxed_programs.json"
-SPEED_OF_QUADRATIC = RESULTS / "speed" / "benchmark_quadratic.json"
-SPEED_OF_TOP_K = RESULTS / "speed" / "benchmark_top_k.json"
-SPEED_OF_REASONER = RESULTS / "speed" / "benchmark_reasoner.json"
-
-IMAGES = ROOT / "docs" / "images"
-SCORES = np.array([3.0, 1.0, 2.0, 0.5, 2.4])
-DRAWN = ("amortized", "odd_even", "neuralsort")
+from experiments.research import card_tables, contest_tables, lengths, long_runs, precisions, tables
 
 # Of the registry
 
@@ -214,6 +208,13 @@ def quick_search() -> str:
     )
 
 
+def network_choices() -> str:
+    """Renders what each choice of the executed sort is worth, over its seeds."""
+    paths = sorted(RESEARCH.glob("network_choices_*.json"))
+    links = ", ".join(f"[seed {path.stem[-1]}]({_link(path)})" for path in paths)
+    return f"{tables.network_choices([*map(storage.read_json, paths)])}\n\n(numbers: {links})"
+
+
 def speed_of_learned(part: str = "seconds", rival: str = learned_speed.RIVAL) -> str:
     """Renders what P, or a likelihood, costs by the learned sorts, with its conditions."""
     report = storage.read_json(SPEED_OF_LEARNED)
@@ -284,6 +285,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "learned_sort.md": {
         "amortized-gaussian": lambda: card_tables.amortized_accuracy("gaussian"),
         "amortized-cauchy": lambda: card_tables.amortized_accuracy("cauchy"),
+        "lengths": lambda: _all(lengths.table, [LENGTHS]),
         "learned-speed": speed_of_learned,
         "orders-accuracy": card_tables.orders_accuracy,
         "orders-speed": lambda: speed_of_learned("likelihoods", learned_speed.EXACT),
@@ -308,22 +310,28 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "quantiles": lambda: quantiles_results.page(RESULTS / "quantiles", _link),
     },
     ROOT / "docs" / "results.md": {
+        "long-runs": lambda: _all(long_runs.section, LONG.glob("*.json")),
+    },
+    ROOT / "docs" / "contest.md": {
         "contest": lambda: contest_tables.over_lengths(contests()),
         "contest-each": contest_of_each_length,
         "longer": _studies(contest_tables.of_length, "longer_n*.json"),
         "choices": lambda: tables.choices(contests()),
         "noise-scales": lambda: tables.noise_scales(contests()),
+    },
+    ROOT / "docs" / "teachers.md": {
         "gradient-quality": gradient_quality,
         "teachers": teachers,
-        "order-quality": lambda: _all(tables.order_quality, [ORDER_QUALITY]),
     },
     ROOT / "docs" / "program_tasks.md": program_tables.sections(RESULTS / "program_tasks", _link),
     ROOT / "docs" / "research.md": {
+        "order-quality": lambda: _all(tables.order_quality, [ORDER_QUALITY]),
         "precision": narrow_convolutions,
         "quick-search": quick_search,
         "readouts-exact": lambda: tables.readouts_of_exact(storage.read_json(READOUTS)),
         "readouts-learned": lambda: tables.readouts_of_learned(storage.read_json(READOUTS)),
         "ablations": _studies(tables.ablations, "ablations*.json"),
+        "network-choices": network_choices,
         "multi-task": _studies(tables.multi_task, "multi_task*.json"),
         "stability": _studies(tables.steadiness, "stability*.json"),
     },
@@ -347,42 +355,12 @@ def updated(path: Path) -> str:
     return text
 
 
-def draw_methods(folder: Path = IMAGES) -> None:
-    """Draws the pictures of docs/temperature.md and docs/gallery.md."""
-    folder.mkdir(exist_ok=True)
-    for name in DRAWN:
-        arlsort.plot.temperatures(SCORES, name).savefig(folder / f"temperatures_{name}.png")
-    figure, axes = plt.subplots(1, len(DRAWN), figsize=(12, 3.5), layout="constrained")
-    for ax, name in zip(axes, DRAWN, strict=True):
-        arlsort.plot.values(SCORES, name, ax=ax).set_title(name)
-        ax.label_outer()
-    figure.savefig(folder / "values.png")
-    arlsort.plot.network(SCORES).savefig(folder / "network.png")
-    gallery.draw(folder)
-
-
-def draw_results() -> None:
-    """Draws what was measured, each figure beside its file."""
-    plots.contests(contests(), RESEARCH / "contests.png")
-    for path in RESEARCH.glob("gradient_quality_*.json"):
-        plots.calibration(storage.read_json(path), path.with_suffix(".png"))
-    errors = storage.read_json(ERRORS)
-    plots.errors(errors, ERRORS.with_name("error_analysis_values.png"))
-    plots.pulls(errors["gradients"], ERRORS.with_name("error_analysis_gradients.png"))
-    speed = storage.read_json(SPEED_OF_OPERATORS)
-    speed_plots.speed(speed["records"], SPEED_OF_OPERATORS.with_suffix(".png"))
-    program_tables.draw(RESULTS / "program_tasks")
-    neighbours_results.draw_all(RESULTS / "neighbours")
-    growth = storage.read_json(SPEED_OF_REASONER)["growth"]
-    speed_plots.growth(growth, SPEED_OF_REASONER.with_suffix(".png"))
-
-
 def main() -> None:
     """Writes all of them."""
     for path in SECTIONS:
         path.write_text(updated(path), encoding="utf-8")
-    draw_methods()
-    draw_results()
+    drawing.draw_methods()
+    drawing.draw_results()
 
 
 if __name__ == "__main__":

@@ -45,13 +45,13 @@ from experiments.quantiles.training import Config, Task, check_identity, execute
 DEFAULT_FOLDER = Path("runs/quantile_regression")
 DATASETS = ("digits", "mnist")
 PLAIN = "plain_network"
-DEFAULT_OPERATORS = (
-    "amortized:temperature=1,normalize=false",
+DEFAULT_OPERATORS = (  # as the search on digits found them
+    "amortized:temperature=0.3,normalize=false",
     "neuralsort:temperature=1",
     "neuralsort:temperature=1,stochastic=true,num_samples=5",
-    "odd_even:temperature=0.3",
-    "lapsum:temperature=0.3",
-    "softsort:temperature=0.3",
+    "odd_even:temperature=1",
+    "lapsum:temperature=0.1",
+    "softsort:temperature=1",
 )
 
 FLAGS = flags.FlagValues()

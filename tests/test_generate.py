@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from docs import drawing
 from experiments.common import storage
 from experiments.four_digits import results
 
@@ -41,7 +42,7 @@ def test_generated_tables_are_marked_once(path):
 
 @pytest.mark.slow
 def test_pictures_are_drawn(tmp_path):
-    generate.draw_methods(tmp_path)
+    drawing.draw_methods(tmp_path)
     drawn = {path.name for path in tmp_path.iterdir()}
     assert drawn == {path.name for path in (DOCS / "images").iterdir()}
 

@@ -11,15 +11,20 @@ import numpy as np
 from arlsort.reasoner import network, training
 from arlsort.reasoner.config import CLRS_FIELDS, ReasonerConfig, TrainingConfig
 
-INPUTS = ("comparisons", "clrs")
-"""What a network sees: comparisons of keys too, or the keys alone, as CLRS has it."""
+INPUTS: dict[str, dict[str, Any]] = {
+    "comparisons": {"comparisons": True},
+    "clrs": {},
+    "places": {"comparisons": True, "places": True, "aggregator": "mean_max"},
+    "places_alone": {"places": True, "aggregator": "mean_max"},
+}
+"""What a network has beyond CLRS's: comparisons of keys, pointers to places, means of messages."""
 
 
 def configs(
     settings: dict[str, Any], algorithm: str, seed: int
 ) -> tuple[ReasonerConfig, TrainingConfig]:
-    """The network of a sort that sees these inputs, and its training on CLRS's batches."""
-    fields = {**CLRS_FIELDS, "comparisons": settings["inputs"] == "comparisons"}
+    """The network of a sort that has these inputs, and its training on CLRS's batches."""
+    fields = {**CLRS_FIELDS, **INPUTS[settings["inputs"]]}
     reasoner = ReasonerConfig(algorithm, hidden_size=settings["hidden_size"], **fields)
     schedule = TrainingConfig(
         lengths=tuple(settings["lengths"]),

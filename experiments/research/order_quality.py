@@ -2,10 +2,11 @@
 """CLRS's score of a reasoner: trained on short lists, does it sort long ones?
 
 Reasoners are trained on the batches of CLRS's samplers, clean keys and all hints, with several
-seeds, once with the comparisons of all keys among their inputs and once, as CLRS has it, without.
-They are tested on fresh batches, n = 64 by default, by `clrs.evaluate`. Comparisons say what a sort
-would have to ask for: with them the order is to be read off, without them to be found. Training is
-far shorter than CLRS's 10,000 steps of 32 lists at hidden size 128.
+seeds: with and without the comparisons of all keys among their inputs, with and without pointers
+to places. CLRS has neither. They are tested on fresh batches, n = 64 by default, by
+`clrs.evaluate`. Comparisons say what a sort would have to ask for: with them the order is to be
+read off, without them to be found. Training is far shorter than CLRS's 10,000 steps of 32 lists at
+hidden size 128.
 
   python -m experiments.research.order_quality
   python -m experiments.research.order_quality --algorithms=insertion_sort --inputs=clrs \

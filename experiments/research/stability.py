@@ -66,7 +66,7 @@ KINDS = {
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
 define.enum("algorithm", "insertion_sort", tuple(ALGORITHMS), "The sort to learn.")
-define.enum("inputs", "clrs", clrs_scores.INPUTS, "What the network sees.")
+define.enum("inputs", "clrs", list(clrs_scores.INPUTS), "What the network sees.")
 define.list("kinds", list(KINDS), "What to train.")
 define.list("lengths", ["4", "5", "7", "8"], "Lengths of training, ascending, in turn.")
 define.integer("n_choice", 16, "Length of lists that a checkpoint could be chosen by.")

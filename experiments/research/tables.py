@@ -19,7 +19,19 @@ from experiments.research.families import CONTROLS, OURS, TITLES, WITH_NOISE_SCA
 from experiments.research.quick_search import FLAGS as QUICK
 
 TRUTHS = {"cauchy_likelihood": "scores with Cauchy noise", "plackett_luce": "Plackett-Luce"}
-INPUTS = {"comparisons": "keys and comparisons", "clrs": "keys, as in CLRS"}
+CHOICES = {
+    "default": "as it is",
+    "no_places": "no place pointer: P is read from predecessors",
+    "no_comparisons": "no comparisons among the inputs",
+    "max": "CLRS's maximum alone, no mean beside it",
+    "clrs": "CLRS's network: none of the three",
+}
+INPUTS = {
+    "comparisons": "keys and comparisons",
+    "clrs": "keys, as in CLRS",
+    "places": "keys and comparisons, with places",
+    "places_alone": "keys, with places",
+}
 
 
 def _percent(values: Sequence[float]) -> str:
@@ -189,6 +201,31 @@ def ablations(report: dict[str, Any]) -> str:
         "distances of pointers, of P by the steps, and of P in nats:\n\n"
     )
     return head + markdown(["changed", *spreads, "exact order %"], rows)
+
+
+def network_choices(reports: Sequence[dict[str, Any]]) -> str:
+    """What each choice of the executed sort is worth: ablations of several seeds, a file each."""
+    config = reports[0]["config"]
+    n = max(config["lengths"])
+    rows = []
+    for name in (record["ablation"] for record in reports[0]["records"]):
+        own = [r for report in reports for r in report["records"] if r["ablation"] == name]
+        each = [[row for row in record["distances"] if row["n"] == n] for record in own]
+        cells = []
+        for spread in config["measured"]["spreads"]:
+            found = [r["permutation"] for part in each for r in part if r["spread"] == spread]
+            sd = f" ± {statistics.stdev(found):.3f}" if len(found) > 1 else ""
+            cells.append(f"{statistics.fmean(found):.3f}{sd}")
+        exact = _percent([record["scores"]["exact_order"][str(n)] for record in own])
+        rows.append([CHOICES.get(name, name.replace("_", " ")), *cells, exact, str(len(own))])
+    spreads = [f"spread {spread:g}" for spread in config["measured"]["spreads"]]
+    head = (
+        f"Insertion sort, {config['noise'].capitalize()} noise, hidden size "
+        f"{config['hidden_size']}, {config['steps']:,} steps of lists of "
+        f"{', '.join(map(str, config['lengths']))} keys; at n = {n}, the distance of P in nats a "
+        "position, mean ± standard deviation over seeds:\n\n"
+    )
+    return head + markdown(["network", *spreads, "exact order %", "seeds"], rows)
 
 
 def _cell(row: Mapping[str, Any], *readouts: str) -> str:

@@ -98,6 +98,28 @@ def test_variants_are_compared_on_their_longest_lists():
     assert lines[4] == "| no hints | 0.010, 0.200, 0.100 | 0.020, 0.200, 0.100 | 97.0 |"
 
 
+def test_choices_are_compared_over_seeds():
+    def report(seed, distance):
+        rows = [
+            {"n": n, "spread": 10.0, "permutation": distance if n == 9 else 5.0} for n in (5, 9)
+        ]
+        records = [
+            {"ablation": name, "scores": {"exact_order": {"9": 0.9}}, "distances": rows}
+            for name in ("default", "hidden_128")
+        ]
+        config = {"noise": "gaussian", "lengths": [5, 9], "steps": 1000, "seed": seed}
+        measured = {"hidden_size": 32, "measured": {"spreads": [10.0]}}
+        return {"config": config | measured, "records": records}
+
+    reports = [report(0, 0.2), report(1, 0.3), report(2, 0.4)]
+    reports[2]["records"].pop()
+    lines = tables.network_choices(reports).splitlines()
+    assert "hidden size 32, 1,000 steps of lists of 5, 9 keys; at n = 9" in lines[0]
+    assert lines[2] == "| network | spread 10 | exact order % | seeds |"
+    assert lines[4] == "| as it is | 0.300 ± 0.100 | 90.0 ± 0.0 | 3 |"
+    assert lines[5] == "| hidden 128 | 0.250 ± 0.071 | 90.0 ± 0.0 | 2 |"
+
+
 def test_sorts_on_one_processor_stand_beside_those_alone():
     def distance(algorithm, n, pointers):
         two_ended = {"two_ended": {"divergence": 0.3}}

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of long runs say who was ahead after how many lists."""
+
+import pytest
+
+from experiments.research import long_runs, plots
+
+
+def _report():
+    def run(operator, seed, em):
+        curve = {"step": [1000, 2000, 4000], "em": em, "train_em": [0.1, 0.2, 0.3]}
+        return {"operator": operator, "seed": seed, "curve": curve}
+
+    runs = [run("odd_even@bce", seed, [0.5, 0.6, 0.7 + seed / 10]) for seed in (0, 1)]
+    early = run("amortized:noise=cauchy@likelihood+noise_scales", 0, [0.8])
+    early["curve"]["step"] = [1000]
+    score = {"mean": 0.75, "sd": 0.07}
+    return {
+        "config": {
+            "batch_size": 50,
+            "steps": 4000,
+            "n": 5,
+            "learning_rate": 1e-3,
+            "schedule": "cosine",
+            "precision": "bfloat16",
+        },
+        "machine": {"backend": "cpu", "cpus": 2, "device": "cpu"},
+        "picture": [14, 56, 1],
+        "seeds": [0, 1],
+        "runs": runs,
+        "stopped": [early],
+        "summary": [{"operator": "odd_even@bce", "em": score, "ew": score, "seconds": 90.0}],
+    }
+
+
+def test_a_row_has_the_mean_over_runs_and_a_dash_where_none_was():
+    lines = long_runs.table(_report()).splitlines()
+    assert lines[0] == "| method | 50 k | 100 k | 200 k | test, 200 k: EM (EW) | minutes |"
+    ends = "75.0 ± 7.0 (75.0 ± 7.0) | 1.5 |"
+    assert lines[2] == f"| Cauchy network, bce | 50.0 | 60.0 | 75.0 | {ends}"
+    assert lines[3] == "| amortised sort, likelihood, noise scales | 80.0 | - | - | stopped | - |"
+
+
+def test_the_conditions_are_those_of_the_report():
+    text = long_runs.section(_report())
+    assert "4,000 steps of 50 lists, rate 0.001 (cosine), bfloat16, 2 seeds, cpu with 2" in text
+    assert "`odd_even@bce`" in text
+
+
+@pytest.mark.parametrize(
+    "method, said",
+    [
+        ("odd_even:distribution=optimal,temperature=0.1@rows", "optimal network, rows"),
+        ("loss:cauchy_likelihood/0.3+noise_scales", "exact Cauchy likelihood, noise scales"),
+        ("softsort:temperature=1@bce", "softsort:temperature=1, bce"),
+    ],
+)
+def test_methods_have_the_names_of_the_field(method, said):
+    assert long_runs.title(method) == said
+
+
+def test_a_figure_is_drawn_of_runs_of_different_lengths(tmp_path):
+    assert plots.long_runs([_report(), _report()], tmp_path / "long.png").stat().st_size > 1000
