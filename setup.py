@@ -16,6 +16,13 @@ def read_version() -> str:
     return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)[1]
 
 
+def read_description() -> str:
+    """Reads the README with links that lead somewhere when it is shown away from the repository."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = re.sub(r"(!\[[^]]*\])\((?!https:|#)", rf"\1({HOME}/raw/main/", text)
+    return re.sub(r"\]\((?!https:|#)", f"]({HOME}/blob/main/", text)
+
+
 BASE = [
     "jax>=0.10",
     "jaxlib>=0.10",
@@ -91,7 +98,7 @@ setup(
     name="arlsort",
     version=read_version(),
     description="Differentiable sorting by a graph network that has learned to sort, in JAX",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description=read_description(),
     long_description_content_type="text/markdown",
     author="The arlsort authors",
     url=HOME,

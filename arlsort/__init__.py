@@ -29,7 +29,7 @@ from arlsort.operators.sorting_network import SortingNetwork
 from arlsort.quadratic_layer import QuadraticLayer
 from arlsort.selection import median, quantile, top_k, top_k_mask
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AmortizedSort",

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import arlsort
+from docs import gallery
 from docs.result_files import (
     ERRORS,
     IMAGES,
@@ -28,7 +29,7 @@ DRAWN = ("amortized", "odd_even", "neuralsort")
 
 
 def draw_methods(folder: Path = IMAGES) -> None:
-    """Draws the pictures of docs/temperature.md, as PNG."""
+    """Draws the pictures of docs/temperature.md and docs/gallery.md."""
     folder.mkdir(exist_ok=True)
     for name in DRAWN:
         arlsort.plot.temperatures(SCORES, name).savefig(folder / f"temperatures_{name}.png")
@@ -38,6 +39,7 @@ def draw_methods(folder: Path = IMAGES) -> None:
         ax.label_outer()
     figure.savefig(folder / "values.png")
     arlsort.plot.network(SCORES).savefig(folder / "network.png")
+    gallery.draw(folder)
 
 
 def draw_results() -> None:

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m arlsort`: every command does its work, and says in one line what is not allowed."""
 
+import io
+import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +15,11 @@ import pytest
 import arlsort
 from arlsort import __main__ as command_line
 from arlsort.amortized import checkpoint as amortized
+from arlsort.commands import listing, output
 from arlsort.operators import names
 from arlsort.reasoner import checkpoint, training
 
+ROOT = Path(__file__).resolve().parent.parent
 SHORT = ("--steps=3", "--lengths", "2", "3", "--lists=10", "--batch-size=4")
 TINY = ("--network=executed", "--hidden-size=8", *SHORT)
 
@@ -29,6 +34,15 @@ def refusal(capsys, *arguments):
     error = capsys.readouterr().err
     assert ended.value.code == 2 and error.count("\n") == 1
     return error
+
+
+def document(capsys):
+    """The one JSON document that was printed, without the tokens that JSON does not have."""
+
+    def refuse(token):
+        raise AssertionError(token)
+
+    return json.loads(capsys.readouterr().out, parse_constant=refuse)
 
 
 def numbers(line):
@@ -59,6 +73,98 @@ def test_operators_lists_all(capsys):
     assert all(f"{name} " in text for name in names()) and "temperature=0.1" in text
 
 
+@pytest.mark.parametrize("text", ["3,1,-2\n", "3 1\n\n-2", "\ufeff3\r\n1\r\n-2e0,\r\n", "3,\n1 -2"])
+def test_numbers_come_from_a_file_too(text, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "numbers.txt"
+    path.write_text(text, encoding="utf-8")
+    run("sort", "--file", str(path), "--operator=hard")
+    said = capsys.readouterr().out
+    assert numbers(said.splitlines()[0]) == [-2, 1, 3]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text.removeprefix("\ufeff")))
+    run("sort", "-", "--operator=hard")
+    assert capsys.readouterr().out == said
+
+
+def test_each_line_may_be_a_list(monkeypatch, capsys):
+    lists = {1: [3.0, 1.0], 2: [5.0, 0.1, 2.0], 4: [1.0, 2.0]}
+    text = "3 1\n5, 0.1, 2\n\n1 2\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    run("sort", "-", "--lines", "--json", "--operator=softsort", "--descending")
+    said = document(capsys)
+    assert [each["line"] for each in said["lists"]] == list(lists)
+    for each, x in zip(said["lists"], lists.values(), strict=True):
+        expected = arlsort.sort(np.array(x, np.float32), "softsort", descending=True)
+        np.testing.assert_allclose(each["values"], expected, rtol=1e-6)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    run("sort", "--file=-", "--lines", "--operator=softsort")
+    parts = capsys.readouterr().out.split("\n\n")
+    assert [len(numbers(part.splitlines()[0])) for part in parts] == [2, 3, 2]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "holds no numbers"),
+        (" \n\n", "holds no numbers"),
+        ("1 2\n3 x\n", "line 2: received 'x', allowed: numbers"),
+        ("1\n\n2,,3", "line 3: received a comma too many"),
+        (",1", "line 1: received a comma too many"),
+        ("1 2\n1e39", "line 2: received 1e+39, allowed: at most"),
+        (b"\xff\xfe1", "bytes, allowed: text"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_said_with_its_line(text, message, tmp_path, capsys):
+    path = tmp_path / "numbers.txt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert message in refusal(capsys, "sort", "--file", str(path))
+
+
+def test_sort_prints_json_that_every_parser_reads(capsys):
+    run(*["sort", "3", "1", "0.1", "--operator", "softsort", "--temperature", "0.2", "--json"])
+    said = document(capsys)
+    x, operator = np.array([3, 1, 0.1], np.float32), arlsort.SoftSort(temperature=0.2)
+    for name, function in (("values", arlsort.sort), ("ranks", arlsort.rank)):
+        np.testing.assert_array_equal(np.float32(said[name]), function(x, operator))
+    np.testing.assert_array_equal(np.float32(said["permutation"]), arlsort.permutation(x, operator))
+    assert said["operator"] == "softsort" and said["temperature"] == 0.2
+    run(*["sort", "nan", "inf", "--operator", "permutahedron", "--json"])
+    said = document(capsys)
+    assert said["permutation"] is None and said["values"] == [None, None]
+
+
+def test_json_keeps_every_number_that_it_has():
+    value = {"a": np.array([[0.1, np.inf]], np.float32), 2: (np.float64(0.1), np.int32(3), None)}
+    assert output.json_text(value) == '{"a": [[0.1, null]], "2": [0.1, 3, null]}'
+    assert output.json_text([float("nan"), True, np.bool_(False)]) == "[null, true, false]"
+
+
+def test_operators_are_listed_as_json(capsys):
+    run("operators", "--json")
+    said = document(capsys)
+    assert [row["name"] for row in said["operators"]] == list(names())
+    assert said["default"] in names()
+    assert said["operators"][0]["hyperparameters"]["temperature"] == 0.1
+
+
+def test_experiments_are_those_that_their_readme_has(capsys):
+    run("experiments")
+    said = capsys.readouterr().out
+    readme = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
+    found = dict(listing.scripts(ROOT))
+    assert len(found) > 20 and all(about.endswith((".", "?")) for about in found.values())
+    for command, about in found.items():
+        assert f"{command}\n    {about}\n" in said
+        assert command in readme, command
+    run("experiments", "--json")
+    assert {row["command"]: row["summary"] for row in document(capsys)["scripts"]} == found
+
+
+def test_an_installed_package_says_where_its_experiments_are(tmp_path, monkeypatch, capsys):
+    (tmp_path / "experiments").mkdir()  # somebody else's
+    monkeypatch.setattr(listing, "CHECKOUT", tmp_path)
+    assert "no part of the installed package; get them: git clone" in refusal(capsys, "experiments")
+
+
 @pytest.mark.parametrize("temperature", ["1e-60", "1e-45", "1e60"])
 def test_temperatures_beyond_float32_give_their_limit(temperature, capsys):
     run("sort", "3", "1", "--operator", "softsort", "--temperature", temperature)
@@ -71,8 +177,12 @@ def test_temperatures_beyond_float32_give_their_limit(temperature, capsys):
     "line, message",
     [
         ("", "required: COMMAND"),
-        ("sort", "required: numbers"),
-        ("sort a", "invalid float value: 'a'"),
+        ("sort", "numbers: received none, allowed: numbers, - for standard input, or --file"),
+        ("sort a", "numbers: received 'a', allowed: numbers"),
+        ("sort 1 --file x.txt", "numbers: received 1 and --file x.txt, allowed: one of them"),
+        ("sort 1 2 --lines", "--lines: is of a file"),
+        ("sort --file none.txt", "--file: none.txt: No such file"),
+        ("sort --file /proc", "--file: /proc: Is a directory"),
         ("sort 1 2 --operator bogosort", "operator: received 'bogosort', allowed: amortized"),
         ("sort 1 2 --operator hard --temperature 1", "--temperature: hard has none"),
         ("sort 1 2 --temperature -1", "temperature: received -1"),
@@ -108,7 +218,7 @@ def test_what_is_not_allowed_is_said_in_one_line(line, message, capsys):
     assert message in refusal(capsys, *line.split())
 
 
-@pytest.mark.parametrize("command", ["", "sort", "operators", "train", "evaluate"])
+@pytest.mark.parametrize("command", ["", "sort", "operators", "experiments", "train", "evaluate"])
 def test_help_is_everywhere(command, capsys):
     with pytest.raises(SystemExit) as ended:
         run(*command.split(), "--help")
@@ -124,6 +234,9 @@ def test_what_is_trained_is_evaluated(tmp_path, capsys):
     assert checkpoint.load(out).training.lengths == (2, 3)
     run("evaluate", f"--checkpoint={out}", "--lists=5", "--lengths", "2")
     assert "exact_order  n=2: " in capsys.readouterr().out
+    run("evaluate", f"--checkpoint={out}", "--lists=5", "--lengths", "2", "--json")
+    said = document(capsys)
+    assert said["algorithm"] == "insertion_sort" and set(said["scores"]["exact_order"]) == {"2"}
 
 
 @pytest.mark.slow
@@ -139,6 +252,11 @@ def test_an_amortised_sort_is_trained_and_evaluated(tmp_path, capsys):
     assert lines[0] == "amortised sort, noise cauchy"
     assert sum(line.startswith("zeros and ones") for line in lines) == 5
     assert lines[-1].startswith("exact order at temperature 0, n = 3: ")
+    run("evaluate", f"--checkpoint={out}", "--lists=2", "--lengths", "3", "--json")
+    said = document(capsys)
+    assert said["network"] == "amortized" and said["noise"] == "cauchy"
+    assert [row["n"] for row in said["distances"]].count(3) == len(said["distances"])
+    assert 0 <= said["exact_order"]["3"] <= 1
 
 
 def test_numbers_may_be_written_as_programs_print_them(capsys):

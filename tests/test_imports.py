@@ -27,7 +27,7 @@ LAYERS = (
     ("arlsort.neighbours",),
     ("arlsort.plot",),
     ("arlsort",),
-    ("arlsort.training_commands",),
+    ("arlsort.commands",),
     ("arlsort.__main__",),
 )
 FILES = sorted(ROOT.rglob("*.py"))

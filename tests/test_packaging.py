@@ -33,8 +33,22 @@ def arguments(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_the_version_is_written_once(arguments):
     assert arguments["version"] == arlsort.__version__
-    for name in ("setup.py", "pyproject.toml", "CITATION.cff", "README.md"):
-        assert arlsort.__version__ not in (ROOT / name).read_text(encoding="utf-8"), name
+    own = re.compile(rf"(arlsort|version)\W{{1,4}}{re.escape(arlsort.__version__)}", re.IGNORECASE)
+    for name in ("setup.py", "pyproject.toml", "README.md"):
+        assert not own.search((ROOT / name).read_text(encoding="utf-8")), name
+
+
+def test_what_is_cited_is_this_version():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {arlsort.__version__}\n" in text
+
+
+def test_links_of_the_description_lead_away_from_the_repository(arguments):
+    links = re.findall(r"(!?)\[[^][]*\]\(([^)#]+)", arguments["long_description"])
+    assert len(links) > 5 and all(link.startswith("https://") for _, link in links)
+    files = [link.removeprefix(f"{arguments['url']}/blob/main/") for _, link in links]
+    assert any((ROOT / file).exists() for file in files)
+    assert all("/raw/main/" in link for image, link in links if image and arguments["url"] in link)
 
 
 def test_the_changelog_has_the_four_kinds_of_changes():

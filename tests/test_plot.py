@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import arlsort
-from arlsort import plot
+from arlsort import plot, programs
 from arlsort.plot import runs
+from arlsort.programs import algorithms
 
 matplotlib.use("Agg")
 X = [3.0, 1.0, 2.0, 0.5, 2.4]
@@ -53,6 +54,50 @@ def test_neighbours_may_be_unknown_standardised_or_in_colour():
         assert all(image.get_array().max() <= 1 for image in axes.images)
     with pytest.raises(ValueError, match="query"):
         plot.neighbours(jnp.ones((3, 3, 2)), jnp.ones((1, 3, 3, 2)), jnp.ones(1))
+
+
+def test_a_series_is_drawn_with_what_is_known_of_it():
+    noisy, clean, denoised = np.random.default_rng(0).normal(size=(3, 7))
+    ax = plot.series(noisy, clean=jnp.array(clean), denoised=denoised, title="steps")
+    assert [line.get_label() for line in ax.lines] == ["noisy", "clean", "denoised"]
+    for line, expected in zip(ax.lines, (noisy, clean, denoised), strict=True):
+        np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-6)
+    assert plot.series(noisy, ax=ax) is ax and len(ax.lines) == 4 and ax.get_title() == ""
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.5])
+def test_a_program_stops_where_its_result_comes_from(temperature):
+    layer, inputs = algorithms.multiply, (1.5, 3.0)
+    figure = plot.program(layer, *inputs, temperature=temperature)
+    left, total, weight = figure.axes
+    steps = np.arange(len(weight.patches))
+    np.testing.assert_allclose(left.lines[0].get_ydata(), 3.0 - steps, atol=1e-5)
+    np.testing.assert_allclose(total.lines[0].get_ydata(), 1.5 * steps, atol=1e-5)
+    weights = np.array([bar.get_height() for bar in weight.patches])
+    assert abs(weights.sum() - 1) < 0.005 and weights.argmax() == 3
+    result = layer(*inputs, temperature=temperature)
+    np.testing.assert_allclose(total.lines[1].get_ydata(), result, rtol=0.01)
+    np.testing.assert_allclose(weights @ total.lines[0].get_ydata(), result, rtol=0.02)
+
+
+def test_the_last_step_of_a_program_has_what_is_left():
+    @programs.relaxed
+    def countdown(r, x):
+        def step(k, s):
+            return {"x": s["x"] - 1, "row": s["row"] + k, "whole": s["whole"]}
+
+        start = {"x": x, "row": jnp.zeros((2, 3)), "whole": 7}
+        s = r.while_(lambda s: r.greater(s["x"], 0.0), step, start, max_steps=2)
+        return r.while_(lambda s: r.greater(s["x"], 5.0), step, s, max_steps=1)["x"]
+
+    row, x, weight = plot.program(countdown, 9.0, hard=True).axes[:3]
+    assert [bar.get_height() for bar in weight.patches] == [0, 0, 1]
+    assert x.lines[0].get_ydata().tolist() == [9, 8, 7]
+    assert row.images[0].get_array().tolist() == [[0, 0, 1]] * 6
+    x = plot.program(countdown, 9.0, hard=True, loop=1).axes[1]
+    assert x.lines[0].get_ydata().tolist() == [7, 6]
+    with pytest.raises(ValueError, match="loop: received 2, allowed: 0 to 1"):
+        plot.program(countdown, 9.0, loop=2)
 
 
 def test_each_temperature_has_its_own_weights():
@@ -117,6 +162,8 @@ def test_curves_are_mean_and_range_over_seeds(tmp_path):
     assert [ax.get_title() for ax in panels] == ["lists in exact order", "loss"]
     np.testing.assert_allclose(panels[0].lines[0].get_ydata(), [0.2, 0.4])
     assert [line.get_label() for line in panels[0].lines] == ["a", "b"]
+    line = plot.mean_and_range(panels[0], [1, 2], [[1, 3], [3, 3]], marker="s")
+    assert line.get_marker() == "s" and line.get_ydata().tolist() == [2, 3]
     with pytest.raises(ValueError, match="metrics: received 'ew', allowed: em, loss"):
         plot.curves({"runs": runs}, metrics=["ew"])
 
@@ -128,6 +175,14 @@ def test_curves_are_mean_and_range_over_seeds(tmp_path):
         (lambda: plot.neighbours(X, [X], [1.0]), "query: received shape (5,)"),
         (lambda: plot.neighbours(jnp.eye(2), jnp.eye(2), [1.0]), "candidates: received shape"),
         (lambda: plot.neighbours(jnp.eye(2), [jnp.eye(2)], [1.0, 0.0]), "weights: received shape"),
+        (lambda: plot.series(jnp.eye(2)), "noisy: received shape (2, 2)"),
+        (lambda: plot.series([]), "noisy: received shape (0,)"),
+        (lambda: plot.series(X, clean=X[:2]), "clean: received shape (2,), allowed: shape (5,)"),
+        (lambda: plot.series(X, denoised=[X]), "denoised: received shape (1, 5)"),
+        (lambda: plot.program(jnp.sin, 1.0), "layer: received"),
+        (lambda: plot.program(algorithms.insertion_sort, jnp.array(X)), "allowed: a program with"),
+        (lambda: plot.program(algorithms.multiply, 1.0, 2.0, temperature=0), "temperature: rec"),
+        (lambda: plot.program(algorithms.multiply, 1.0, 2.0, distribution="a"), "distribution: r"),
         (lambda: plot.heat_map(jnp.eye(2), columns=["a"]), "columns: received 1 names"),
         (lambda: plot.temperatures([[1.0]]), "x: received shape (1, 1)"),
         (lambda: plot.temperatures(X, "hard"), "operator: received Hard, which has no"),

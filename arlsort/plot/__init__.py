@@ -12,7 +12,9 @@ Example:
 
 from arlsort.plot.curves import curves, mean_and_range
 from arlsort.plot.neighbours import neighbours
+from arlsort.plot.programs import program
 from arlsort.plot.runs import execution, network
+from arlsort.plot.series import series
 from arlsort.plot.weights import heat_map, temperatures, values
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "mean_and_range",
     "neighbours",
     "network",
+    "program",
+    "series",
     "temperatures",
     "values",
 ]

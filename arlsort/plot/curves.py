@@ -70,7 +70,9 @@ def curves(
     return figure
 
 
-def mean_and_range(ax: "Axes", steps: Sequence[float], curves: ArrayLike, **look: Any) -> Any:
+def mean_and_range(
+    ax: "Axes", steps: ArrayLike | Sequence[float], curves: ArrayLike, **look: Any
+) -> Any:
     """Draws the mean of curves `[seeds, steps]` as a line, and their range as a shade.
 
     Args:
@@ -89,7 +91,7 @@ def mean_and_range(ax: "Axes", steps: Sequence[float], curves: ArrayLike, **look
       [0.5, 1.5]
     """
     points = np.asarray(curves)
-    (line,) = ax.plot(steps, points.mean(axis=0), marker=".", **look)
+    (line,) = ax.plot(steps, points.mean(axis=0), **{"marker": ".", **look})
     low, high = points.min(axis=0), points.max(axis=0)
     ax.fill_between(steps, low, high, color=line.get_color(), alpha=0.15)
     return line

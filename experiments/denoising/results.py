@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from arlsort import plot
 from experiments.common import figures
 from experiments.common.reports import markdown
 from experiments.denoising.config import DEFAULTS
@@ -88,9 +89,7 @@ def draw_series(report: dict[str, Any], path: Path) -> Path:
     for row, (name, series) in zip(axes, shown.items(), strict=False):
         row[0].set_ylabel(TITLES[name], fontsize=7)
         for ax, noisy, clean, denoised in zip(row, *series.values(), strict=True):
-            ax.plot(noisy, color="0.8", linewidth=1, label="noisy")
-            ax.plot(clean, color="0.2", linewidth=1, label="clean")
-            ax.plot(denoised, color="C0", linewidth=1.5, label="denoised")
+            plot.series(noisy, clean=clean, denoised=denoised, ax=ax)
     axes[0, 0].legend(fontsize=7)
     return figures.save(figure, path)
 

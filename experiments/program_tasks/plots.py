@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from arlsort import plot
 from experiments.common import figures
 
 
@@ -22,9 +23,9 @@ def confusions(report: dict[str, Any], path: Path) -> Path:
     for ax, name in zip(squares, names, strict=True):
         run = next(run for run in report["runs"] if run["name"] == name)
         counts = np.array(run["test"]["confusion"], float)
-        ax.imshow(counts / counts.sum(axis=1, keepdims=True), vmin=0, vmax=1, cmap="Blues")
-        ax.set(title=f"{name.replace('_', ' ')}, seed {run['seed']}", xlabel="output, matched")
-        ax.set(ylabel="class", xticks=range(len(counts)), yticks=range(len(counts)))
+        title = f"{name.replace('_', ' ')}, seed {run['seed']}"
+        plot.heat_map(counts / counts.sum(axis=1, keepdims=True), ax=ax, title=title)
+        ax.set(xlabel="output, matched", ylabel="class")
     return figures.save(figure, path)
 
 
@@ -38,8 +39,7 @@ def costs(report: dict[str, Any], path: Path) -> Path:
         each = [run["test"]["costs"] for run in report["runs"] if run["name"] == name]
         means = np.array(each)[..., 0]  # [seeds, digits]
         digits = np.arange(means.shape[1])
-        learned.plot(digits, means.mean(axis=0), label=name, **look)
-        learned.fill_between(digits, means.min(axis=0), means.max(axis=0), alpha=0.2, lw=0)
+        plot.mean_and_range(learned, digits, means, label=name, **look)
     true = digits / digits.mean()
     learned.plot(digits, true, color="black", linestyle=":", label="true")
     learned.set(xlabel="digit", ylabel="cost, of the mean cost", xticks=digits)
@@ -53,8 +53,7 @@ def _curves(ax: Axes, report: dict[str, Any], metric: str, title: str) -> None:
     for name, look in figures.looks(names).items():
         own = [run["curve"] for run in report["runs"] if run["name"] == name]
         steps, values = own[0]["step"], np.array([curve[metric] for curve in own])
-        ax.plot(steps, values.mean(axis=0), label=name.replace("_", " "), **look)
-        ax.fill_between(steps, values.min(axis=0), values.max(axis=0), alpha=0.2, lw=0)
+        plot.mean_and_range(ax, steps, values, label=name.replace("_", " "), **look)
     ax.set(xlabel="step", ylabel=f"{title}, on validation digits", ylim=(0, 1.02))
     ax.grid(alpha=0.3)
     ax.legend()

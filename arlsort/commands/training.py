@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`arlsort train` and `arlsort evaluate`: the two learned sorts, from the command line."""
+"""`arlsort train`: trains a learned sort, measures it and saves it."""
 
 import argparse
 import functools
@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 import arlsort
-from arlsort import accuracy, checks, weight_files
+from arlsort import accuracy, checks
 from arlsort.amortized import checkpoint as amortized_checkpoint
 from arlsort.amortized import training as amortized_training
 from arlsort.amortized.config import NetworkConfig
@@ -24,12 +24,12 @@ from arlsort.amortized.config import TrainingConfig as AmortizedTraining
 from arlsort.amortized.orders import accuracy as order_accuracy
 from arlsort.amortized.orders import training as order_training
 from arlsort.amortized.orders.config import OrderConfig, OrderTraining
+from arlsort.commands import Add, output
+from arlsort.commands.evaluation import some_lengths
+from arlsort.commands.limits import check_seed, check_within
 from arlsort.operators.amortized import AmortizedSort
-from arlsort.operators.learned import LearnedSort
 from arlsort.reasoner import checkpoint, evaluation, training
 from arlsort.reasoner.config import ALGORITHMS, NOISES, ReasonerConfig, TrainingConfig
-
-Add = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
 
 NETWORKS = ("amortized", "orders", "executed")
 NEAR = 0.1  # nats a position from the mean permutation: a length counts as validated
@@ -37,7 +37,7 @@ _OF_EXECUTED = ("algorithm", "hidden_size", "hints")
 
 
 def add(command: Add) -> None:
-    """Adds the two commands, by a function of a name, what it runs and what it is about."""
+    """Adds the command."""
     one = command("train", train, "Train a learned sort, and save it.")
     one.add_argument("--out", required=True, type=Path, help="A file that ends in .safetensors.")
     one.add_argument("--overwrite", action="store_true", help="Even if there is one, or its card.")
@@ -68,33 +68,6 @@ def add(command: Add) -> None:
     told = "Measured at the end. (default: {}; orders: {}; executed: {})".format(*counts)
     one.add_argument("--lists", type=int, help=told)
 
-    one = command("evaluate", evaluate, "Measure how near a learned sort is to what it predicts.")
-    one.add_argument("--checkpoint", type=Path, help="A .safetensors file.")
-    one.add_argument(
-        "--algorithm", choices=tuple(checkpoint.SHIPPED), help="Or a shipped executed sort."
-    )
-    one.add_argument("--noise", choices=NOISES, help="Or, of the shipped one, its noise.")
-    one.add_argument("--lengths", type=int, nargs="+", help="(default: 5, 16, 32 and the longest)")
-    one.add_argument("--lists", default=accuracy.LISTS, type=int, help="Of each kind and length.")
-
-
-# Far beyond what a machine could do; beyond that, numbers do not fit where they go.
-_MOST = {"hidden-size": 2**14, "lengths": 2**12}
-_MOST_OTHERS = 2**31 - 1
-_LARGEST_SEED = 2**32 - 1
-
-
-def _within(name: str, value: int, least: int, most: int | None = None) -> None:
-    most = _MOST.get(name, _MOST_OTHERS) if most is None else most
-    if not least <= value <= most:
-        allowed = f"an integer from {least} to {most}"
-        raise ValueError(checks.error_message(f"--{name}", value, allowed))
-
-
-def check_seed(seed: int) -> None:
-    """Raises ValueError if a seed is not one."""
-    _within("seed", seed, 0, _LARGEST_SEED)
-
 
 def train(arguments: argparse.Namespace) -> None:
     """Trains, measures, saves; Ctrl-C ends training early, and saves what has been learned."""
@@ -110,9 +83,9 @@ def train(arguments: argparse.Namespace) -> None:
     }
     for name in ("steps", "batch_size", "hidden_size", "lists"):
         if getattr(arguments, name) is not None:
-            _within(name.replace("_", "-"), getattr(arguments, name), 1)
+            check_within(name.replace("_", "-"), getattr(arguments, name), 1)
     for length in given.get("lengths", ()):
-        _within("lengths", length, 2)
+        check_within("lengths", length, 2)
     if "seed" in given:
         check_seed(given["seed"])
     if not 0 < given.get("learning_rate", 1.0) < np.inf:
@@ -148,11 +121,11 @@ def _train_amortized(arguments: argparse.Namespace, settings: AmortizedTraining)
             save(trial, params, config, settings, validated_length=longest)
             operator = AmortizedSort(checkpoint=str(trial))
             lists = min(arguments.lists or accuracy.LISTS, 5 if stopping.asked else 2**31)
-            lengths = _some_lengths(settings.lengths)
+            lengths = some_lengths(settings.lengths)
             rows = accuracy.table(operator, lengths, noise=settings.noise, count=lists)
         longest = _validated(rows)
         save(out, params, config, settings, validated_length=longest, measured=rows)
-    _print_table(rows)
+    output.print_table(rows)
     print(f"{steps} steps, validated to n = {longest}: {out}")
     if stopping.asked:
         sys.exit(130)
@@ -168,7 +141,7 @@ def _train_orders(arguments: argparse.Namespace, settings: OrderTraining) -> Non
         )
         params, steps = _learned(state, settings.lengths)
         lists = arguments.lists or order_accuracy.LISTS
-        lengths = _some_lengths(settings.lengths)
+        lengths = some_lengths(settings.lengths)
         rows = order_accuracy.table(params, config, lengths, count=lists)
         longest = max(settings.lengths)
         amortized_checkpoint.save(
@@ -177,7 +150,7 @@ def _train_orders(arguments: argparse.Namespace, settings: OrderTraining) -> Non
             measured=rows,
             details={"steps": steps, "version": arlsort.__version__},
         )
-    _print_orders(rows)
+    output.print_orders(rows)
     print(f"{steps} steps, validated to n = {longest}: {out}")
     if stopping.asked:
         sys.exit(130)
@@ -207,7 +180,7 @@ def _train_executed(
         measured = evaluation.measure(params, config, settings, lists)
         details = {"steps": steps, "version": arlsort.__version__}
         checkpoint.save(out, params, config, settings, details=details, **measured._asdict())
-    _print_scores(measured.scores)
+    output.print_scores(measured.scores)
     print(f"{steps} steps, validated to n = {measured.validated_length}: {out}")
     if stopping.asked:
         sys.exit(130)
@@ -217,11 +190,6 @@ def _validated(rows: Sequence[dict[str, Any]]) -> int:
     """The longest of the measured lengths up to which no distance is above `NEAR`."""
     far = [row["n"] for row in rows if row["kl"] > NEAR]
     return max((row["n"] for row in rows if not far or row["n"] < min(far)), default=1)
-
-
-def _some_lengths(lengths: Sequence[int]) -> list[int]:
-    """The longest of some lengths, and below it a few."""
-    return sorted({n for n in (5, 16, 32) if n < max(lengths)} | {max(lengths)})
 
 
 class _Stopping:
@@ -287,94 +255,3 @@ class _Enough(Exception):
 
     def __init__(self, state: training.TrainingState) -> None:
         self.state = state
-
-
-def evaluate(arguments: argparse.Namespace) -> None:
-    """Prints how far a learned sort is from the mean permutation, by kind of list and length."""
-    _within("lists", arguments.lists, 1)
-    for length in arguments.lengths or ():
-        _within("lengths", length, 2)
-    path = arguments.checkpoint
-    if path is not None and (arguments.algorithm or arguments.noise):
-        raise ValueError("--checkpoint: says the sort and the noise; leave those out")
-    amortized = arguments.algorithm is None
-    if path is not None:
-        card = weight_files.read_card(path)
-        kind = card.get("kind") if isinstance(card, dict) else None
-        amortized = kind in [known.name for known in amortized_checkpoint.KINDS]
-    if amortized:
-        of_amortized = amortized_checkpoint.load(path) if path else None
-        found = of_amortized or amortized_checkpoint.shipped(arguments.noise)
-        if found.of_orders:
-            lengths = arguments.lengths or _some_lengths(found.training.lengths)
-            print(f"network of orders, noise {found.noise}")
-            _print_orders(
-                order_accuracy.table(found.params, found.config, lengths, count=arguments.lists)
-            )
-            return
-        operator: Any = AmortizedSort(
-            noise=found.noise, checkpoint=path and str(path), allow_extrapolation=True
-        )
-        noise = found.noise
-        print(f"amortised sort, noise {noise}")
-        lengths = arguments.lengths or _some_lengths(found.training.lengths)
-    else:
-        of_executed = checkpoint.load(path) if path else None
-        executed = of_executed or checkpoint.shipped(arguments.algorithm, arguments.noise)
-        lengths = arguments.lengths or _some_lengths(executed.training.lengths)
-        _print_clrs_scores(executed, lengths, arguments.lists)
-        if executed.training.hints != "perturbed":
-            print("It was not trained to predict the mean permutation: no distances from it.")
-            return
-        assert executed.noise is not None
-        noise = executed.noise
-        operator = LearnedSort(
-            executed.config.algorithm,
-            noise=executed.noise,
-            checkpoint=path and str(path),
-            allow_extrapolation=True,
-        )
-    _print_table(accuracy.table(operator, lengths, noise=noise, count=arguments.lists))
-    for n in lengths:
-        exact = 100 * accuracy.exact_order(operator, n, count=10 * arguments.lists)
-        print(f"exact order at temperature 0, n = {n}: {exact:.1f} %")
-
-
-def _print_clrs_scores(model: Any, lengths: Sequence[int], lists: int) -> None:
-    key = jax.random.key(0)
-    scores: dict[str, dict[str, float]] = {"exact_order": {}, "micro_f1": {}}
-    spread = model.sharpest_spread
-    for n in lengths:
-        at_n = evaluation.score(model.params, key, model.config, n, spread, model.noise, lists)
-        for name, values in scores.items():
-            values[str(n)] = float(at_n[name])
-    print(f"{model.config.algorithm}, noise {model.noise}, range of scores {spread:g}")
-    _print_scores(scores)
-
-
-def _print_scores(scores: Any) -> None:
-    for name in ("exact_order", "micro_f1"):
-        cells = (f"n={n}: {100 * value:.1f}" for n, value in scores[name].items())
-        print(f"{name:12} {'  '.join(cells)}")
-
-
-def _print_orders(rows: Sequence[dict[str, Any]]) -> None:
-    print("distance from the exact likelihood, nats an element, mean and mean size; cosine of the")
-    print("gradients, median and tenth percentile; derivatives of the right sign, %")
-    names = "".join(f" {name:>8}" for name in ("apart", "error", "cosine", "least", "sign"))
-    print(f"{'n':>4} {'range':>6} {'noise':>6}{names}")
-    for row in rows:
-        numbers = [row[name] for name in ("apart", "error", "cosine", "least_cosine")]
-        cells = " ".join(f"{value:8.4f}" for value in (*numbers, 100 * row["same_sign"]))
-        print(f"{row['n']:4d} {row['spread']:6g} {row['wide']:6g} {cells}")
-
-
-def _print_table(rows: Sequence[dict[str, Any]]) -> None:
-    print("distance from the mean permutation: nats a position (KL); largest error of a value as")
-    print("a share of the range, mean and worst list; cosine of the gradients")
-    names = "".join(f" {name:>7}" for name in ("KL", "values", "worst", "cosine"))
-    print(f"{'lists':15} {'n':>4} {'temperature':>11}{names}")
-    for row in rows:
-        numbers = (row[name] for name in ("kl", "values", "worst_value", "gradient"))
-        cells = " ".join("      -" if value is None else f"{value:7.4f}" for value in numbers)
-        print(f"{row['kind']:15} {row['n']:4d} {row['temperature']:11g} {cells}")

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of `arlsort`, a file for what belongs together; `arlsort.__main__` joins them."""
+
+import argparse
+from collections.abc import Callable
+
+Add = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
+"""Adds a command, by its name, what it runs and what it is about."""

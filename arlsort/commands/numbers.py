@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads numbers: from the command line, a file or standard input."""
+
+import dataclasses
+import sys
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from arlsort import checks
+
+STDIN = "-"
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberList:
+    """One list of numbers to sort, and the line that it is from, counted from 1."""
+
+    numbers: list[float]
+    line: int
+
+
+def number(word: str, where: str) -> float:
+    """Reads a number that fits in float32, or one that is not finite; raises ValueError."""
+    try:
+        value = float(word)
+    except ValueError:
+        raise ValueError(checks.error_message(where, repr(word), "numbers")) from None
+    if _LARGEST < abs(value) < np.inf:
+        raise ValueError(
+            checks.error_message(where, value, f"at most {_LARGEST:.3g} in size, in float32")
+        )
+    return value
+
+
+def read(path: str, *, lines: bool) -> list[NumberList]:
+    """Reads numbers between white space or commas, from a file or, of `-`, standard input.
+
+    Args:
+      path: Which file.
+      lines: Whether each line that is not blank is a list of its own. Else all are one list.
+
+    Returns:
+      Lists, none of them empty.
+
+    Raises:
+      ValueError: If there is no number, or a word is none; the line is named.
+      OSError: If the file cannot be read.
+    """
+    name = "standard input" if path == STDIN else path
+    try:
+        if path == STDIN:
+            found = list(_lists(sys.stdin, name))
+        else:
+            with open(path, encoding="utf-8-sig") as file:
+                found = list(_lists(file, name))
+    except UnicodeDecodeError:
+        raise ValueError(checks.error_message("--file", f"{name}, bytes", "text")) from None
+    except OSError as error:
+        raise OSError(f"--file: {name}: {error.strerror}") from None
+    if not found:
+        raise ValueError(f"{name}: holds no numbers")
+    return found if lines else [NumberList([x for each in found for x in each.numbers], 1)]
+
+
+def _lists(rows: Iterable[str], name: str) -> Iterable[NumberList]:
+    for count, row in enumerate(rows, 1):
+        if row.isspace():
+            continue
+        where, fields = f"{name}, line {count}", row.split(",")
+        if not fields[-1].strip():  # a comma may end a line
+            fields.pop()
+        if not fields or not all(field.strip() for field in fields):
+            raise ValueError(checks.error_message(where, "a comma too many", "numbers between"))
+        words = [word for field in fields for word in field.split()]
+        yield NumberList([number(word, where) for word in words], count)
+
+
+def choose(words: Sequence[str], path: str | None, *, lines: bool) -> list[NumberList]:
+    """Takes the numbers from where the command line says; raises ValueError or OSError."""
+    if words and path is not None:
+        received = f"{words[0]} and --file {path}"
+        raise ValueError(checks.error_message("numbers", received, "one of them"))
+    if path is not None or list(words) == [STDIN]:
+        return read(STDIN if path is None else path, lines=lines)
+    if not words:
+        allowed = "numbers, - for standard input, or --file FILE"
+        raise ValueError(checks.error_message("numbers", "none", allowed))
+    if lines:
+        raise ValueError("--lines: is of a file or of standard input")
+    return [NumberList([number(word, "numbers") for word in words], 1)]

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`arlsort sort`: sorts numbers and prints soft values, soft ranks and the permutation."""
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import arlsort
+from arlsort.commands import Add, numbers, output
+from arlsort.commands.limits import check_seed
+from arlsort.operators import parse, registry
+from arlsort.operators.base import Operator
+
+_NEGATIVE = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$|^-inf(inity)?$", re.IGNORECASE)
+
+Sorted = dict[str, np.ndarray | None]
+"""`values`, `ranks` and, None where there is none, `permutation`."""
+
+
+def add(command: Add) -> None:
+    """Adds the command."""
+    one = command("sort", sort, "Sort numbers: soft values, soft ranks, and the permutation.")
+    one._negative_number_matcher = _NEGATIVE  # argparse's own does not know of -1e-3 and -inf
+    told = "What to sort, in float32; - reads standard input."
+    one.add_argument("numbers", nargs="*", help=told)
+    told = "Read numbers between white space or commas from a file; - is standard input."
+    one.add_argument("--file", help=told)
+    told = "Sort each line of the input by itself; blank ones do not count."
+    one.add_argument("--lines", action="store_true", help=told)
+    one.add_argument(
+        "--operator",
+        default=registry.DEFAULT,
+        help="A name of `operators`, with hyperparameters: odd_even:distribution=logistic. "
+        "(default: %(default)s)",
+    )
+    one.add_argument("--temperature", type=float, help="Instead of the operator's default.")
+    one.add_argument("--descending", action="store_true", help="The largest first.")
+    one.add_argument("--seed", type=int, help="For an operator that draws random numbers.")
+    one.add_argument("--json", action="store_true", help=output.JSON_HELP)
+
+
+def sort(arguments: argparse.Namespace) -> None:
+    """Prints sorted values, ranks and, if there is one, the permutation."""
+    operator = _operator(arguments.operator, arguments.temperature, arguments.seed)
+    lists = numbers.choose(arguments.numbers, arguments.file, lines=arguments.lines)
+    found = _sorted([each.numbers for each in lists], operator, arguments.descending)
+    if not arguments.json:
+        print("\n\n".join(map(_text, found)))
+        return
+    about = {
+        "operator": arguments.operator,
+        "temperature": getattr(operator, "temperature", None),
+        "descending": arguments.descending,
+    }
+    if arguments.lines:
+        each = [{"line": a.line, **b} for a, b in zip(lists, found, strict=True)]
+        print(output.json_text(about | {"lists": each}))
+    else:
+        print(output.json_text(about | found[0]))
+
+
+def _operator(spec: str, temperature: float | None, seed: int | None) -> Operator:
+    operator = parse(spec)
+    if seed is not None:
+        check_seed(seed)
+    stated: dict[str, Any] = {
+        "temperature": temperature,
+        "key": None if seed is None else jax.random.key(seed),
+    }
+    for name, value in stated.items():
+        if value is None:
+            continue
+        flag = {"temperature": "--temperature", "key": "--seed"}[name]
+        able = [each for each, row in registry.REGISTRY.items() if name in _fields(row.build())]
+        if name not in _fields(operator):
+            raise ValueError(f"{flag}: {spec} has none; those that have: {', '.join(able)}")
+        operator = dataclasses.replace(operator, **{name: value})
+    return operator
+
+
+def _fields(operator: Operator) -> set[str]:
+    return {field.name for field in dataclasses.fields(operator)}
+
+
+def _sorted(lists: Sequence[list[float]], operator: Operator, descending: bool) -> list[Sorted]:
+    """Sorts lists, those of one length together, and returns them in their order."""
+    found: list[Sorted] = [{} for _ in lists]
+    for length in dict.fromkeys(map(len, lists)):
+        places = [place for place, each in enumerate(lists) if len(each) == length]
+        x = jnp.array([lists[place] for place in places], jnp.float32)
+        values = np.asarray(arlsort.sort(x, operator, descending=descending))
+        ranks = np.asarray(arlsort.rank(x, operator, descending=descending))
+        P = None
+        if operator.has_permutation:
+            P = np.asarray(arlsort.permutation(x, operator, descending=descending))
+        for row, place in enumerate(places):
+            weights = None if P is None else P[row]
+            found[place] = {"values": values[row], "ranks": ranks[row], "permutation": weights}
+    return found
+
+
+def _text(found: Sorted) -> str:
+    lines = [f"sorted      {_row(found['values'])}", f"ranks       {_row(found['ranks'])}"]
+    if found["permutation"] is not None:
+        for i, weights in enumerate(found["permutation"]):
+            lines.append(("permutation " if i == 0 else " " * 12) + _row(weights))
+    return "\n".join(lines)
+
+
+def _row(values: Any) -> str:
+    return " ".join(f"{value:11.6g}" for value in values)
