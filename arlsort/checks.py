@@ -159,6 +159,33 @@ def check_count(argument: str, value: Any) -> None:
         raise ValueError(error_message(argument, value, allowed))
 
 
+def check_training(config: Any) -> None:
+    """Checks what every configuration of training has: lengths, the optimiser's settings, spreads.
+
+    Raises:
+      ValueError: If one is not allowed; the message names it.
+    """
+    if not config.lengths or any(type(n) is not int or n < 2 for n in config.lengths):
+        raise ValueError(error_message("lengths", config.lengths, "one or more ints >= 2"))
+    for field in ("warmup_steps", "noise_scale_spread"):
+        check_not_negative(field, getattr(config, field))
+    for field in ("learning_rate", "grad_clip"):
+        if not 0 < getattr(config, field) < math.inf:
+            raise ValueError(error_message(field, getattr(config, field), "a finite number > 0"))
+    if not 0 <= config.ema_decay < 1:
+        raise ValueError(error_message("ema_decay", config.ema_decay, "a number in [0, 1)"))
+    if not 0 < config.min_spread <= config.max_spread < math.inf:
+        spreads = f"{config.min_spread}, {config.max_spread}"
+        allowed = "0 < min_spread <= max_spread, both finite"
+        raise ValueError(error_message("min_spread, max_spread", spreads, allowed))
+
+
+def check_not_negative(argument: str, value: float) -> None:
+    """Checks that a setting of training is finite and not below zero."""
+    if not 0 <= value < math.inf:
+        raise ValueError(error_message(argument, value, "a finite number >= 0"))
+
+
 def check_integer(argument: str, value: Any) -> int:
     """Returns a static integer of any integer type as an int."""
     try:

@@ -64,9 +64,7 @@ def cauchy_log_likelihood(
     References:
       Thurstone, A Law of Comparative Judgment, Psychological Review 1927.
     """
-    mask = orders.check_mask(where, x)
-    x, noise_scales = orders.without_masked(x, noise_scales, mask)
-    x, order, noise_scales = checks.check_order(x, order, noise_scales)
+    x, order, noise_scales, mask = orders.check(x, order, noise_scales, where)
     checks.check_positive("temperature", temperature)
     return _of_order(temperature, x, order, noise_scales, mask)
 
@@ -79,8 +77,7 @@ def _of_order(
     noise_scales: jax.Array | None,
     where: jax.Array | None,
 ) -> jax.Array:
-    scores = finite.sanitise(x)
-    order, noise_scales, wrong = orders.sanitise(order, noise_scales, scores.dtype)
+    scores, order, noise_scales, unknown = orders.sanitise(x, order, noise_scales)
     widths = jnp.ones_like(scores) if noise_scales is None else noise_scales
     if x.shape[-1] < 2:
         found = jnp.zeros(x.shape[:-1], scores.dtype)
@@ -98,5 +95,5 @@ def _of_order(
         )
         a, w = (jnp.take_along_axis(v, order, -1) for v in (scores, widths))
         found = jnp.sum(cauchy_orders.log_increments(a, w, inside), axis=-1)
-    unknown = wrong | finite.has_nan(x) | ~finite.is_positive(temperature)
+    unknown |= ~finite.is_positive(temperature)
     return jnp.where(unknown, jnp.nan, found).astype(x.dtype)

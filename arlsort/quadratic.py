@@ -11,7 +11,7 @@ Example:
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from arlsort import checks
-from arlsort.numerics import active_set, finite
+from arlsort.numerics import active_set, finite, meshes
 from arlsort.numerics import total_variation as tv
 from arlsort.numerics.quadratic_programs import Program
 
@@ -150,7 +150,7 @@ def total_variation(y: jax.Array, weight: ArrayLike) -> jax.Array:
         allowed = f"a scalar or one that broadcasts to {y.shape[:-1]}"
         if not _broadcasts(weight.shape, y.shape[:-1]):
             raise ValueError(checks.error_message("weight", f"shape {weight.shape}", allowed))
-    return _denoise(y, weight)
+    return _denoise(weight, y)
 
 
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
@@ -160,8 +160,8 @@ def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
         return False
 
 
-@jax.jit
-def _denoise(y: jax.Array, weight: ArrayLike) -> jax.Array:
+@meshes.jit_over_lists
+def _denoise(weight: ArrayLike, y: jax.Array) -> jax.Array:
     dtype, work = y.dtype, finite.work_dtype(y)
     weight = jnp.broadcast_to(jnp.asarray(weight).astype(work), y.shape[:-1])
     unknown = ~jnp.isfinite(y).all(axis=-1) | ~(weight >= 0)
@@ -176,6 +176,21 @@ def _denoise(y: jax.Array, weight: ArrayLike) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnums=1)
 def _solve(program: Program, batch: tuple[int, ...]) -> Solution:
+    of_batch = functools.partial(_solve_batch, batch=batch)
+    return meshes.without_shardings(of_batch, *_sharding(program, batch))(program)
+
+
+def _sharding(program: Program, batch: tuple[int, ...]) -> tuple[tuple[Any, ...], jax.Array]:
+    """How solutions are sharded, as the first array that has their batch, and that array."""
+    for array, rank in zip(program, _RANKS, strict=True):
+        axes = array.ndim - rank
+        spec = tuple(jax.typeof(array).sharding.spec)[:axes]
+        if array.shape[:axes] == batch and any(part is not None for part in spec):
+            return spec, array
+    return (), program.p
+
+
+def _solve_batch(program: Program, batch: tuple[int, ...]) -> Solution:
     dtype, work = program.p.dtype, finite.work_dtype(program.p)
     rows = math.prod(batch)
     axes: list[int | None] = []

@@ -11,7 +11,8 @@ Tables of methods come from the registry, all others and their figures from the 
   `benchmarks.reasoner`, with `--out`;
 * `research/contest_n9.json` and so on: the `contest.json` of `research.contest`, copied there;
 * `published/*.json`: the `results.json` of `sort_numbers`, trained for long, copied there;
-* `precision/*.json`: the `results.json` of `sort_numbers` with that `--precision`, copied there;
+* `precision/*.json`, `precision/mnist/*.json`: the `results.json` of `sort_numbers` with that
+  `--precision`, copied there;
 * `program_tasks/*.json`: the `results.json` of the script of that name, copied there;
 * `neighbours/*.json`, `quantiles/*.json`: the `results.json` of `classify_neighbours` and of
   `quantile_regression`, copied there;
@@ -46,11 +47,12 @@ from docs.result_files import (
     SPEED_OF_PROGRAMS,
     SPEED_OF_QUADRATIC,
     SPEED_OF_REASONER,
+    SPEED_OF_STEP,
     SPEED_OF_TOP_K,
 )
 from experiments.benchmarks import learned as learned_speed
 from experiments.benchmarks import quadratic as quadratic_speed
-from experiments.benchmarks import relaxed_programs
+from experiments.benchmarks import relaxed_programs, training_step
 from experiments.benchmarks import tables as speed_tables
 from experiments.benchmarks import top_k as top_k_speed
 from experiments.common import storage
@@ -243,9 +245,9 @@ def denoising() -> str:
     return "\n\n".join(parts)
 
 
-def narrow_convolutions() -> str:
+def narrow_convolutions(folder: str) -> str:
     """Renders what narrower convolutions do to EM."""
-    paths = sorted((RESULTS / "precision").glob("*.json"))
+    paths = sorted((RESULTS / folder).glob("*.json"))
     links = ", ".join(f"[{path.stem}]({_link(path)})" for path in paths)
     return f"{precisions.table([storage.read_json(path) for path in paths])}\n\n(numbers: {links})"
 
@@ -323,11 +325,15 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "gradient-quality": gradient_quality,
         "teachers": teachers,
     },
-    ROOT / "docs" / "speed.md": {"speed": speed_of_reasoner},
+    ROOT / "docs" / "speed.md": {
+        "speed": speed_of_reasoner,
+        "training-step": lambda: speed_of(SPEED_OF_STEP, training_step.table, "{loss}"),
+    },
     ROOT / "docs" / "program_tasks.md": program_tables.sections(RESULTS / "program_tasks", _link),
     ROOT / "docs" / "research.md": {
         "order-quality": lambda: _all(tables.order_quality, [ORDER_QUALITY]),
-        "precision": narrow_convolutions,
+        "precision": lambda: narrow_convolutions("precision"),
+        "precision-mnist": lambda: narrow_convolutions("precision/mnist"),
         "quick-search": quick_search,
         "readouts-exact": lambda: tables.readouts_of_exact(storage.read_json(READOUTS)),
         "readouts-learned": lambda: tables.readouts_of_learned(storage.read_json(READOUTS)),

@@ -37,20 +37,14 @@ from experiments.common.command_line import (
     definers,
     refused,
 )
+from experiments.common.methods import Method, check_methods, read_specs
+from experiments.common.rates import SCHEDULES
 from experiments.common.reports import git_commit, machine
 from experiments.neighbours import augmentation, baselines, networks, results, search, training
-from experiments.neighbours.config import (
-    DEFAULT_OPERATORS,
-    HEAD,
-    SCHEDULES,
-    Config,
-    Method,
-    check_methods,
-    read_specs,
-)
+from experiments.neighbours.config import DEFAULT_OPERATORS, HEAD, Config
 from experiments.neighbours.runs import Run
 
-BASELINES = (HEAD, baselines.PIXELS, baselines.PRINCIPAL)
+BASELINES = (HEAD.spec, baselines.PIXELS, baselines.PRINCIPAL)
 DEFAULT_FOLDER = Path("runs/classify_neighbours")
 
 FLAGS = flags.FlagValues()
@@ -98,12 +92,13 @@ def settings() -> tuple[Config, list[Method], dict[str, list[float]] | None]:
     config = Config(**stated)
     config.check()
     check_at_least(FLAGS, "seeds", 1)
-    methods = [Method.of(spec) for spec in read_specs(FLAGS.operators)]
+    specs = read_specs(FLAGS.operators)
+    methods = [HEAD if spec == HEAD.spec else Method.of(spec) for spec in specs]
     if not methods:
         raise refused("operators", "none", "at least one")
     check_choices(FLAGS, "baselines", BASELINES)
-    if HEAD in FLAGS.baselines:
-        methods.append(Method.of(HEAD))
+    if HEAD.spec in FLAGS.baselines:
+        methods.append(HEAD)
     shapes = (config.queries, config.features), (config.candidates, config.features)
     queries, candidates = map(jnp.zeros, shapes)
     check_methods(methods, lambda one: soft_neighbours(queries, candidates, config.k, one))
@@ -156,7 +151,7 @@ def main() -> None:
             records.append(record(*chosen, found))
     numbers = [config.k] if grids is None else [int(k) for k in grids[search.NUMBERS]]
     for name in FLAGS.baselines:
-        if name != HEAD:
+        if name != HEAD.spec:
             one = baselines.run(name, splits, numbers)
             records.append({"method": name, "k": one["k"], "k_tried": numbers, "results": [one]})
     report = {

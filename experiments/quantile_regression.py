@@ -35,10 +35,11 @@ from experiments.common.command_line import (
     definers,
     refused,
 )
+from experiments.common.methods import Method, check_methods, read_specs
+from experiments.common.rates import SCHEDULES
 from experiments.common.reports import git_commit, machine
 from experiments.four_digits.sampling import RESOLUTIONS
 from experiments.neighbours import search
-from experiments.neighbours.config import SCHEDULES, Method, check_methods, read_specs
 from experiments.quantiles import results
 from experiments.quantiles.training import Config, Task, check_identity, execute
 

@@ -28,12 +28,12 @@ from jax.sharding import Mesh
 from arlsort import operators
 from experiments.common import datasets, devices, run_folders
 from experiments.common.command_line import Interrupted, Script, Stop, definers, refused
+from experiments.common.rates import SCHEDULES
 from experiments.four_digits import forecast, losses, plots, results
 from experiments.four_digits.config import (
     OPERATORS,
     PROTOCOLS,
     QUICK,
-    SCHEDULES,
     Config,
     ConfigError,
     Method,

@@ -11,6 +11,7 @@ compile as users do: `JAX_DISABLE_MOST_OPTIMIZATIONS=0 python -m pytest`. To for
 import ctypes
 import gc
 import hashlib
+import importlib
 import os
 import pathlib
 import platform
@@ -209,6 +210,23 @@ def _leave_rows_to_ci(items: list[pytest.Item]) -> None:
             variant = default is not None and (*test(item), default) in defaults
             if variant or (few is not None and name not in few):
                 item.add_marker(pytest.mark.slow)
+
+
+def need_clrs() -> Any:
+    """Imports dm-clrs, or skips the test that needs it; CI, which must have it, skips nothing."""
+    if os.environ.get("CI") == "true":
+        return importlib.import_module("clrs")
+    return pytest.importorskip("clrs")
+
+
+@pytest.fixture(scope="session")
+def clrs() -> Any:
+    return need_clrs()
+
+
+@pytest.fixture(scope="session")
+def clrs_bridge(clrs: Any) -> Any:
+    return importlib.import_module("arlsort.reasoner.clrs_bridge")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -2,10 +2,9 @@
 """What an amortised sort is made of and what it was trained on: the frozen configurations."""
 
 import dataclasses
-import math
 from typing import Final
 
-from arlsort.checks import error_message, one_of
+from arlsort.checks import check_not_negative, check_training, error_message, one_of
 
 FURTHEST: Final = {"gaussian": 20.0, "cauchy": 300.0}
 """Scores this many units of noise apart are as far apart as the network can tell."""
@@ -90,28 +89,17 @@ class TrainingConfig:
         object.__setattr__(self, "lengths", tuple(self.lengths))  # a list could not be hashed
         if self.noise not in NOISES:
             raise ValueError(error_message("noise", repr(self.noise), one_of(NOISES)))
-        if not self.lengths or any(type(n) is not int or n < 2 for n in self.lengths):
-            raise ValueError(error_message("lengths", self.lengths, "one or more ints >= 2"))
+        check_training(self)
         for field in ("batch_size", "pairs_per_batch", "steps", "longest_change", "nodes"):
             if field == "nodes" and self.nodes is None:
                 continue
             value = getattr(self, field)
             if type(value) is not int or value < 1:
                 raise ValueError(error_message(field, value, "an int >= 1"))
-        for field in ("warmup_steps", "value_weight", "change_weight", "noise_scale_spread"):
-            if not 0 <= getattr(self, field) < math.inf:
-                raise ValueError(error_message(field, getattr(self, field), "a finite number >= 0"))
-        for field in ("learning_rate", "grad_clip"):
-            if not 0 < getattr(self, field) < math.inf:
-                raise ValueError(error_message(field, getattr(self, field), "a finite number > 0"))
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(error_message("ema_decay", self.ema_decay, "a number in [0, 1)"))
+        for field in ("value_weight", "change_weight"):
+            check_not_negative(field, getattr(self, field))
         if not 0 <= self.scaled_share <= 1:
             raise ValueError(error_message("scaled_share", self.scaled_share, "in [0, 1]"))
-        if not 0 < self.min_spread <= self.max_spread < math.inf:
-            spreads = f"{self.min_spread}, {self.max_spread}"
-            allowed = "0 < min_spread <= max_spread"
-            raise ValueError(error_message("min_spread, max_spread", spreads, allowed))
 
     def length(self, step: int) -> int:
         """Length of the lists of a step, counted from 0."""

@@ -9,30 +9,55 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from arlsort import checks
-from arlsort.numerics import prefixes
+from arlsort.numerics import finite, prefixes
+
+
+def check(
+    x: Any, order: Any, noise_scales: Any, where: Any
+) -> tuple[jax.Array, jax.Array, jax.Array | None, jax.Array | None]:
+    """Checks what a likelihood is given: scores, an order of them, noise scales and a mask.
+
+    Returns:
+      The same as arrays, with zeros and scales of one where the mask has no item.
+
+    Raises:
+      TypeError: If one has the wrong type or dtype.
+      ValueError: If one is of another shape than `x`, an order is none, or a noise scale is not
+        positive and finite.
+    """
+    mask = None
+    if where is not None:
+        mask = checks.check_mask("where", where, checks.check_scores("x", x).shape)
+        x = jnp.where(mask, x, 0)  # nothing that is masked is looked at
+        if noise_scales is not None and jnp.shape(noise_scales) == mask.shape:
+            noise_scales = jnp.where(mask, checks.check_scores("noise_scales", noise_scales), 1)
+    x, order, noise_scales = checks.check_order(x, order, noise_scales)
+    return x, order, noise_scales, mask
 
 
 def sanitise(
-    order: jax.Array, noise_scales: jax.Array | None, dtype: DTypeLike
-) -> tuple[jax.Array, jax.Array | None, jax.Array]:
-    """Replaces what is no order, and noise that is no scale, so that no NaN reaches any gradient.
+    x: jax.Array, order: jax.Array, noise_scales: jax.Array | None
+) -> tuple[jax.Array, jax.Array, jax.Array | None, jax.Array]:
+    """Replaces what is no score, order or noise scale, so that no NaN reaches any gradient.
 
     Args:
+      x: Scores `[..., n]`.
       order: Integers `[..., n]`.
       noise_scales: `[..., n]`, or None.
-      dtype: Of the computation, and of the scales that are returned.
 
     Returns:
-      The order, the identity where it is none; the scales, 1 where one is not positive and finite;
-      and which lists `[...]` were such.
+      The scores, finite and in the dtype of the computation; the order, the identity where it is
+      none; the scales, 1 where one is not positive and finite; and which lists `[...]` had a NaN or
+      were such.
     """
+    scores = finite.sanitise(x)
     identity = lax.broadcasted_iota(order.dtype, order.shape, order.ndim - 1)
     wrong = (jnp.sort(order, axis=-1) != identity).any(axis=-1)
     order = jnp.where(wrong[..., None], identity, order)
     if noise_scales is not None:
-        noise_scales, not_scales = sanitise_scales(noise_scales, dtype)
+        noise_scales, not_scales = sanitise_scales(noise_scales, scores.dtype)
         wrong |= not_scales
-    return order, noise_scales, wrong
+    return scores, order, noise_scales, wrong | finite.has_nan(x)
 
 
 def sanitise_scales(noise_scales: jax.Array, dtype: DTypeLike) -> tuple[jax.Array, jax.Array]:
@@ -42,23 +67,6 @@ def sanitise_scales(noise_scales: jax.Array, dtype: DTypeLike) -> tuple[jax.Arra
     allowed = (noise_scales >= smallest) & (noise_scales < jnp.inf)  # a NaN is neither
     scales = jnp.where(allowed, noise_scales, jnp.ones_like(noise_scales))
     return scales, ~allowed.all(axis=-1)
-
-
-def check_mask(where: Any, x: Any) -> jax.Array | None:
-    """Checks a mask of scores `[..., n]`, if there is one."""
-    if where is None:
-        return None
-    return checks.check_mask("where", where, checks.check_scores("x", x).shape)
-
-
-def without_masked(x: Any, noise_scales: Any, where: jax.Array | None) -> tuple[Any, Any]:
-    """Puts zeros and scales of one where a mask has no item, so that nothing there is looked at."""
-    if where is None:
-        return x, noise_scales
-    x = jnp.where(where, x, 0)
-    if noise_scales is not None and jnp.shape(noise_scales) == where.shape:
-        noise_scales = jnp.where(where, checks.check_scores("noise_scales", noise_scales), 1)
-    return x, noise_scales
 
 
 def to_front(

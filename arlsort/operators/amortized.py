@@ -178,9 +178,7 @@ class AmortizedSort(checkpointed.Checkpointed):
           Thurstone, A Law of Comparative Judgment, Psychological Review 1927; Cho et al., Learning
           Phrase Representations using RNN Encoder-Decoder, EMNLP 2014 (the recurrent unit).
         """
-        mask = orders.check_mask(where, x)
-        x, noise_scales = orders.without_masked(x, noise_scales, mask)
-        x, order, noise_scales = checks.check_order(x, order, noise_scales)
+        x, order, noise_scales, mask = orders.check(x, order, noise_scales, where)
         self._check_hyperparameters()
         self._validate_length(x.shape[-1], of_orders=True)
         return checkpointed.log_likelihood(self, x, order, noise_scales, mask)

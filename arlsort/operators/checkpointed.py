@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from arlsort import checks
-from arlsort.numerics import finite, meshes, orders
+from arlsort.numerics import meshes, orders
 from arlsort.operators import base, hyperparameters
 
 
@@ -76,9 +76,8 @@ def log_likelihood(
     where: jax.Array | None,
 ) -> jax.Array:
     """Computes how likely orders are that have been checked; NaN for what is not allowed."""
-    scores = finite.sanitise(x)
-    order, noise_scales, wrong = orders.sanitise(order, noise_scales, scores.dtype)
-    unknown = wrong | finite.has_nan(x) | ~hyperparameters.valid(operator)
+    scores, order, noise_scales, unknown = orders.sanitise(x, order, noise_scales)
+    unknown |= ~hyperparameters.valid(operator)
     operator = hyperparameters.in_dtype(operator, scores.dtype)
     count = None
     if where is not None:

@@ -208,9 +208,7 @@ class LearnedSort(checkpointed.Checkpointed):
           >>> bool(operator.log_likelihood(x, right) > operator.log_likelihood(x, wrong))
           True
         """
-        mask = orders.check_mask(where, x)
-        x, noise_scales = orders.without_masked(x, noise_scales, mask)
-        x, order, noise_scales = checks.check_order(x, order, noise_scales)
+        x, order, noise_scales, mask = orders.check(x, order, noise_scales, where)
         self._check_hyperparameters()
         self._validate_length(x.shape[-1], likelihood=True)
         return checkpointed.log_likelihood(self, x, order, noise_scales, mask)

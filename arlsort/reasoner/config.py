@@ -6,13 +6,12 @@ Every number that shapes a forward pass or a training run is a field here, with 
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import jax
 
-from arlsort.checks import error_message, one_of
+from arlsort.checks import check_not_negative, check_training, error_message, one_of
 from arlsort.numerics.noise import LAWS
 
 NOISES: Final = tuple(LAWS)
@@ -278,16 +277,7 @@ class TrainingConfig:
             )
         if self.noise not in NOISES:
             raise ValueError(error_message("noise", repr(self.noise), one_of(NOISES)))
-        if not self.lengths or any(type(n) is not int or n < 2 for n in self.lengths):
-            raise ValueError(error_message("lengths", self.lengths, "one or more ints >= 2"))
-        if not 0 < self.min_spread <= self.max_spread:
-            raise ValueError(
-                error_message(
-                    "min_spread, max_spread",
-                    f"{self.min_spread}, {self.max_spread}",
-                    "0 < min_spread <= max_spread",
-                )
-            )
+        check_training(self)
         for field, allowed in (("remat", REMATS), ("pair_dtype", PAIR_DTYPES)):
             if getattr(self, field) not in allowed:
                 raise ValueError(error_message(field, repr(getattr(self, field)), one_of(allowed)))
@@ -297,19 +287,8 @@ class TrainingConfig:
             value = getattr(self, field)
             if type(value) is not int or value < 1:
                 raise ValueError(error_message(field, value, "an int >= 1"))
-        for field in ("warmup_steps", "hint_weight", "place_weight", "noise_scale_spread"):
-            if not 0 <= getattr(self, field) < math.inf:
-                raise ValueError(error_message(field, getattr(self, field), "a finite number >= 0"))
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(error_message("ema_decay", self.ema_decay, "a number in [0, 1)"))
-        if not (self.learning_rate > 0 and self.grad_clip > 0):
-            raise ValueError(
-                error_message(
-                    "learning_rate, grad_clip",
-                    f"{self.learning_rate}, {self.grad_clip}",
-                    "numbers > 0",
-                )
-            )
+        for field in ("hint_weight", "place_weight"):
+            check_not_negative(field, getattr(self, field))
 
     def length(self, step: int) -> int:
         """Length of the lists of a step, counted from 0."""

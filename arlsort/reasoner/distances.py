@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a soft permutation is from the exact mean permutation of noisy scores."""
+"""How far a soft permutation is from the exact mean permutation of noisy scores.
+
+`arlsort.accuracy` measures whole operators, with their gradients; it stands above operators, this
+below them. The two take a weight of zero for other small numbers. Cards have numbers of both, so
+neither can take the other's.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple

@@ -24,6 +24,7 @@ from experiments.common.command_line import (
     Script,
     check_at_least,
     check_choices,
+    check_once,
     check_out,
     definers,
     read_lengths,
@@ -85,6 +86,7 @@ def _smaller() -> list[tuple[int, int]]:
         if not (n.isdecimal() and batch.isdecimal() and int(batch) >= 1):
             raise refused("smaller", repr(text), "n:batch, ...")
         pairs.append((int(n), int(batch)))
+    check_once("smaller", (n for n, _ in pairs))
     return sorted(pairs)
 
 

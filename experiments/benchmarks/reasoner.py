@@ -45,6 +45,7 @@ from experiments.common.command_line import (
     check_at_least,
     check_choices,
     check_clrs,
+    check_once,
     check_out,
     definers,
     refused,
@@ -287,6 +288,7 @@ def _cases(flag: str) -> list[tuple[str, int]]:
             allowed = f"algorithm:length, of {', '.join(ALGORITHMS)} and 2 or more"
             raise refused(flag, repr(text), allowed)
         cases.append((algorithm, int(n)))
+    check_once(flag, (f"{algorithm}:{n}" for algorithm, n in cases))
     return cases
 
 

@@ -8,7 +8,7 @@ import importlib.util
 import math
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -68,10 +68,20 @@ def check_at_least(values: flags.FlagValues, name: str, least: int) -> None:
 
 
 def check_choices(values: flags.FlagValues, name: str, allowed: Collection[str]) -> None:
-    """Refuses a list flag of which an element is not among those allowed, with a FlagError."""
+    """Refuses a list flag with an element that is not allowed or there twice, with a FlagError."""
     for value in getattr(values, name):
         if value not in allowed:
             raise refused(name, repr(value), ", ".join(allowed))
+    check_once(name, getattr(values, name))
+
+
+def check_once(flag: str, values: Iterable[Any]) -> None:
+    """Refuses a list flag of which an element is there twice, with a FlagError."""
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise refused(flag, f"{value} twice", "each once")
+        seen.add(value)
 
 
 def check_out(values: flags.FlagValues) -> Path:

@@ -14,7 +14,7 @@ import jax
 from arlsort import operators
 from arlsort.checks import error_message
 from arlsort.operators.base import Operator
-from experiments.common import identities
+from experiments.common import identities, rates
 from experiments.common.datasets import DATASETS, EMBEDDED
 from experiments.four_digits import losses
 from experiments.four_digits.convolution import PRECISIONS
@@ -67,8 +67,6 @@ PUBLISHED: Mapping[str, Any] = {
 PUBLISHED_DATASETS = ("mnist", "fashion_mnist")  # 60,000 + 10,000 pictures of 28×28
 
 PROTOCOLS = ("quick", "published")
-
-SCHEDULES = ("constant", "cosine")  # of the learning rate; the second ends at zero
 
 DIGITS_CHANNELS = (16, 32)  # of 8×8 pixels there is less to see
 
@@ -240,7 +238,7 @@ def _check(config: Config) -> None:
             losses.parse(config.loss)
     except ValueError as error:
         raise ConfigError(f"--{error}") from None
-    _check_choice("schedule", config.schedule, SCHEDULES)
+    _check_choice("schedule", config.schedule, rates.SCHEDULES)
     if config.protocol == "published":
         _check_choice("dataset", config.dataset, PUBLISHED_DATASETS)
     if config.download and config.dataset == EMBEDDED:

@@ -19,12 +19,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from experiments.four_digits import narrow
+
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 """What the factors of a convolution may be rounded to; the products are added in float32."""
 
-# Bits of the mantissa, forward and backward, of the factors and of what comes out: a product in
-# bfloat16 gives bfloat16, and one in tensorfloat32 takes it and gives float32.
-_BITS = {"tensorfloat32": ((10, 23), (23, 10)), "bfloat16": ((7, 7), (7, 7))}
+# Bits of the mantissa, forward and backward, of factors in tensorfloat32; of what comes out, the
+# other way around.
+_TENSORFLOAT32 = (10, 23)
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -51,14 +53,17 @@ def conv_pool(
       bias: `[features]`.
       padded: Whether zeros around the images keep their size; else they lose `size - 1` pixels.
       precision: One of `PRECISIONS`, in both directions; None for what JAX does by default on the
-        device. A CPU, which has no narrow products, rounds factors and results instead.
+        device. A CPU, which has no tensorfloat32, rounds factors to it instead.
 
     Returns:
       `[batch, height // 2, width // 2, features]` of the height and width after the convolution; an
       odd last row or column is dropped. Where a window has several equal maxima, they share the
       gradient.
     """
-    if jax.default_backend() == "cpu":
+    on_cpu = jax.default_backend() == "cpu"
+    if on_cpu and precision == "bfloat16":
+        return narrow.conv_pool(images, kernel, bias, padded)
+    if on_cpu:
         corners = _corners_on_cpu(images, kernel, padded, precision)
     else:
         corners = _corners(_convolve_narrow(images, kernel, padded, precision))
@@ -69,13 +74,16 @@ def conv_pool(
 def _corners_on_cpu(
     images: jax.Array, kernel: jax.Array, padded: bool, precision: str | None
 ) -> list[jax.Array]:
-    factors, results = _BITS.get(precision or "", (None, None))
-    images, kernel = _rounded(images, factors), _rounded(kernel, factors)
+    narrow_factors = precision == "tensorfloat32"
+    if narrow_factors:
+        images, kernel = (_rounded(factor, *_TENSORFLOAT32) for factor in (images, kernel))
     if images.shape[-1] < _MANY:
         corners = _corners_by_patches(images, kernel, padded)
     else:
         corners = _corners(_convolve_sliced(images, kernel, padded))
-    return [_rounded(corner, results) for corner in corners]
+    if narrow_factors:
+        corners = [_rounded(corner, *reversed(_TENSORFLOAT32)) for corner in corners]
+    return corners
 
 
 def _convolve_narrow(
@@ -88,15 +96,15 @@ def _convolve_narrow(
         return _convolve(images, kernel, padded)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _rounded(x: jax.Array, bits: tuple[int, int] | None) -> jax.Array:
-    """Rounds the mantissa of `x` to the first of `bits`, and that of its gradient to the second."""
-    return x if bits is None else lax.reduce_precision(x, 8, bits[0])
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _rounded(x: jax.Array, forward: int, backward: int) -> jax.Array:
+    """Rounds the mantissa of `x` to so many bits, and that of its gradient to others."""
+    return lax.reduce_precision(x, 8, forward)
 
 
 _rounded.defvjp(
-    lambda x, bits: (_rounded(x, bits), None),
-    lambda bits, _, cotangent: (_rounded(cotangent, bits and bits[::-1]),),
+    lambda x, forward, backward: (_rounded(x, forward, backward), None),
+    lambda forward, backward, _, cotangent: (lax.reduce_precision(cotangent, 8, backward),),
 )
 
 

@@ -13,13 +13,13 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from experiments.common import devices, run_folders, storage
+from experiments.common import devices, memory, run_folders, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import Interrupted, Stop
 from experiments.common.datasets import Splits
 from experiments.common.metrics_log import MetricsLog
 from experiments.four_digits import training
-from experiments.four_digits.config import Config, ConfigError, Method
+from experiments.four_digits.config import Config, Method
 from experiments.four_digits.training import Keys, Task, TrainState
 
 # Settings that decide which runs there are, or how often they are saved, but no number in one.
@@ -69,14 +69,9 @@ class Run:
         """Refuses to continue a run under other settings.
 
         Raises:
-          ConfigError: If the folder holds a run whose settings are not these.
+          FlagError: If the folder holds a run whose settings are not these.
         """
-        path = self.folder / "run.json"
-        if not path.exists():
-            return
-        difference = run_folders.difference(self.folder, storage.read_json(path), self.identity)
-        if difference is not None:
-            raise ConfigError(difference)
+        run_folders.check(self.folder, self.identity)
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -99,6 +94,7 @@ class Run:
           RunError: If the loss is not finite.
         """
         self.check_identity()
+        memory.keep_freed()
         storage.write_json(self.folder / "run.json", self.identity)
         task = Task.of(self.config, self.method.loss, self.mesh)
         keys = devices.replicate(training.make_keys(self.seed), self.mesh)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Numbers drawn from single digits, inside a jitted step."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -39,11 +41,11 @@ def draw(
     """
     rows = jax.random.randint(key, (lists, n, DIGITS), 0, split.labels.shape[0])
     numbers = split.labels[rows] @ 10 ** jnp.arange(DIGITS - 1, -1, -1)
-    digits = split.images[rows].astype(jnp.float32) / 255  # [lists, n, digit, height, width, c]
-    height, width, channels = split.images.shape[1:]
+    pixels = split.images[rows].astype(jnp.float32)  # [lists, n, digit, height, width, channels]
     block = RESOLUTIONS[resolution]
-    shape = (lists, n, DIGITS, height // block, block, width // block, block, channels)
-    digits = digits.reshape(shape).mean(axis=(4, 6)) if block > 1 else digits
+    # Integers, so their sum is exact; XLA's mean over blocks takes seven times as long.
+    members = [pixels[..., i::block, j::block, :] for i in range(block) for j in range(block)]
+    digits = functools.reduce(jnp.add, members) / (255 * block**2)
     pictures = jnp.moveaxis(digits, 2, 3)  # [lists, n, height, digit, width, channels]
     pictures = pictures.reshape(lists, n, *picture_shape(split, resolution))
     # Else XLA draws each pixel again for every patch that it is part of.

@@ -19,7 +19,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from arlsort.operators.base import Operator
 from arlsort.operators.hard import Hard
-from experiments.common import devices
+from experiments.common import devices, rates
 from experiments.common.datasets import Split
 from experiments.four_digits.config import Config
 from experiments.four_digits.losses import order_loss, parse, with_key
@@ -122,9 +122,7 @@ class Task:
     @property
     def optimizer(self) -> optax.GradientTransformation:
         """Adam, at a constant rate as published or at one that falls to zero."""
-        if self.schedule == "cosine":
-            return optax.adam(optax.cosine_decay_schedule(self.learning_rate, self.steps))
-        return optax.adam(self.learning_rate)
+        return optax.adam(rates.scheduled(self.learning_rate, self.schedule, self.steps))
 
 
 def make_keys(seed: int) -> Keys:

@@ -10,14 +10,9 @@ from typing import Any
 
 from absl import flags
 
-from experiments.common.command_line import Diverged, refused
-from experiments.neighbours.config import (
-    SEARCH_K,
-    SEARCH_RATES,
-    SEARCH_TEMPERATURES,
-    Method,
-    read_specs,
-)
+from experiments.common.command_line import Diverged, check_once, refused
+from experiments.common.methods import Method, read_specs
+from experiments.neighbours.config import SEARCH_K, SEARCH_RATES, SEARCH_TEMPERATURES
 
 TEMPERATURES, RATES, NUMBERS = "search_temperatures", "search_rates", "search_k"
 GRIDS: dict[str, tuple[float, ...]] = {
@@ -68,6 +63,7 @@ def _checked(name: str, texts: list[str], candidates: int) -> list[float]:
         raise refused(name, ",".join(texts), "numbers > 0")
     if name == NUMBERS and not all(value % 1 == 0 and value <= candidates for value in found):
         raise refused(name, ",".join(texts), f"integers from 1 to {candidates}, the candidates")
+    check_once(name, (f"{value:g}" for value in found))
     return found
 
 

@@ -14,10 +14,11 @@ import optax
 from jax import lax
 
 from arlsort import neighbours
-from experiments.common import stepping
+from experiments.common import rates, stepping
 from experiments.common.datasets import Split
+from experiments.common.methods import Method
 from experiments.neighbours.augmentation import augmented
-from experiments.neighbours.config import COSINE, Config, Method
+from experiments.neighbours.config import Config
 from experiments.neighbours.networks import embedder
 
 SHOWN_QUERIES, SHOWN = 4, 10
@@ -86,11 +87,10 @@ class Task(stepping.Stepping):
     @functools.cached_property
     def optimizer(self) -> optax.GradientTransformation:
         """SGD with momentum, of gradients to which a share of the weights is added."""
-        rate: optax.ScalarOrSchedule = self.config.learning_rate
-        if self.config.schedule == COSINE:
-            rate = optax.cosine_decay_schedule(self.config.learning_rate, self.config.steps)
-        decay = optax.add_decayed_weights(self.config.weight_decay)
-        return optax.chain(decay, optax.sgd(rate, self.config.momentum))
+        config = self.config
+        rate = rates.scheduled(config.learning_rate, config.schedule, config.steps)
+        decay = optax.add_decayed_weights(config.weight_decay)
+        return optax.chain(decay, optax.sgd(rate, config.momentum))
 
     def start(self, train: Data, seed: int) -> State:
         """The state before the first step."""

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 from tqdm import tqdm
 
-from experiments.common import storage
+from experiments.common import run_folders, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import Interrupted, Stop
 from experiments.common.datasets import Split, Splits
@@ -183,17 +183,9 @@ class Run:
         """Refuses to continue a run under other settings.
 
         Raises:
-          RunError: If the folder holds a run whose settings are not these.
+          FlagError: If the folder holds a run whose settings are not these.
         """
-        path = self.folder / "run.json"
-        earlier = storage.read_json(path) if path.exists() else self.identity
-        for name in sorted({*earlier, *self.identity}):
-            was, now = (each.get(name, "nothing") for each in (earlier, self.identity))
-            if was != now:
-                raise RunError(
-                    f"--resume: {self.folder} was started with {name} {was}, received {now}; "
-                    "use the same settings or another --out_dir"
-                )
+        run_folders.check(self.folder, self.identity)
 
     @property
     def result(self) -> dict[str, Any] | None:

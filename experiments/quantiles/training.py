@@ -12,15 +12,11 @@ import jax.numpy as jnp
 import optax
 
 import arlsort
-from experiments.common import datasets, run_folders, stepping, storage
-from experiments.common.checkpoints import Checkpoints
-from experiments.common.command_line import Interrupted, Stop, check_finite
-from experiments.common.metrics_log import MetricsLog
+from experiments.common import datasets, rates, run_folders, runs, stepping
+from experiments.common.command_line import Stop, check_finite
+from experiments.common.methods import Method
 from experiments.four_digits.reader import number_reader
 from experiments.four_digits.sampling import DIGITS, draw
-from experiments.neighbours.config import CONSTANT as CONSTANT_RATE
-from experiments.neighbours.config import COSINE as COSINE_RATE
-from experiments.neighbours.config import Method
 
 SCALE = 10.0**DIGITS
 
@@ -35,7 +31,7 @@ class Config:
     steps: int = 1000
     batch_size: int = 16
     learning_rate: float = 2e-3
-    schedule: str = COSINE_RATE
+    schedule: str = rates.COSINE
     resolution: str = "full"
     eval_every: int = 250
     test_lists: int = 2000
@@ -87,9 +83,8 @@ class Task(stepping.Stepping):
     @functools.cached_property
     def optimizer(self) -> optax.GradientTransformation:
         """Adam; the rate falls to zero, unless the schedule is constant as published."""
-        if self.config.schedule == CONSTANT_RATE:
-            return optax.adam(self.config.learning_rate)
-        return optax.adam(optax.cosine_decay_schedule(self.config.learning_rate, self.config.steps))
+        config = self.config
+        return optax.adam(rates.scheduled(config.learning_rate, config.schedule, config.steps))
 
     def predict(self, params: Any, pictures: jax.Array, key: jax.Array) -> jax.Array:
         """The quantile of each list `[lists, n, ...]` as a share of the largest number."""
@@ -146,47 +141,42 @@ def execute(task: Task, seed: int, folder: Path, splits: datasets.Splits, stop: 
     """Trains one run from where it is to the end; its result is the file in its folder.
 
     Raises:
+      FlagError: As `check_identity`.
       Diverged: If a validation error is not finite.
       Interrupted: If it was asked to stop; what it did is saved.
     """
-    path = folder / "result.json"
-    if path.exists():
-        earlier: dict = storage.read_json(path)
-        return earlier
-    folder.mkdir(parents=True, exist_ok=True)
-    storage.write_json(folder / "run.json", identity(task, seed))
-    on_device = jax.tree.map(jnp.asarray, splits)
-    picture, _ = draw(jax.random.key(0), on_device.train, 1, task.config.n, task.config.resolution)
-    state, checkpoints = task.start(picture, seed), Checkpoints(folder / "checkpoints")
-    try:
-        state = checkpoints.restore(state) or state
-        log = MetricsLog(folder / "metrics.jsonl", int(state.step))
-        while (step := int(state.step)) < task.config.steps:
-            if stop.requested:
-                raise Interrupted
-            count = min(task.config.eval_every, task.config.steps - step)
-            state = task.steps(state, on_device.train, seed, count)
-            error = task.errors(state.params, on_device.validation, 0)[0]
+
+    def run() -> dict[str, Any]:
+        train, validation, test = jax.tree.map(jnp.asarray, splits)
+        picture, _ = draw(jax.random.key(0), train, 1, task.config.n, task.config.resolution)
+
+        def validate(state: State) -> tuple[State, dict[str, float]]:
+            error = task.errors(state.params, validation, 0)[0]
             check_finite(error, f"{task.method.spec} seed {seed}", int(state.step))
             if error < float(state.best_error):
                 copy = jax.tree.map(jnp.copy, state.params)
                 state = state._replace(best=copy, best_error=jnp.asarray(error))
-            log.add(step=int(state.step), validation_mse=error)
-            checkpoints.save(int(state.step), state)
-        best = jax.block_until_ready(state.best)
-    finally:
-        checkpoints.close()
-    error, r2, constant = task.errors(best, on_device.test, 1)
-    result = {
-        "validation_mse": float(state.best_error),
-        "mse": error,
-        "r2": r2,
-        "constant_mse": constant,
-        "seconds": round(log.seconds(), 1),
-    }
-    storage.write_json(path, result)
-    jax.clear_caches()  # of programs that no other run has
-    return result
+            return state, {"validation_mse": error}
+
+        state, log = runs.train(
+            task.start(picture, seed),
+            folder,
+            lambda state, count: task.steps(state, train, seed, count),
+            validate,
+            steps=task.config.steps,
+            eval_every=task.config.eval_every,
+            stop=stop,
+        )
+        error, r2, constant = task.errors(state.best, test, 1)
+        return {
+            "validation_mse": float(state.best_error),
+            "mse": error,
+            "r2": r2,
+            "constant_mse": constant,
+            "seconds": round(log.seconds(), 1),
+        }
+
+    return runs.execute(folder, identity(task, seed), run)
 
 
 def identity(task: Task, seed: int) -> dict[str, Any]:

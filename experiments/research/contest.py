@@ -37,11 +37,12 @@ from experiments.common.command_line import (
     Stop,
     check_at_least,
     check_choices,
+    check_once,
     definers,
 )
+from experiments.common.rates import SCHEDULES
 from experiments.four_digits import results
 from experiments.four_digits.config import (
-    SCHEDULES,
     Config,
     ConfigError,
     Method,
@@ -200,6 +201,7 @@ def main() -> None:
     check_choices(FLAGS, "families", FAMILIES)
     for name in ("steps", "search_steps", "seeds"):
         check_at_least(FLAGS, name, 1)
+    check_once("known", FLAGS.known)
     known = Known.read(FLAGS.known)
     out_dir = Path(FLAGS.out_dir)
     splits = jax.device_put(datasets.load(FLAGS.dataset, download=False))

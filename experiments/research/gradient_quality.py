@@ -41,13 +41,14 @@ from arlsort.operators.base import Operator
 from experiments.common.command_line import (
     Script,
     check_at_least,
+    check_once,
     check_out,
     definers,
     read_lengths,
     refused,
 )
 from experiments.common.reports import measure_once, open_report
-from experiments.four_digits.config import ConfigError, Method, resolve
+from experiments.four_digits.config import ConfigError, Method, resolve, split_specs
 from experiments.four_digits.losses import order_loss, parse, with_key
 from experiments.four_digits.results import check_means_the_same
 
@@ -196,6 +197,7 @@ def settings() -> dict[str, Any]:
     if not 0 < FLAGS.spread < math.inf:
         raise refused("spread", FLAGS.spread, "a finite number > 0")
     check_out(FLAGS)
+    check_once("methods", split_specs([",".join(FLAGS.methods)]))
     lengths = read_lengths(FLAGS, "lengths")
     return {
         "truth": FLAGS.truth,

@@ -29,6 +29,7 @@ from experiments.common.command_line import (
     Script,
     check_at_least,
     check_choices,
+    check_once,
     check_out,
     definers,
     read_lengths,
@@ -58,6 +59,7 @@ def settings() -> dict[str, Any]:
     for seed in FLAGS.seeds:
         if not seed.isdecimal():
             raise refused("seeds", seed, "integers >= 0")
+    check_once("seeds", map(int, FLAGS.seeds))
     return {"steps": FLAGS.steps, "lengths": read_lengths(FLAGS, "lengths")}
 
 

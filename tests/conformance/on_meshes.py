@@ -3,9 +3,10 @@
 
     python -m tests.conformance.on_meshes SECONDS PART ...
 
-A part is a name of the registry, `likelihoods` or `comparisons`. All functions are lowered, which
-is where types of arrays on meshes are checked; ranks with their gradient are compiled and compared
-with one device. After so many seconds it says where it stands, and fails.
+A part is a name of the registry, `likelihoods`, `quadratic` or `comparisons`. All functions are
+lowered, which is where types of arrays on meshes are checked; ranks with their gradient, and
+solutions with theirs, are compiled and compared with one device. After so many seconds it says
+where it stands, and fails.
 """
 
 import faulthandler
@@ -17,6 +18,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 import arlsort
+from arlsort import quadratic
 from tests.conformance.conftest import RANDOM_SPECS, SPECS, VALUE_SPECS, build
 
 BATCH = PartitionSpec("data")
@@ -55,6 +57,34 @@ def likelihoods():
         yield likelihood.__name__, {}, run, False
 
 
+def programs(x):
+    """Programs of five variables, of most of which some constraints hold the solution."""
+    far = x[..., None] - x[..., None, :]
+    q = jnp.eye(5) + 0.1 * jnp.matmul(far, jnp.swapaxes(far, -1, -2))
+    g = jnp.concatenate([jnp.eye(5), -jnp.ones((1, 5))])
+    bounds = jnp.concatenate([0.3 + 0.1 * x**2, jnp.ones_like(x[..., :1])], axis=-1)
+    return q, -2 * x, g, bounds
+
+
+def solved(x):
+    found = quadratic.solve(*programs(x))
+    return jnp.concatenate([found.z, found.inequality_dual], axis=-1)
+
+
+def denoised(x):
+    return quadratic.total_variation(x, 0.1 + 0.1 * x[..., 0] ** 2)
+
+
+def quadratics():
+    for function in (solved, denoised):
+
+        def run(x, function=function):
+            found, pull = jax.vjp(function, x)
+            return found, pull(jnp.cos(found))[0]
+
+        yield function.__name__, {"all": function}, run, False
+
+
 def operators(names):
     for spec in [*SPECS, *VALUE_SPECS, *RANDOM_SPECS]:
         if spec.partition(":")[0] in names:
@@ -77,6 +107,7 @@ def main(parts):
         return jax.shard_map(function, mesh=mesh, in_specs=BATCH, out_specs=BATCH)
 
     rows = [*operators(parts), *(likelihoods() if "likelihoods" in parts else ())]
+    rows += quadratics() if "quadratic" in parts else ()
     assert rows or "comparisons" in parts, parts
     for name, lowered, ranks, random in rows:
         for how, change in (("shard_map", mapped), ("explicit", lambda function: function)):

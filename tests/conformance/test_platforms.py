@@ -37,7 +37,7 @@ def _gradient(operator, x):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", [*registry.names(), "likelihoods", "comparisons"])
+@pytest.mark.parametrize("part", [*registry.names(), "likelihoods", "quadratic", "comparisons"])
 def test_everything_runs_under_shard_map_and_on_explicit_meshes(part):
     done = subprocess.run(
         [sys.executable, "-m", "tests.conformance.on_meshes", SECONDS, part],

@@ -26,7 +26,7 @@ ALLOWED = {
     **{task: {"common"} for task in TASKS},
     "program_tasks": {"common", "four_digits"},  # layers of its network
     "neighbours": {"common", "four_digits"},  # the same
-    "quantiles": {"common", "four_digits", "neighbours"},  # its lists, and how methods are written
+    "quantiles": {"common", "four_digits"},  # its lists
     "": {"common", *TASKS},  # the scripts at the top
     "benchmarks": {"common", "four_digits"},
     "research": {"common", *TASKS},

@@ -11,7 +11,7 @@ import pytest
 from experiments import quantile_regression as script
 from experiments.common import datasets, storage
 from experiments.common.command_line import Diverged, FlagError, Interrupted, Stop
-from experiments.neighbours.config import Method
+from experiments.common.methods import Method
 from experiments.quantiles import results, training
 from experiments.quantiles.training import Config, Task
 from tests.experiments.flags import kept, refusal
@@ -40,7 +40,7 @@ def test_the_prediction_is_the_value_at_the_quantile(monkeypatch):
         (["--n=1"], "--n: received 1"),
         (["--quantile=1.5"], "--quantile: received 1.5, allowed: a number in [0, 1]"),
         (["--operators=permutahedron"], "--operators: received permutahedron"),
-        (["--operators=linear_head"], "--operators: received linear_head"),
+        (["--operators=linear_head"], "linear_head"),
         (["--search", "--search_temperatures=-1"], "--search_temperatures: received -1"),
         (["--learning_rate=inf"], "--learning_rate: received inf, allowed: a finite number > 0"),
         (["--search_rates=1"], "--search_rates: received 1, allowed: nothing without --search"),
@@ -59,8 +59,13 @@ def test_what_is_wrong_ends_in_one_line(flags, message, tmp_path, monkeypatch, c
 
 def test_other_settings_are_not_resumed(tmp_path):
     storage.write_json(tmp_path / "run.json", {"n": 7})
+    task = Task(SMALL, Method.of("hard"))
     with pytest.raises(FlagError, match="--resume: .* was started with n 7, received 3"):
-        training.check_identity(Task(SMALL, Method.of("hard")), 0, tmp_path)
+        training.check_identity(task, 0, tmp_path)
+    # Also where a run was not planned, as those of a search, and even if it was done.
+    storage.write_json(tmp_path / "result.json", {"mse": 0.0})
+    with pytest.raises(FlagError, match="was started with n 7, received 3"):
+        training.execute(task, 0, tmp_path, None, Stop())
 
 
 def test_a_run_that_diverges_is_no_result(tmp_path, monkeypatch):

@@ -116,7 +116,9 @@ def test_rows_must_match_their_keys():
 def test_infinities_count_as_the_documented_bound():
     bound = float(np.finfo(np.float32).max) / 2**16
     x = jnp.array([np.inf, 0.0, -np.inf, 1.0])
-    np.testing.assert_array_equal(SoftSort(temperature=0.01).sort(x), [-bound, 0.0, 1.0, bound])
+    # Of the score 1 the position of 0 gets exp(-100), which is subnormal: not every device has 0.
+    found, tiny = SoftSort(temperature=0.01).sort(x), np.finfo(np.float32).tiny
+    np.testing.assert_allclose(found, [-bound, 0.0, 1.0, bound], rtol=0, atol=tiny)
 
 
 def test_an_operator_is_a_tree_of_anything():

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from arlsort.reasoner import checkpoint, clrs_bridge, losses, network
+from arlsort.reasoner import checkpoint, losses, network
 from arlsort.reasoner.config import ALGORITHMS, CLRS_FIELDS, ReasonerConfig, TrainingConfig
 from arlsort.reasoner.gradients import loss_and_metrics
 
@@ -33,7 +33,7 @@ def _sorts(*fast):
 
 # Without CI, one sort that records as many states of every list of a length, and one that does not.
 @pytest.fixture(scope="module", params=_sorts("insertion_sort", "quicksort"))
-def case(request):
+def case(request, clrs_bridge):
     spec, feedback = clrs_bridge.feedback(request.param, n=4, batch_size=4, seed=0)
     config = ReasonerConfig(request.param, hidden_size=HIDDEN, **CLRS_FIELDS)
     return config, clrs_bridge.baseline_model(spec, feedback, config, seed=1), feedback
@@ -66,7 +66,7 @@ def _predict_by_clrs(model, feedback):
     )(model.params)
 
 
-def test_parameter_tree_is_clrs(case):
+def test_parameter_tree_is_clrs(case, clrs_bridge):
     config, model, feedback = case
     batch = clrs_bridge.to_batch(feedback)
     ours = network.transform(config).init(jax.random.key(0), batch.keys, batch.pos)
@@ -74,7 +74,7 @@ def test_parameter_tree_is_clrs(case):
     assert shapes(ours) == shapes(model.params)
 
 
-def test_predictions_equal_clrs(case):
+def test_predictions_equal_clrs(case, clrs_bridge):
     config, model, feedback = case
     batch = clrs_bridge.to_batch(feedback)
     outputs, hints = _predict_by_clrs(model, feedback)
@@ -88,7 +88,7 @@ def test_predictions_equal_clrs(case):
 
 
 @pytest.mark.slow
-def test_predictions_on_long_lists_equal_clrs():
+def test_predictions_on_long_lists_equal_clrs(clrs_bridge):
     # Long enough for another way through the triplets' maximum.
     spec, feedback = clrs_bridge.feedback("insertion_sort", n=17, batch_size=2, seed=0)
     config = ReasonerConfig("insertion_sort", hidden_size=8, **CLRS_FIELDS)
@@ -100,7 +100,7 @@ def test_predictions_on_long_lists_equal_clrs():
 
 
 @pytest.mark.parametrize("case", _sorts("insertion_sort"), indirect=True, scope="module")
-def test_training_loss_and_gradients_equal_clrs(case):
+def test_training_loss_and_gradients_equal_clrs(case, clrs_bridge):
     config, model, feedback = case
     key = jax.random.PRNGKey(7)
     theirs, their_grads = jax.jit(model.compute_grad)(key, feedback)
@@ -122,7 +122,7 @@ def test_training_loss_and_gradients_equal_clrs(case):
 
 
 @pytest.mark.slow
-def test_official_processor_gives_the_same_numbers(case):
+def test_official_processor_gives_the_same_numbers(case, clrs_bridge):
     config, model, feedback = case
     batch = clrs_bridge.to_batch(feedback)
     ours = _predict(config, model.params, batch)
@@ -131,7 +131,7 @@ def test_official_processor_gives_the_same_numbers(case):
 
 
 @pytest.mark.slow
-def test_official_processor_has_the_same_gradients(case):
+def test_official_processor_has_the_same_gradients(case, clrs_bridge):
     config, model, feedback = case
     if config.algorithm != "quicksort":
         pytest.skip("one algorithm suffices: the gradients of all sorts are compared with CLRS's")
@@ -150,7 +150,7 @@ def test_official_processor_has_the_same_gradients(case):
 
 
 @pytest.mark.slow
-def test_saved_baseline_model_loads(case, tmp_path):
+def test_saved_baseline_model_loads(case, clrs_bridge, tmp_path):
     config, _, feedback = case
     if config.algorithm != "insertion_sort":
         pytest.skip("one algorithm suffices: the file's layout does not depend on it")

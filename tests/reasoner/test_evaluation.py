@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scores of a reasoner are CLRS's, and say what they mean."""
 
-import clrs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from arlsort.reasoner import checkpoint, clrs_bridge, evaluation
+from arlsort.reasoner import checkpoint, evaluation
 from arlsort.reasoner.config import TrainingConfig
 
 
 @pytest.mark.parametrize("share_of_noise", [0.0, 0.4, 1.0])
-def test_micro_f1_is_that_of_clrs(share_of_noise):
+def test_micro_f1_is_that_of_clrs(share_of_noise, clrs, clrs_bridge):
     _, feedback = clrs_bridge.feedback("insertion_sort", n=6, batch_size=8, seed=0)
     with jax.numpy_rank_promotion("allow"):  # CLRS relies on it
         batch = clrs_bridge.to_batch(feedback)

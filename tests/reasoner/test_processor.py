@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from arlsort.reasoner import clrs_bridge, training
+from arlsort.reasoner import training
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from arlsort.reasoner.gradients import gradients as batch_gradients
 from arlsort.reasoner.hints import sample_batch
@@ -57,7 +57,7 @@ def test_how_a_pass_is_made_changes_no_number(gradients, options):
 
 
 @pytest.mark.slow
-def test_parts_and_remat_keep_the_noise_and_the_last_step_of_every_list():
+def test_parts_and_remat_keep_the_noise_and_the_last_step_of_every_list(clrs_bridge):
     network = ReasonerConfig("quicksort", hidden_size=4)
     _, feedback = clrs_bridge.feedback("quicksort", n=4, batch_size=5, seed=1)
     with jax.numpy_rank_promotion("allow"):

@@ -3,14 +3,11 @@
 
 import itertools
 
-import clrs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from clrs._src import algorithms, probing
 
-from arlsort.reasoner import clrs_bridge
 from arlsort.reasoner.config import ALGORITHMS, PLACE, POINTER, algorithm_spec
 from arlsort.reasoner.hints import output_pointers
 from arlsort.reasoner.traces import places_of, predecessors, trace
@@ -25,7 +22,9 @@ def _lists(n: int) -> np.ndarray:
     return np.concatenate([distinct, rng.integers(0, 3, (LISTS // 2, n))]).astype(np.float32)
 
 
-def _probes(algorithm: str, keys: np.ndarray):
+def _probes(clrs, algorithm: str, keys: np.ndarray):
+    from clrs._src import algorithms, probing
+
     _, probes = getattr(algorithms, algorithm)(keys.copy())
     _, outputs, hints = probing.split_stages(probes, clrs.SPECS[algorithm])
     return outputs[0].data[0], {hint.name: hint.data[:, 0] for hint in hints}
@@ -39,12 +38,12 @@ FEW = (2, 3, 4, 5, 8, 9, 16, 17, 32)
     "n", [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in range(2, 33)]
 )
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
-def test_every_probe_equals_clrs(algorithm, n):
+def test_every_probe_equals_clrs(algorithm, n, clrs, clrs_bridge):
     lists = _lists(n)
     traces = jax.device_get(jax.jit(jax.vmap(lambda keys: trace(algorithm, keys)))(lists))
     assert traces.hints["pred_h"].shape[1] == algorithm_spec(algorithm).num_hints(n)
     for row, keys in enumerate(lists):
-        output, hints = _probes(algorithm, keys)
+        output, hints = _probes(clrs, algorithm, keys)
         ours = jax.tree.map(lambda leaf, row=row: leaf[row], traces)
         length = len(hints["pred_h"])
         assert ours.length == length
@@ -92,7 +91,10 @@ def test_there_is_room_for_every_order(algorithm):
     assert traces.hints["pred_h"].shape[1] == room >= traces.length.max() > room - 4
 
 
+@pytest.mark.usefixtures("clrs")
 def test_output_pointers_equal_clrs():
+    from clrs._src import probing
+
     order = jnp.array([2, 0, 3, 1])
     pred, first = output_pointers(order)
     with jax.numpy_rank_promotion("allow"):

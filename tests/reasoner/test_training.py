@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from arlsort.reasoner import clrs_bridge, network, training
+from arlsort.reasoner import network, training
 from arlsort.reasoner.config import PLACE, ReasonerConfig, TrainingConfig
 from arlsort.reasoner.gradients import loss_and_metrics
 from arlsort.reasoner.hints import sample_batch
@@ -65,7 +65,7 @@ def test_what_shapes_the_data_changes_it(change):
 
 
 @pytest.mark.slow
-def test_clean_batches_of_clrs_train_and_repeat():
+def test_clean_batches_of_clrs_train_and_repeat(clrs_bridge):
     config = TrainingConfig(hints="clrs", lengths=(3, 4), batch_size=4, steps=4)
     first = list(itertools.islice(clrs_bridge.batches("quicksort", config), 3))
     again = list(itertools.islice(clrs_bridge.batches("quicksort", config, start=1), 2))
@@ -108,9 +108,17 @@ def test_training_by_itself_does_not_draw_hints_of_clrs():
         training.train(CONFIG, dataclasses.replace(TRAINING, hints="clrs"))
 
 
-def test_an_error_of_the_sampler_reaches_who_asks_for_the_batch():
+def test_an_error_of_the_sampler_reaches_who_asks_for_the_batch(clrs_bridge):
     with pytest.raises(NotImplementedError, match="bogosort"):
         next(clrs_bridge.batches("bogosort", TrainingConfig(hints="clrs")))
+
+
+@pytest.mark.parametrize(
+    "field, value", [("learning_rate", float("inf")), ("grad_clip", 0.0), ("max_spread", 0.1)]
+)
+def test_settings_of_training_that_are_not_allowed_name_themselves(field, value):
+    with pytest.raises(ValueError, match=f"{field}: received .*{value}, allowed: "):
+        TrainingConfig(**{field: value})
 
 
 @pytest.mark.parametrize(
@@ -188,7 +196,7 @@ def test_the_last_places_have_a_weight_of_their_own():
 
 
 @pytest.mark.slow
-def test_places_are_learned_from_clean_batches_of_clrs_too():
+def test_places_are_learned_from_clean_batches_of_clrs_too(clrs_bridge):
     settings = TrainingConfig(hints="clrs", lengths=(3,), batch_size=4, steps=4)
     batch = next(clrs_bridge.batches("heapsort", settings))
     np.testing.assert_array_equal(batch.places.argmax(-1), jnp.argsort(jnp.argsort(batch.keys)))

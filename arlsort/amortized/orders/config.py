@@ -5,7 +5,7 @@ import dataclasses
 import math
 from typing import Final
 
-from arlsort.checks import check_count, error_message
+from arlsort.checks import check_count, check_not_negative, check_training, error_message
 
 LARGEST: Final = 4096
 
@@ -76,27 +76,15 @@ class OrderTraining:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lengths", tuple(self.lengths))  # a list could not be hashed
-        if not self.lengths or any(type(n) is not int or n < 2 for n in self.lengths):
-            raise ValueError(error_message("lengths", self.lengths, "one or more ints >= 2"))
+        check_training(self)
         for field in ("lists", "batch_size", "steps"):
             check_count(field, getattr(self, field))
-        for field in ("warmup_steps", "gradient_weight", "noise_scale_spread"):
-            if not 0 <= getattr(self, field) < math.inf:
-                raise ValueError(error_message(field, getattr(self, field), "a finite number >= 0"))
-        for field in ("learning_rate", "grad_clip"):
-            if not 0 < getattr(self, field) < math.inf:
-                raise ValueError(error_message(field, getattr(self, field), "a finite number > 0"))
+        check_not_negative("gradient_weight", self.gradient_weight)
         for field in ("wide_share", "scaled_share"):
             if not 0 <= getattr(self, field) <= 1:
                 raise ValueError(error_message(field, getattr(self, field), "in [0, 1]"))
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(error_message("ema_decay", self.ema_decay, "a number in [0, 1)"))
         if not 1 <= self.widest < math.inf:
             raise ValueError(error_message("widest", self.widest, "a finite number >= 1"))
-        if not 0 < self.min_spread <= self.max_spread < math.inf:
-            spreads = f"{self.min_spread}, {self.max_spread}"
-            allowed = "0 < min_spread <= max_spread"
-            raise ValueError(error_message("min_spread, max_spread", spreads, allowed))
 
     def length(self, step: int) -> int:
         """Length of the lists of a step, counted from 0."""

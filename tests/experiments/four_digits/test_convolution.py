@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.four_digits import convolution
+from experiments.four_digits import convolution, narrow
 
 # Sums of up to 5 * 5 * 16 products of order one, in float32, in another order.
 ATOL = 1e-5
@@ -90,6 +90,48 @@ def test_narrow_factors_are_those_rounded_before(precision, bits, channels):
         wide = jax.lax.reduce_precision(wide, 8, bits)
     np.testing.assert_allclose(narrow, wide, atol=ATOL)
     assert 10 * ATOL < float(jnp.abs(narrow - exact).max()) < 2.0 ** (2 - bits)
+
+
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize("size", [(1, 6, 6, 1, 1), (5, 7, 10, 3, 2), (5, 8, 7, 8, 2)])
+def test_bfloat16_differs_from_float32_by_rounding_alone(size, padded, monkeypatch):
+    # Slices of two of the five images; more rows than columns and fewer in the kernel's gradient.
+    monkeypatch.setattr(narrow, "_SLICE", 2)
+    images, kernel, bias = (_short(x) for x in arguments(*size))
+
+    def of(precision):
+        def layer(images, kernel, bias):
+            out = convolution.conv_pool(images, kernel, bias, padded, precision)
+            return (out**2).sum(), out
+
+        return jax.jit(jax.grad(layer, (0, 1, 2), has_aux=True))(images, kernel, bias)
+
+    for found, expected in zip(
+        *(jax.tree.leaves(of(name)) for name in ("bfloat16", "float32")), strict=True
+    ):
+        scale = float(jnp.abs(expected).max())
+        # Two roundings to 8 bits, and what they make of near ties of the maximum.
+        assert float(jnp.abs(found - expected).mean()) < 0.01 * scale
+        assert float(jnp.abs(found - expected).max()) < 0.2 * scale
+
+
+def test_equal_members_share_the_gradient_of_bfloat16():
+    images, kernel, bias = jnp.ones((1, 2, 2, 1)), jnp.zeros((5, 5, 1, 1)), jnp.ones(1)
+
+    def layer(kernel):
+        return convolution.conv_pool(images, kernel, bias, precision="bfloat16").sum()
+
+    # Each member sees the four pixels through other taps, and gets a quarter.
+    expected = np.zeros((5, 5))
+    for a in (0, 1):
+        for b in (0, 1):
+            expected[2 - a : 4 - a, 2 - b : 4 - b] += 0.25
+    gradient = jax.grad(layer)(kernel)[..., 0, 0]
+    np.testing.assert_allclose(gradient, expected)
+
+
+def _short(x):
+    return jax.lax.reduce_precision(x, 8, 7)
 
 
 def test_narrow_gradient_is_that_of_bfloat16():

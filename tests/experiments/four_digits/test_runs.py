@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from experiments.common import datasets, storage
-from experiments.common.command_line import Interrupted, Stop
+from experiments.common.command_line import FlagError, Interrupted, Stop
 from experiments.four_digits import runs, training
-from experiments.four_digits.config import ConfigError, resolve
+from experiments.four_digits.config import resolve
 from experiments.four_digits.runs import Run, RunError
 
 TINY = {
@@ -146,20 +146,20 @@ def test_signals_are_handled_as_before_after_a_run():
 def test_another_setting_is_not_resumed(straight):
     out_dir = straight.folder.parents[2]
     for name, value in (("batch_size", 9), ("steps_per_dispatch", 1), ("learning_rate", 0.1)):
-        with pytest.raises(ConfigError, match=f"{name}.*received {value}"):
+        with pytest.raises(FlagError, match=f"{name}.*received {value}"):
             make(out_dir, **{name: value}).check_identity()
     make(out_dir, seeds=9, checkpoint_every=1).check_identity()  # these change no number
     # A temperature would have a folder of its own; a default may change.
     warmer = dataclasses.replace(straight.method.operator, temperature=0.5)
     other = dataclasses.replace(straight.method, operator=warmer)
-    with pytest.raises(ConfigError, match="method.operator.temperature 0.1, received 0.5"):
+    with pytest.raises(FlagError, match="method.operator.temperature 0.1, received 0.5"):
         dataclasses.replace(straight, method=other).check_identity()
 
 
 def test_a_run_of_an_earlier_version_is_not_resumed(tmp_path):
     run = make(tmp_path)
     storage.write_json(run.folder / "run.json", {**run.identity, "method": "SoftSort(...)"})
-    with pytest.raises(ConfigError, match=r"started with method SoftSort.*received nothing"):
+    with pytest.raises(FlagError, match=r"started with method SoftSort.*received nothing"):
         run.check_identity()
 
 

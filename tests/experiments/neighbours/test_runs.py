@@ -12,9 +12,10 @@ import pytest
 from experiments import classify_neighbours as script
 from experiments.common import datasets, storage
 from experiments.common.command_line import Diverged, Interrupted, Stop
+from experiments.common.methods import Method, read_specs
 from experiments.four_digits.convolution import conv_pool
 from experiments.neighbours import augmentation, baselines, networks, results, search, training
-from experiments.neighbours.config import HEAD, Config, Method, identity, read_specs
+from experiments.neighbours.config import HEAD, Config, identity
 from experiments.neighbours.runs import Run
 from tests.experiments.flags import kept, refusal
 
@@ -62,7 +63,7 @@ def test_a_run_that_is_interrupted_ends_with_the_same_numbers(data, tmp_path, ne
 
 
 def test_the_best_weights_are_a_copy(data):
-    task = training.Task(SMALL, Method.of(HEAD))
+    task = training.Task(SMALL, HEAD)
     state = task.validated(task.start(data[0], 0), data[0], data[1])
     before = jax.tree.map(np.array, state.best)
     state = task.steps(state, data[0], 0, 2)
@@ -81,7 +82,7 @@ def test_accuracy_is_of_all_pictures_and_not_of_the_last_batch(data, monkeypatch
 
 
 def test_other_settings_are_not_resumed(data, tmp_path):
-    run = Run.at(SMALL, Method.of(HEAD), 0, tmp_path)
+    run = Run.at(SMALL, HEAD, 0, tmp_path)
     run.folder.mkdir(parents=True)
     storage.write_json(run.folder / "run.json", {"steps": 5})
     with pytest.raises(Exception, match="--resume: .* was started with steps 5, received 4"):
@@ -244,7 +245,7 @@ def test_augmentation_shifts_and_mirrors_and_leaves_the_rest():
 
 
 def test_pictures_are_augmented_in_training_alone(data, monkeypatch):
-    task = training.Task(dataclasses.replace(SMALL, augmentation="crop_flip"), Method.of(HEAD))
+    task = training.Task(dataclasses.replace(SMALL, augmentation="crop_flip"), HEAD)
     seen = []
     monkeypatch.setattr(training, "augmented", lambda images, *_: seen.append(images) or images)
     state = task.start(data[0], 0)
@@ -269,10 +270,10 @@ def test_the_resnet_has_eighteen_layers_and_halves_pictures_three_times():
     assert found.shape == (2, 512)
 
 
-@pytest.mark.parametrize("method", ["lapsum", "neuralsort:stochastic=true", HEAD])
+@pytest.mark.parametrize("method", ["lapsum", "neuralsort:stochastic=true", HEAD.spec])
 def test_one_query_and_one_sample_are_enough(data, method):
     config = dataclasses.replace(SMALL, queries=1, candidates=2, k=1)
-    task = training.Task(config, Method.of(method))
+    task = training.Task(config, HEAD if method == HEAD.spec else Method.of(method))
     state = jax.eval_shape(task._step, task.start(data[0], 0), data[0], jax.random.key(0))
     assert state.step.shape == ()
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from arlsort.reasoner import clrs_bridge, evaluation, training
+from arlsort.reasoner import evaluation, training
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from experiments.common import storage
 from experiments.research import clrs_scores, order_quality
@@ -26,6 +26,7 @@ def run(*arguments):
         order_quality.SCRIPT.run(["order_quality.py", *TINY, *arguments])
 
 
+@pytest.mark.usefixtures("clrs")
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -40,6 +41,7 @@ def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("clrs")
 def test_every_kind_is_trained_once(tmp_path, capsys, monkeypatch):
     out = tmp_path / "quality.json"
     one = ("--algorithms=insertion_sort", "--seeds=1", "--lists_per_pass=2", f"--out={out}")
@@ -56,6 +58,7 @@ def test_every_kind_is_trained_once(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("clrs")
 def test_parts_of_the_test_are_the_whole():
     config = ReasonerConfig("insertion_sort", hidden_size=8, comparisons=True)
     params = training.init(config, TrainingConfig(seed=3)).params
@@ -63,7 +66,7 @@ def test_parts_of_the_test_are_the_whole():
     np.testing.assert_allclose(*found, rtol=1e-6)
 
 
-def test_the_score_is_that_of_the_right_pointers():
+def test_the_score_is_that_of_the_right_pointers(clrs_bridge):
     _, feedback = clrs_bridge.feedback("insertion_sort", 5, 8, 0)
     batch = clrs_bridge.to_batch(feedback)
     right = {"pred": np.asarray(batch.pred), "pred_mask": np.asarray(batch.pred_mask)}
