@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
 RESEARCH = RESULTS / "research"
-LONG = RESULTS / "published"
+LONG = RESULTS / "long"
 ERRORS = RESULTS / "accuracy" / "error_analysis.json"
 LENGTHS = RESULTS / "accuracy" / "lengths.json"
 ORDER_QUALITY = RESULTS / "accuracy" / "order_quality.json"
