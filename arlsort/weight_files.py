@@ -22,6 +22,7 @@ from arlsort.checks import error_message, one_of
 
 Path = str | os.PathLike[str]
 
+SUFFIX: Final = ".safetensors"
 LONGEST: Final = 100_000  # elements in a list; pairs of them are kept
 _SEPARATOR = "::"  # between module and parameter name; Haiku's module names contain "/"
 
@@ -150,8 +151,8 @@ def wrong(card: pathlib.Path, field: str, received: str, allowed: str) -> Checkp
 def weights_path(path: Path) -> pathlib.Path:
     """The path of the parameters; raises ValueError if it does not end in `.safetensors`."""
     path = pathlib.Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(error_message("path", repr(str(path)), "a file that ends in .safetensors"))
+    if path.suffix != SUFFIX:
+        raise ValueError(error_message("path", repr(str(path)), f"a file that ends in {SUFFIX}"))
     return path
 
 

@@ -4,6 +4,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import arlsort
 from arlsort import __main__ as command_line
 from arlsort.amortized import checkpoint as amortized
 from arlsort.commands import listing, output
-from arlsort.operators import names
+from arlsort.operators import names, parse
 from arlsort.reasoner import checkpoint, training
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,13 +111,39 @@ def test_each_line_may_be_a_list(monkeypatch, capsys):
         ("1\n\n2,,3", "line 3: received a comma too many"),
         (",1", "line 1: received a comma too many"),
         ("1 2\n1e39", "line 2: received 1e+39, allowed: at most"),
-        (b"\xff\xfe1", "bytes, allowed: text"),
+        (b"\xff\xfe1", "numbers.txt: received bytes, allowed: text in UTF-8"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_said_with_its_line(text, message, tmp_path, capsys):
     path = tmp_path / "numbers.txt"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     assert message in refusal(capsys, "sort", "--file", str(path))
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_bytes_that_are_no_text_are_those_of_standard_input(errors, monkeypatch, capsys):
+    stdin = io.TextIOWrapper(io.BytesIO(b"1\n\xff\xfe1"), encoding="utf-8", errors=errors)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    said = refusal(capsys, "sort", "-")
+    assert "sort: standard input: received bytes, allowed: text in UTF-8" in said
+    text = "\ufeff3\r1,2\r"  # as a file of the same bytes
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    run("sort", "-", "--lines", "--operator=hard", "--json")
+    assert [each["values"] for each in document(capsys)["lists"]] == [[3], [1, 2]]
+
+
+@pytest.mark.parametrize("spec", ["amortized", "learned:temperature=0.3"])
+def test_lists_that_are_too_long_are_answered_by_flags(spec, capsys):
+    said = refusal(capsys, "sort", *map(str, range(65)), "--operator", spec)
+    assert (
+        f"sort: numbers: received lists of 65, allowed: at most {16 if ':' in spec else 64}" in said
+    )
+    assert "True" not in said and "LapSum" not in said
+    offered = re.findall(r"--operator ([^\s,;]+(?:,\w+=\w+)?)", said)
+    longer = f"{spec}{',' if ':' in spec else ':'}allow_extrapolation=true"
+    assert offered == [spec, "lapsum", longer]
+    assert parse(longer).allow_extrapolation
+    run("sort", *map(str, range(65)), "--operator=lapsum")
 
 
 def test_sort_prints_json_that_every_parser_reads(capsys):
@@ -195,6 +222,18 @@ def test_temperatures_beyond_float32_give_their_limit(temperature, capsys):
         ("train --out /proc/x.safetensors", "/proc"),
         ("sort 1 2 --operator odd_even --seed 1", "--seed: odd_even has none; those that have: ne"),
         ("sort 1e39 1", "numbers: received 1e+39"),
+        (
+            "sort 1 2 --operator gumbel_sinkhorn",
+            "--operator: gumbel_sinkhorn draws random numbers; a",
+        ),
+        ("sort 1 2 --operator softsort:stochastic=true", "add --seed 0"),
+        ("sort 1 2 --operator softsort:a=1", "sort: --operator: 'softsort', hyperparameter: recei"),
+        ("sort 1 2 --operator softsort:power=0", "sort: --operator: power: received 0"),
+        ("sort 1 2 --temperature -1", "sort: --temperature: received -1"),
+        (
+            "evaluate --checkpoint x",
+            "evaluate: --checkpoint: received x, allowed: a file that ends",
+        ),
         ("evaluate --checkpoint none.safetensors", "none.json: cannot be read"),
         ("evaluate --checkpoint x.safetensors --noise cauchy", "--checkpoint: says the sort"),
         ("evaluate --algorithm bubble_sort --noise cauchy", "allowed: gaussian"),

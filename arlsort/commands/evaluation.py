@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from arlsort import accuracy, weight_files
+from arlsort import accuracy, checks, weight_files
 from arlsort.amortized import checkpoint as amortized_checkpoint
 from arlsort.amortized.orders import accuracy as order_accuracy
 from arlsort.commands import Add, output
@@ -50,6 +50,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
         raise ValueError("--checkpoint: says the sort and the noise; leave those out")
     amortized = arguments.algorithm is None
     if path is not None:
+        if path.suffix != weight_files.SUFFIX:
+            allowed = f"a file that ends in {weight_files.SUFFIX}"
+            raise ValueError(checks.error_message("--checkpoint", path, allowed))
         card = weight_files.read_card(path)
         kind = card.get("kind") if isinstance(card, dict) else None
         amortized = kind in [known.name for known in amortized_checkpoint.KINDS]

@@ -2,8 +2,9 @@
 """Reads numbers: from the command line, a file or standard input."""
 
 import dataclasses
+import io
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -51,17 +52,31 @@ def read(path: str, *, lines: bool) -> list[NumberList]:
     name = "standard input" if path == STDIN else path
     try:
         if path == STDIN:
-            found = list(_lists(sys.stdin, name))
+            found = list(_lists(_stdin(), name))
         else:
             with open(path, encoding="utf-8-sig") as file:
                 found = list(_lists(file, name))
     except UnicodeDecodeError:
-        raise ValueError(checks.error_message("--file", f"{name}, bytes", "text")) from None
+        where = name if path == STDIN else f"--file: {name}"
+        raise ValueError(checks.error_message(where, "bytes", "text in UTF-8")) from None
     except OSError as error:
         raise OSError(f"--file: {name}: {error.strerror}") from None
     if not found:
         raise ValueError(f"{name}: holds no numbers")
     return found if lines else [NumberList([x for each in found for x in each.numbers], 1)]
+
+
+def _stdin() -> Iterator[str]:
+    """The lines of standard input, read as a file is, whatever encoding the terminal has."""
+    buffer = getattr(sys.stdin, "buffer", None)
+    if buffer is None:
+        yield from sys.stdin
+        return
+    text = io.TextIOWrapper(buffer, encoding="utf-8-sig")
+    try:
+        yield from text
+    finally:
+        text.detach()  # else it would close standard input
 
 
 def _lists(rows: Iterable[str], name: str) -> Iterable[NumberList]:

@@ -12,12 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 
 import arlsort
+from arlsort import checks
 from arlsort.commands import Add, numbers, output
 from arlsort.commands.limits import check_seed
 from arlsort.operators import parse, registry
 from arlsort.operators.base import Operator
+from arlsort.operators.checkpointed import TooLong
 
 _NEGATIVE = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$|^-inf(inity)?$", re.IGNORECASE)
+
+WITHOUT_LIMIT = "lapsum"
+"""What to take for lists that are longer than a learned sort allows."""
 
 Sorted = dict[str, np.ndarray | None]
 """`values`, `ranks` and, None where there is none, `permutation`."""
@@ -49,7 +54,10 @@ def sort(arguments: argparse.Namespace) -> None:
     """Prints sorted values, ranks and, if there is one, the permutation."""
     operator = _operator(arguments.operator, arguments.temperature, arguments.seed)
     lists = numbers.choose(arguments.numbers, arguments.file, lines=arguments.lines)
-    found = _sorted([each.numbers for each in lists], operator, arguments.descending)
+    try:
+        found = _sorted([each.numbers for each in lists], operator, arguments.descending)
+    except TooLong as error:
+        raise ValueError(_too_long(error, arguments.operator)) from None
     if not arguments.json:
         print("\n\n".join(map(_text, found)))
         return
@@ -66,7 +74,11 @@ def sort(arguments: argparse.Namespace) -> None:
 
 
 def _operator(spec: str, temperature: float | None, seed: int | None) -> Operator:
-    operator = parse(spec)
+    try:
+        operator = parse(spec)
+    except ValueError as error:
+        told = re.sub("^operator:? ", "", str(error))
+        raise ValueError(f"--operator: {told}") from None
     if seed is not None:
         check_seed(seed)
     stated: dict[str, Any] = {
@@ -80,8 +92,23 @@ def _operator(spec: str, temperature: float | None, seed: int | None) -> Operato
         able = [each for each, row in registry.REGISTRY.items() if name in _fields(row.build())]
         if name not in _fields(operator):
             raise ValueError(f"{flag}: {spec} has none; those that have: {', '.join(able)}")
-        operator = dataclasses.replace(operator, **{name: value})
+        try:
+            operator = dataclasses.replace(operator, **{name: value})
+        except ValueError as error:
+            raise ValueError(f"--{error}") from None
+    if operator.needs_key and getattr(operator, "key", None) is None:
+        raise ValueError(f"--operator: {spec} draws random numbers; add --seed 0, or another")
     return operator
+
+
+def _too_long(error: TooLong, spec: str) -> str:
+    """Says how to sort longer lists, by the flags that do it."""
+    longer = f"{spec}{',' if ':' in spec else ':'}allow_extrapolation=true"
+    allowed = f"at most {error.limit} with --operator {spec}, whose weights are validated to that"
+    return (
+        f"{checks.error_message('numbers', f'lists of {error.length}', allowed)}; take --operator "
+        f"{WITHOUT_LIMIT}, which has no limit, or try --operator {longer}"
+    )
 
 
 def _fields(operator: Operator) -> set[str]:

@@ -12,6 +12,18 @@ from arlsort.numerics import meshes, orders
 from arlsort.operators import base, hyperparameters
 
 
+class TooLong(ValueError):
+    """Lists are longer than a checkpoint is validated for.
+
+    Attributes:
+      length: Of the lists.
+      limit: Of the checkpoint.
+    """
+
+    length: int
+    limit: int
+
+
 class Checkpointed(base.Operator):
     """A sort that a network has learned.
 
@@ -64,7 +76,9 @@ class Checkpointed(base.Operator):
             f"at most {limit}, the length to which this checkpoint{of} is validated; pass "
             f"allow_extrapolation=True to try, or {advice}"
         )
-        raise ValueError(checks.error_message("x", f"lists of {n} scores", allowed))
+        error = TooLong(checks.error_message("x", f"lists of {n} scores", allowed))
+        error.length, error.limit = n, limit
+        raise error
 
 
 @meshes.jit_over_lists
