@@ -53,13 +53,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command; what is not allowed ends in one line and code 2."""
     arguments = (top := parser()).parse_args(argv)
     try:
+        if sys.stdout is None:
+            raise OSError("standard output: is closed")
         arguments.run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # of `operators | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, TypeError, OSError, MemoryError, JaxRuntimeError) as error:
-        print(f"{top.prog} {arguments.name}: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        top.exit(2, f"{top.prog} {arguments.name}: {' '.join(str(error).split())}\n")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -43,8 +43,11 @@ def some_lengths(lengths: Sequence[int]) -> list[int]:
 def evaluate(arguments: argparse.Namespace) -> None:
     """Prints how far a learned sort is from the mean permutation, by kind of list and length."""
     check_within("lists", arguments.lists, 1)
-    for length in arguments.lengths or ():
+    lengths = arguments.lengths or ()
+    for length in lengths:
         check_within("lengths", length, 2)
+        if lengths.count(length) > 1:
+            raise ValueError(checks.error_message("--lengths", f"{length} twice", "each once"))
     path = arguments.checkpoint
     if path is not None and (arguments.algorithm or arguments.noise):
         raise ValueError("--checkpoint: says the sort and the noise; leave those out")
