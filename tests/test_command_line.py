@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m arlsort`: every command does its work, and says in one line what is not allowed."""
 
-import io
-import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,150 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import arlsort
-from arlsort import __main__ as command_line
 from arlsort.amortized import checkpoint as amortized
 from arlsort.commands import listing, output
-from arlsort.operators import names, parse
+from arlsort.operators import names
 from arlsort.reasoner import checkpoint, training
+from tests.command_line import document, refusal, run
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = ("--steps=3", "--lengths", "2", "3", "--lists=10", "--batch-size=4")
 TINY = ("--network=executed", "--hidden-size=8", *SHORT)
 
 
-def run(*arguments):
-    command_line.main(list(arguments))
-
-
-def refusal(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        run(*arguments)
-    error = capsys.readouterr().err
-    assert ended.value.code == 2 and error.count("\n") == 1
-    return error
-
-
-def document(capsys):
-    """The one JSON document that was printed, without the tokens that JSON does not have."""
-
-    def refuse(token):
-        raise AssertionError(token)
-
-    return json.loads(capsys.readouterr().out, parse_constant=refuse)
-
-
-def numbers(line):
-    return [float(word) for word in line.split() if not word.isalpha()]
-
-
-def test_sort_prints_values_ranks_and_the_permutation(capsys):
-    run(*["sort", "3", "1", "-2", "--operator", "softsort", "--temperature", "0.5"])
-    lines = capsys.readouterr().out.splitlines()
-    x, operator = np.array([3.0, 1.0, -2.0], np.float32), arlsort.SoftSort(temperature=0.5)
-    expected = [arlsort.sort(x, operator), arlsort.rank(x, operator)]
-    expected += list(arlsort.permutation(x, operator))
-    assert len(lines) == len(expected)
-    for line, values in zip(lines, expected, strict=True):
-        np.testing.assert_allclose(numbers(line), values, rtol=1e-3, atol=1e-6)
-
-
-def test_sort_without_a_permutation_prints_none(capsys):
-    run(*["sort", "3", "1", "2", "--operator", "permutahedron:temperature=0.1", "--descending"])
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["sorted", "ranks"]
-    assert numbers(lines[1]) == [0, 2, 1]
-
-
 def test_operators_lists_all(capsys):
     run("operators")
     text = capsys.readouterr().out
     assert all(f"{name} " in text for name in names()) and "temperature=0.1" in text
-
-
-@pytest.mark.parametrize("text", ["3,1,-2\n", "3 1\n\n-2", "\ufeff3\r\n1\r\n-2e0,\r\n", "3,\n1 -2"])
-def test_numbers_come_from_a_file_too(text, tmp_path, monkeypatch, capsys):
-    path = tmp_path / "numbers.txt"
-    path.write_text(text, encoding="utf-8")
-    run("sort", "--file", str(path), "--operator=hard")
-    said = capsys.readouterr().out
-    assert numbers(said.splitlines()[0]) == [-2, 1, 3]
-    monkeypatch.setattr(sys, "stdin", io.StringIO(text.removeprefix("\ufeff")))
-    run("sort", "-", "--operator=hard")
-    assert capsys.readouterr().out == said
-
-
-def test_each_line_may_be_a_list(monkeypatch, capsys):
-    lists = {1: [3.0, 1.0], 2: [5.0, 0.1, 2.0], 4: [1.0, 2.0]}
-    text = "3 1\n5, 0.1, 2\n\n1 2\n"
-    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
-    run("sort", "-", "--lines", "--json", "--operator=softsort", "--descending")
-    said = document(capsys)
-    assert [each["line"] for each in said["lists"]] == list(lists)
-    for each, x in zip(said["lists"], lists.values(), strict=True):
-        expected = arlsort.sort(np.array(x, np.float32), "softsort", descending=True)
-        np.testing.assert_allclose(each["values"], expected, rtol=1e-6)
-    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
-    run("sort", "--file=-", "--lines", "--operator=softsort")
-    parts = capsys.readouterr().out.split("\n\n")
-    assert [len(numbers(part.splitlines()[0])) for part in parts] == [2, 3, 2]
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        ("", "holds no numbers"),
-        (" \n\n", "holds no numbers"),
-        ("1 2\n3 x\n", "line 2: received 'x', allowed: numbers"),
-        ("1\n\n2,,3", "line 3: received a comma too many"),
-        (",1", "line 1: received a comma too many"),
-        ("1 2\n1e39", "line 2: received 1e+39, allowed: at most"),
-        (b"\xff\xfe1", "numbers.txt: received bytes, allowed: text in UTF-8"),
-    ],
-)
-def test_what_is_wrong_in_a_file_is_said_with_its_line(text, message, tmp_path, capsys):
-    path = tmp_path / "numbers.txt"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    assert message in refusal(capsys, "sort", "--file", str(path))
-
-
-@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
-def test_bytes_that_are_no_text_are_those_of_standard_input(errors, monkeypatch, capsys):
-    stdin = io.TextIOWrapper(io.BytesIO(b"1\n\xff\xfe1"), encoding="utf-8", errors=errors)
-    monkeypatch.setattr(sys, "stdin", stdin)
-    said = refusal(capsys, "sort", "-")
-    assert "sort: standard input: received bytes, allowed: text in UTF-8" in said
-    text = "\ufeff3\r1,2\r"  # as a file of the same bytes
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-    run("sort", "-", "--lines", "--operator=hard", "--json")
-    assert [each["values"] for each in document(capsys)["lists"]] == [[3], [1, 2]]
-
-
-@pytest.mark.parametrize("spec", ["amortized", "learned:temperature=0.3"])
-def test_lists_that_are_too_long_are_answered_by_flags(spec, capsys):
-    said = refusal(capsys, "sort", *map(str, range(65)), "--operator", spec)
-    assert (
-        f"sort: numbers: received lists of 65, allowed: at most {16 if ':' in spec else 64}" in said
-    )
-    assert "True" not in said and "LapSum" not in said
-    offered = re.findall(r"--operator ([^\s,;]+(?:,\w+=\w+)?)", said)
-    longer = f"{spec}{',' if ':' in spec else ':'}allow_extrapolation=true"
-    assert offered == [spec, "lapsum", longer]
-    assert parse(longer).allow_extrapolation
-    run("sort", *map(str, range(65)), "--operator=lapsum")
-
-
-def test_sort_prints_json_that_every_parser_reads(capsys):
-    run(*["sort", "3", "1", "0.1", "--operator", "softsort", "--temperature", "0.2", "--json"])
-    said = document(capsys)
-    x, operator = np.array([3, 1, 0.1], np.float32), arlsort.SoftSort(temperature=0.2)
-    for name, function in (("values", arlsort.sort), ("ranks", arlsort.rank)):
-        np.testing.assert_array_equal(np.float32(said[name]), function(x, operator))
-    np.testing.assert_array_equal(np.float32(said["permutation"]), arlsort.permutation(x, operator))
-    assert said["operator"] == "softsort" and said["temperature"] == 0.2
-    run(*["sort", "nan", "inf", "--operator", "permutahedron", "--json"])
-    said = document(capsys)
-    assert said["permutation"] is None and said["values"] == [None, None]
 
 
 def test_json_keeps_every_number_that_it_has():
@@ -190,14 +58,6 @@ def test_an_installed_package_says_where_its_experiments_are(tmp_path, monkeypat
     (tmp_path / "experiments").mkdir()  # somebody else's
     monkeypatch.setattr(listing, "CHECKOUT", tmp_path)
     assert "no part of the installed package; get them: git clone" in refusal(capsys, "experiments")
-
-
-@pytest.mark.parametrize("temperature", ["1e-60", "1e-45", "1e60"])
-def test_temperatures_beyond_float32_give_their_limit(temperature, capsys):
-    run("sort", "3", "1", "--operator", "softsort", "--temperature", temperature)
-    sorted_line = capsys.readouterr().out.splitlines()[0]
-    expected = [2.0, 2.0] if temperature == "1e60" else [1.0, 3.0]
-    np.testing.assert_allclose([float(v) for v in sorted_line.split()[1:]], expected)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +94,13 @@ def test_temperatures_beyond_float32_give_their_limit(temperature, capsys):
             "evaluate --checkpoint x",
             "evaluate: --checkpoint: received x, allowed: a file that ends",
         ),
+        ("sort 1,,2", "numbers: received a comma too many"),
+        ("sort 1,-x", "numbers: received '-x', allowed: numbers"),
+        (
+            "sort 3 1 --operator odd_even:temperature=0.3 --temperature 0.1",
+            "--temperature: received 0.1 and --operator odd_even:temperature=0.3, allowed: one of",
+        ),
+        ("evaluate --lengths 5 8 5", "--lengths: received 5 twice, allowed: each once"),
         ("evaluate --checkpoint none.safetensors", "none.json: cannot be read"),
         ("evaluate --checkpoint x.safetensors --noise cauchy", "--checkpoint: says the sort"),
         ("evaluate --algorithm bubble_sort --noise cauchy", "allowed: gaussian"),
@@ -298,18 +165,6 @@ def test_an_amortised_sort_is_trained_and_evaluated(tmp_path, capsys):
     assert 0 <= said["exact_order"]["3"] <= 1
 
 
-def test_numbers_may_be_written_as_programs_print_them(capsys):
-    run(*["sort", "3", "-1e-3", "-2.5E+2", "-.5", "--operator", "hard"])
-    assert numbers(capsys.readouterr().out.splitlines()[0]) == [-250, -0.5, -0.001, 3]
-    run(*["sort", "inf", "1", "-inf", "--operator", "hard"])
-    assert "inf" in capsys.readouterr().out
-
-
-def test_an_operator_that_draws_gets_its_seed(capsys):
-    run(*["sort", "3", "1", "2", "--operator", "perturbed", "--temperature", "0.01", "--seed", "3"])
-    assert numbers(capsys.readouterr().out.splitlines()[0]) == pytest.approx([1, 2, 3], abs=0.01)
-
-
 def test_nothing_of_the_users_is_overwritten(tmp_path, capsys):
     card = tmp_path / "package.json"
     card.write_text("mine")
@@ -351,6 +206,20 @@ def test_an_interrupted_training_keeps_what_it_has_learned(tmp_path, monkeypatch
         run("train", f"--out={out}", *TINY)
     assert ended.value.code == 130
     assert checkpoint.load_card(out)["steps"] == 2 and "2 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name, line, message",
+    [
+        ("stdout", "operators", "operators: standard output: is closed"),
+        ("stdin", "sort -", "sort: standard input: is closed"),
+    ],
+)
+def test_streams_that_are_closed_are_said_in_one_line(name, line, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, name, None)  # as Python has it after `>&-` or `<&-`
+    with pytest.raises(SystemExit) as ended:
+        run(*line.split())
+    assert ended.value.code == 2 and capsys.readouterr().err.endswith(f" {message}\n")
 
 
 def test_it_is_a_module_and_a_closed_pipe_is_no_error():

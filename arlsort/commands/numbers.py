@@ -68,6 +68,8 @@ def read(path: str, *, lines: bool) -> list[NumberList]:
 
 def _stdin() -> Iterator[str]:
     """The lines of standard input, read as a file is, whatever encoding the terminal has."""
+    if sys.stdin is None:
+        raise ValueError("standard input: is closed")
     buffer = getattr(sys.stdin, "buffer", None)
     if buffer is None:
         yield from sys.stdin
@@ -83,13 +85,16 @@ def _lists(rows: Iterable[str], name: str) -> Iterable[NumberList]:
     for count, row in enumerate(rows, 1):
         if row.isspace():
             continue
-        where, fields = f"{name}, line {count}", row.split(",")
-        if not fields[-1].strip():  # a comma may end a line
-            fields.pop()
-        if not fields or not all(field.strip() for field in fields):
-            raise ValueError(checks.error_message(where, "a comma too many", "numbers between"))
-        words = [word for field in fields for word in field.split()]
-        yield NumberList([number(word, where) for word in words], count)
+        yield NumberList(_row(row, f"{name}, line {count}"), count)
+
+
+def _row(row: str, where: str) -> list[float]:
+    fields = row.split(",")
+    if not fields[-1].strip():  # a comma may end a line
+        fields.pop()
+    if not fields or not all(field.strip() for field in fields):
+        raise ValueError(checks.error_message(where, "a comma too many", "numbers between"))
+    return [number(word, where) for field in fields for word in field.split()]
 
 
 def choose(words: Sequence[str], path: str | None, *, lines: bool) -> list[NumberList]:
@@ -99,9 +104,9 @@ def choose(words: Sequence[str], path: str | None, *, lines: bool) -> list[Numbe
         raise ValueError(checks.error_message("numbers", received, "one of them"))
     if path is not None or list(words) == [STDIN]:
         return read(STDIN if path is None else path, lines=lines)
-    if not words:
+    if not (row := " ".join(words)).strip():
         allowed = "numbers, - for standard input, or --file FILE"
         raise ValueError(checks.error_message("numbers", "none", allowed))
     if lines:
         raise ValueError("--lines: is of a file or of standard input")
-    return [NumberList([number(word, "numbers") for word in words], 1)]
+    return [NumberList(_row(row, "numbers"), 1)]

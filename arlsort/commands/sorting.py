@@ -4,6 +4,7 @@
 import argparse
 import dataclasses
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,11 +16,15 @@ import arlsort
 from arlsort import checks
 from arlsort.commands import Add, numbers, output
 from arlsort.commands.limits import check_seed
+from arlsort.numerics import finite
 from arlsort.operators import parse, registry
 from arlsort.operators.base import Operator
 from arlsort.operators.checkpointed import TooLong
 
-_NEGATIVE = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$|^-inf(inity)?$", re.IGNORECASE)
+_NEGATIVE = re.compile(r"^-(\.?\d|inf|nan)", re.IGNORECASE)
+
+_LARGEST = finite.largest(jnp.dtype(jnp.float32))
+_BOUND = f"±{_LARGEST:.4g}"
 
 WITHOUT_LIMIT = "lapsum"
 """What to take for lists that are longer than a learned sort allows."""
@@ -31,8 +36,11 @@ Sorted = dict[str, np.ndarray | None]
 def add(command: Add) -> None:
     """Adds the command."""
     one = command("sort", sort, "Sort numbers: soft values, soft ranks, and the permutation.")
-    one._negative_number_matcher = _NEGATIVE  # argparse's own does not know of -1e-3 and -inf
-    told = "What to sort, in float32; - reads standard input."
+    one._negative_number_matcher = _NEGATIVE  # argparse's own does not know of -1e-3 and -1,-2
+    told = (
+        "What to sort, in float32, between spaces or commas; - reads standard input. Soft "
+        f"operators count what is beyond {_BOUND}, infinities included, as that."
+    )
     one.add_argument("numbers", nargs="*", help=told)
     told = "Read numbers between white space or commas from a file; - is standard input."
     one.add_argument("--file", help=told)
@@ -58,6 +66,7 @@ def sort(arguments: argparse.Namespace) -> None:
         found = _sorted([each.numbers for each in lists], operator, arguments.descending)
     except TooLong as error:
         raise ValueError(_too_long(error, arguments.operator)) from None
+    _warn(lists, operator, arguments.operator)
     if not arguments.json:
         print("\n\n".join(map(_text, found)))
         return
@@ -81,6 +90,9 @@ def _operator(spec: str, temperature: float | None, seed: int | None) -> Operato
         raise ValueError(f"--operator: {told}") from None
     if seed is not None:
         check_seed(seed)
+    if temperature is not None and re.search(r"[:,]\s*temperature\s*=", spec):
+        received = f"{temperature:g} and --operator {spec}"
+        raise ValueError(checks.error_message("--temperature", received, "one of them"))
     stated: dict[str, Any] = {
         "temperature": temperature,
         "key": None if seed is None else jax.random.key(seed),
@@ -99,6 +111,20 @@ def _operator(spec: str, temperature: float | None, seed: int | None) -> Operato
     if operator.needs_key and getattr(operator, "key", None) is None:
         raise ValueError(f"--operator: {spec} draws random numbers; add --seed 0, or another")
     return operator
+
+
+def _warn(lists: Sequence[numbers.NumberList], operator: Operator, spec: str) -> None:
+    """Says on standard error if soft values are not those of the numbers that were given."""
+    if operator.hard or isinstance(operator, arlsort.Hard):
+        return
+    known = (each.numbers for each in lists if not np.isnan(each.numbers).any())
+    beyond = [value for each in known for value in each if abs(value) > _LARGEST]
+    if beyond:
+        print(
+            f"warning: {spec} counts numbers beyond {_BOUND}, such as {beyond[0]:g}, as that; "
+            "--operator hard does not",
+            file=sys.stderr,
+        )
 
 
 def _too_long(error: TooLong, spec: str) -> str:
