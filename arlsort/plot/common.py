@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from arlsort import checks
@@ -21,9 +22,21 @@ def pyplot() -> Any:
     return plt
 
 
+def numbers(argument: str, values: ArrayLike) -> np.ndarray:
+    """An array of real numbers; raises ValueError, naming the argument, if it is none."""
+    allowed = "real numbers"
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of several lengths
+        raise ValueError(checks.error_message(argument, "no array", allowed)) from None
+    if not any(jnp.issubdtype(array.dtype, kind) for kind in (np.floating, np.integer, np.bool_)):
+        raise ValueError(checks.error_message(argument, f"dtype {array.dtype}", allowed))
+    return array
+
+
 def one_list(x: ArrayLike) -> jax.Array:
     """One list of scores; raises ValueError."""
-    scores = jnp.asarray(x)
+    scores = jnp.asarray(numbers("x", x))
     scores = scores.astype(finite.work_dtype(scores))
     if scores.ndim != 1 or not len(scores):
         raise ValueError(

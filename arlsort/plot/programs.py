@@ -73,8 +73,8 @@ def program(
 
     Raises:
       TypeError: If `layer` is no relaxed program.
-      ValueError: If an argument is not allowed, or there is no such loop: `programs.for_` has no
-        weights to draw.
+      ValueError: If an argument is not allowed, inputs are a batch, or there is no such loop:
+        `programs.for_` has no weights to draw.
       ImportError: Without matplotlib.
 
     Example:
@@ -85,7 +85,8 @@ def program(
       ['left', 'total', 'weight']
     """
     if not _is_layer(layer):
-        raise TypeError(checks.error_message("layer", type(layer).__name__, "a relaxed program"))
+        allowed = "a function that arlsort.programs.relaxed returned"
+        raise TypeError(checks.error_message("layer", type(layer).__name__, allowed))
     checks.check_positive("temperature", temperature)
     checks.check_choice("distribution", distribution, tuple(DISTRIBUTIONS))
     checks.check_flag("hard", hard)
@@ -95,6 +96,10 @@ def program(
     loops = [seen for seen in watched.loops if _is_one(seen)]
     checks.check_integer("loop", loop)
     if not 0 <= loop < len(loops):
+        batched = [np.shape(weight) for seen in watched.loops for _, weight in seen]
+        if not loops and any(batched):
+            received = f"a batch of shape {next(filter(None, batched))}"
+            raise ValueError(checks.error_message("inputs", received, "one example"))
         allowed = f"0 to {len(loops) - 1}" if loops else "a program with a loop by r.while_"
         raise ValueError(checks.error_message("loop", loop, allowed))
     leaves, weights = _steps(loops[loop])

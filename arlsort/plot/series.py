@@ -3,7 +3,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from jax.typing import ArrayLike
 
 from arlsort import checks
@@ -52,7 +51,7 @@ def series(
       ['noisy', 'denoised']
     """
     given = {"noisy": noisy, "clean": clean, "denoised": denoised}
-    lines = {name: np.asarray(line) for name, line in given.items() if line is not None}
+    lines = {name: common.numbers(name, line) for name, line in given.items() if line is not None}
     shape = lines["noisy"].shape
     for name, line in lines.items():
         if line.ndim != 1 or not line.size or line.shape != shape:
