@@ -93,7 +93,7 @@ def test_numbers_that_a_soft_operator_clips_are_warned_of(text, monkeypatch, cap
 
     bound = float(np.finfo(np.float32).max) / 2**16  # docs/conventions.md
     found = said(text, "softsort")
-    told = f"warning: softsort counts numbers beyond ±{bound:.4g}, such as "
+    told = f"warning: softsort counts numbers beyond {bound:.4g} in size, such as "
     assert found.err.count("\n") == 1 and found.err.startswith(told)
     assert max(np.abs(json.loads(found.out)["lists"][-1]["values"])) <= np.float32(bound)
     for operator in ("hard", "softsort:hard=true"):
@@ -107,7 +107,7 @@ def test_the_help_says_what_the_warning_does(capsys):
         run("sort", "--help")
     help_text = " ".join(capsys.readouterr().out.split())
     run(*["sort", "inf", "1", "--operator", "softsort"])
-    (bound,) = re.findall("beyond (±[^ ,]+)", capsys.readouterr().err)
+    (bound,) = re.findall("beyond ([^,]+)", capsys.readouterr().err)
     assert f"count what is beyond {bound}, infinities included, as that" in help_text
 
 

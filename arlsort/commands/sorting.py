@@ -24,7 +24,7 @@ from arlsort.operators.checkpointed import TooLong
 _NEGATIVE = re.compile(r"^-(\.?\d|inf|nan)", re.IGNORECASE)
 
 _LARGEST = finite.largest(jnp.dtype(jnp.float32))
-_BOUND = f"±{_LARGEST:.4g}"
+_BOUND = f"{_LARGEST:.4g} in size"
 
 WITHOUT_LIMIT = "lapsum"
 """What to take for lists that are longer than a learned sort allows."""
