@@ -98,6 +98,8 @@ def settings() -> tuple[Config, list[Method], dict[str, list[float]] | None]:
     check_methods(methods, lambda one: sort_by(lists, lists, one))
     if FLAGS.baselines:
         methods.append(Method(PLAIN, None))
+    if not methods:
+        raise refused("operators", "none without --baselines", "at least one")
     if FLAGS.download and FLAGS.dataset == datasets.EMBEDDED:
         raise refused("download", "true", f"a data set to download; {FLAGS.dataset} is embedded")
     return Config(**stated), methods, search.read(FLAGS)

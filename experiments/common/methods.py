@@ -3,7 +3,9 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+import itertools
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -11,7 +13,7 @@ import jax
 from arlsort import operators
 from arlsort.operators import base
 from experiments.common import identities
-from experiments.common.command_line import FlagError, check_once
+from experiments.common.command_line import FlagError, refused
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Method:
         return self.operator is not None and hasattr(self.operator, "temperature")
 
     @property
+    def essence(self) -> Any:
+        """What it is, however it is written."""
+        return self.spec if self.operator is None else identities.fields(self.spec, self.operator)
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Everything that tells it from others, as JSON can hold it."""
         return {
@@ -57,21 +64,45 @@ class Method:
         }
 
 
-def read_specs(given: Sequence[str]) -> list[str]:
-    """Splits lists of operators at the commas that are between two of them.
+def read_specs(given: Iterable[str]) -> list[str]:
+    """Splits lists of methods at semicolons, spaces and commas.
+
+    A comma also separates the hyperparameters of one operator: what follows it belongs to the
+    operator before if it is of the form `name=value`. Spaces beside a comma do not count.
+
+    Args:
+      given: E.g. `["learned,odd_even:distribution=logistic, temperature=0.1", "softsort"]`.
+
+    Returns:
+      One string a method.
 
     Example:
-      >>> read_specs(["lapsum,neuralsort:temperature=2,stochastic=true"])
-      ['lapsum', 'neuralsort:temperature=2,stochastic=true']
+      >>> read_specs(["learned, odd_even:distribution=logistic,temperature=0.1; softsort@rows"])
+      ['learned', 'odd_even:distribution=logistic,temperature=0.1', 'softsort@rows']
     """
     specs: list[str] = []
     for text in given:
-        for part in filter(None, text.split(",")):
-            if specs and "=" in part and ":" not in part:
-                specs[-1] += f",{part}"
-            else:
-                specs.append(part)
+        for group in re.split(r"[;\s]+", re.sub(r"\s*,\s*", ",", text)):
+            start = len(specs)
+            for part in filter(None, group.split(",")):
+                if len(specs) > start and re.match(r"[^:=]+=", part):
+                    specs[-1] += f",{part}"
+                else:
+                    specs.append(part)
     return specs
+
+
+def check_distinct(flag: str, methods: Iterable[tuple[str, Any]]) -> None:
+    """Refuses methods of which two are the same, however they are written, with a FlagError.
+
+    Args:
+      flag: Where they come from.
+      methods: Of each how it is written, and everything that tells it from others.
+    """
+    for (one, this), (other, that) in itertools.combinations(methods, 2):
+        if this == that:
+            received = f"{one} twice" if one == other else f"{one} and {other}, which are the same"
+            raise refused(flag, received, "each once")
 
 
 def check_methods(methods: Sequence[Method], use: Callable[[Any], Any]) -> None:
@@ -84,7 +115,7 @@ def check_methods(methods: Sequence[Method], use: Callable[[Any], Any]) -> None:
     Raises:
       FlagError: If one is there twice, or its operator refuses such a use.
     """
-    check_once("operators", (method.spec for method in methods))
+    check_distinct("operators", ((each.spec, each.essence) for each in methods))
     for method in methods:
         operator = method.operator
         if operator is None:

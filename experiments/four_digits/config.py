@@ -3,10 +3,9 @@
 
 import dataclasses
 import difflib
-import itertools
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -15,7 +14,9 @@ from arlsort import operators
 from arlsort.checks import error_message
 from arlsort.operators.base import Operator
 from experiments.common import identities, rates
+from experiments.common.command_line import FlagError
 from experiments.common.datasets import DATASETS, EMBEDDED
+from experiments.common.methods import check_distinct, read_specs
 from experiments.four_digits import losses
 from experiments.four_digits.convolution import PRECISIONS
 from experiments.four_digits.sampling import RESOLUTIONS
@@ -149,11 +150,12 @@ def essence(identity: Mapping[str, Any]) -> dict[str, Any]:
     return {"operator": operator, "loss": loss}
 
 
-def resolve(given: Mapping[str, Any]) -> tuple[Config, tuple[Method, ...]]:
+def resolve(given: Mapping[str, Any], flag: str = "operators") -> tuple[Config, tuple[Method, ...]]:
     """Completes and checks settings.
 
     Args:
       given: What the user said, by the names of `Config`; None counts as not given.
+      flag: Which one lists the methods, for errors.
 
     Returns:
       The complete settings, and the methods they name.
@@ -177,11 +179,16 @@ def resolve(given: Mapping[str, Any]) -> tuple[Config, tuple[Method, ...]]:
     most = CPU_STEPS_PER_DISPATCH if jax.default_backend() == "cpu" else STEPS_PER_DISPATCH
     every = stated.get("eval_every", defaults["eval_every"])
     defaults["steps_per_dispatch"] = largest_divisor(every, most)
-    stated["operators"] = tuple(split_specs(stated.get("operators", OPERATORS)))
+    stated["operators"] = tuple(read_specs(stated.get("operators", OPERATORS)))
     config = Config(**{**defaults, **stated, "protocol": protocol})
     _check(config)
-    methods = tuple(_method(spec, config) for spec in config.operators)
-    _check_distinct(methods)
+    if not config.operators:
+        _refuse(flag, "none", ", ".join(operators.names()))
+    methods = tuple(_method(spec, config, flag) for spec in config.operators)
+    try:
+        check_distinct(flag, ((each.spec, each.identity) for each in methods))
+    except FlagError as error:
+        raise ConfigError(str(error)) from None
     return config, methods
 
 
@@ -199,34 +206,6 @@ def read_channels(texts: Sequence[str]) -> tuple[int, ...]:
         return tuple(int(text) for text in texts)
     except ValueError:
         _refuse("channels", ",".join(texts), "two integers >= 1")
-
-
-def split_specs(texts: Iterable[str]) -> list[str]:
-    """Splits lists of operators at semicolons, spaces and commas.
-
-    A comma also separates the hyperparameters of one operator: what follows it belongs to the
-    operator before if it is of the form `name=value`.
-
-    Args:
-      texts: E.g. `["learned,odd_even:distribution=logistic,temperature=0.1", "softsort"]`.
-
-    Returns:
-      One string an operator.
-
-    Example:
-      >>> split_specs(["learned,odd_even:distribution=logistic,temperature=0.1; softsort@rows"])
-      ['learned', 'odd_even:distribution=logistic,temperature=0.1', 'softsort@rows']
-    """
-    specs: list[str] = []
-    for text in texts:
-        for group in re.split(r"[;\s]+", text.strip()):
-            start = len(specs)
-            for part in filter(None, group.split(",")):
-                if len(specs) > start and re.match(r"[^:=]+=", part):
-                    specs[-1] += f",{part}"
-                else:
-                    specs.append(part)
-    return specs
 
 
 def _check(config: Config) -> None:
@@ -260,11 +239,9 @@ def _check(config: Config) -> None:
     if not 0 <= config.checkpoint_seconds < math.inf:
         _refuse("checkpoint_seconds", config.checkpoint_seconds, "a finite number >= 0")
     _check_choice("precision", config.precision, PRECISIONS)
-    if not config.operators:
-        _refuse("operators", "none", ", ".join(operators.names()))
 
 
-def _method(spec: str, config: Config) -> Method:
+def _method(spec: str, config: Config, flag: str) -> Method:
     """Makes an operator and traces its loss, so that what it cannot do is said before training."""
     try:
         method = _read(spec, config.loss)
@@ -281,7 +258,7 @@ def _method(spec: str, config: Config) -> Method:
     except (TypeError, ValueError) as error:
         line = " ".join(str(error).split())
         raise ConfigError(
-            f"--operators {spec} (n={config.n}, --loss {config.loss}): {line}"
+            f"--{flag} {spec} (n={config.n}, --loss {config.loss}): {line}"
         ) from error
     return method
 
@@ -293,12 +270,6 @@ def _read(spec: str, loss: str) -> Method:
     name, at, own = spec.partition("@")
     operator = operators.parse(name, supervision=True)
     return Method(spec, operator, losses.choose(own if at else loss, operator))
-
-
-def _check_distinct(methods: Sequence[Method]) -> None:
-    for one, other in itertools.combinations(methods, 2):
-        if one.identity == other.identity:
-            _refuse("operators", f"{one.spec} and {other.spec}", "each one once")
 
 
 def largest_divisor(number: int, most: int) -> int:

@@ -41,14 +41,13 @@ from arlsort.operators.base import Operator
 from experiments.common.command_line import (
     Script,
     check_at_least,
-    check_once,
     check_out,
     definers,
     read_lengths,
     refused,
 )
 from experiments.common.reports import measure_once, open_report
-from experiments.four_digits.config import ConfigError, Method, resolve, split_specs
+from experiments.four_digits.config import ConfigError, Method, resolve
 from experiments.four_digits.losses import order_loss, parse, with_key
 from experiments.four_digits.results import check_means_the_same
 
@@ -197,7 +196,6 @@ def settings() -> dict[str, Any]:
     if not 0 < FLAGS.spread < math.inf:
         raise refused("spread", FLAGS.spread, "a finite number > 0")
     check_out(FLAGS)
-    check_once("methods", split_specs([",".join(FLAGS.methods)]))
     lengths = read_lengths(FLAGS, "lengths")
     return {
         "truth": FLAGS.truth,
@@ -230,7 +228,7 @@ def main() -> None:
     key = jax.random.key(config["seed"])
     report = open_report("gradient_quality", config, out)
     for n in config["lengths"]:
-        _, methods = resolve({"operators": [",".join(FLAGS.methods)], "n": n})
+        _, methods = resolve({"operators": [",".join(FLAGS.methods)], "n": n}, "methods")
         check_means_the_same(report, methods, out)
         for method in methods:  # before any is measured
             if parse(method.loss).noise_scales:

@@ -39,13 +39,12 @@ from experiments.common import datasets
 from experiments.common.command_line import (
     Script,
     check_at_least,
-    check_once,
     check_out,
     definers,
     refused,
 )
 from experiments.common.reports import measure_once, open_report
-from experiments.four_digits.config import ConfigError, Method, resolve, split_specs
+from experiments.four_digits.config import ConfigError, Method, resolve
 from experiments.four_digits.losses import LIKELIHOOD, order_loss, parse
 from experiments.four_digits.metrics import accuracy
 from experiments.four_digits.reader import Reading, dense_layers, linear
@@ -275,8 +274,7 @@ def line(record: dict[str, Any]) -> str:
 def main() -> None:
     """Trains and measures each method; writes after each."""
     config = settings()
-    check_once("methods", split_specs([",".join(FLAGS.methods)]))
-    _, methods = resolve({"operators": [",".join(FLAGS.methods)], "n": config["n"]})
+    _, methods = resolve({"operators": [",".join(FLAGS.methods)], "n": config["n"]}, "methods")
     others = [m.spec for m in methods if not isinstance(m.operator, LearnedSort)]
     if FLAGS.fine_tune and others:
         raise refused("fine_tune", f"it with {others[0]}", "learned sorts alone")

@@ -52,3 +52,27 @@ def test_what_is_there_twice_is_refused(module, name, tmp_path, monkeypatch, cap
         arguments = [module, *beside, f"--{name}={one},{one}"]
         said = refusal(lambda: script.SCRIPT.run(arguments), capsys)
     assert f"--{name}: received " in said and ("twice" in said or "once" in said)
+
+
+@pytest.mark.parametrize(
+    "module, name",
+    [
+        ("experiments.sort_numbers", "operators"),
+        ("experiments.classify_neighbours", "operators"),
+        ("experiments.quantile_regression", "operators"),
+        ("experiments.research.quick_search", "methods"),
+        ("experiments.research.gradient_quality", "methods"),
+    ],
+)
+@pytest.mark.parametrize("between", [",", ", ", ";", " "])
+def test_methods_are_separated_alike_and_the_same_one_is_refused(
+    module, name, between, tmp_path, monkeypatch, capsys
+):
+    script = importlib.import_module(module)
+    monkeypatch.chdir(tmp_path)
+    same = "softsort:power=1,temperature=1"  # the default, and that of supervision
+    with kept(script.FLAGS):
+        arguments = [module, f"--{name}=softsort{between}{same}"]
+        said = refusal(lambda: script.SCRIPT.run(arguments), capsys)
+    assert f"--{name}: received softsort and {same}, which are the same" in said
+    assert not list(tmp_path.iterdir())

@@ -45,6 +45,11 @@ def test_the_prediction_is_the_value_at_the_quantile(monkeypatch):
         (["--learning_rate=inf"], "--learning_rate: received inf, allowed: a finite number > 0"),
         (["--search_rates=1"], "--search_rates: received 1, allowed: nothing without --search"),
         (["--download"], "--download: received true, allowed: a data set to download; digits is"),
+        (["--operators=", "--nobaselines"], "--operators: received none without --baselines, al"),
+        (
+            ["--operators=lapsum;lapsum:temperature=1"],
+            "--operators: received lapsum and lapsum:temperature=1, which are the same",
+        ),
         (["--operators=lapsum,lapsum"], "--operators: received lapsum twice, allowed: each once"),
         (["--resume"], "--resume: nothing in runs/quantile_regression"),
         (["--dataset=mnist"], "mnist is not in"),

@@ -8,8 +8,9 @@ import pytest
 
 from arlsort import operators
 from experiments import sort_numbers
+from experiments.common.methods import read_specs
 from experiments.four_digits import config as configuration
-from experiments.four_digits.config import Config, ConfigError, resolve, split_specs
+from experiments.four_digits.config import Config, ConfigError, resolve
 from experiments.four_digits.runs import _OUTSIDE, Run
 from tests.experiments.flags import defined, kept, refusal
 
@@ -181,11 +182,13 @@ def test_default_compares_the_promised_operators():
         ),
         (["a:x=1; b"], ["a:x=1", "b"]),
         ([" a , b "], ["a", "b"]),
+        (["a:x=1, y=2 ; b"], ["a:x=1,y=2", "b"]),
+        (["a:x=1; y=2"], ["a:x=1", "y=2"]),
         ([""], []),
     ],
 )
 def test_lists_of_operators_are_split(texts, specs):
-    assert split_specs(texts) == specs
+    assert read_specs(texts) == specs
 
 
 NONSENSE = [
