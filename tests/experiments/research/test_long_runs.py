@@ -29,7 +29,9 @@ def _report():
         "seeds": [0, 1],
         "runs": runs,
         "stopped": [early],
-        "summary": [{"operator": "odd_even@bce", "em": score, "ew": score, "seconds": 90.0}],
+        "summary": [
+            {"operator": "odd_even@bce", "seeds": 2, "em": score, "ew": score, "seconds": 90.0}
+        ],
     }
 
 
@@ -38,7 +40,29 @@ def test_a_row_has_the_mean_over_runs_and_a_dash_where_none_was():
     assert lines[0] == "| method | 50 k | 100 k | 200 k | test, 200 k: EM (EW) | minutes |"
     ends = "75.0 ± 7.0 (75.0 ± 7.0) | 1.5 |"
     assert lines[2] == f"| Cauchy network, bce | 50.0 | 60.0 | 75.0 | {ends}"
-    assert lines[3] == "| amortised sort, likelihood, noise scales | 80.0 | - | - | stopped | - |"
+    some = "80.0 (1 of 2 seeds)"
+    assert (
+        lines[3] == f"| amortised sort, likelihood, noise scales | {some} | - | - | stopped | - |"
+    )
+
+
+def test_a_mean_over_fewer_runs_than_seeds_says_so():
+    report = _report()
+    report["stopped"].append(report["runs"].pop())
+    for values in report["stopped"][1]["curve"].values():
+        del values[2:]
+    report["summary"][0]["seeds"] = 1
+    row = long_runs.table(report).splitlines()[2]
+    said = "70.0 (1 of 2 seeds) | 75.0 ± 7.0 (75.0 ± 7.0) (1 of 2 seeds) | 1.5 |"
+    assert row == f"| Cauchy network, bce | 50.0 | 60.0 | {said}"
+
+
+@pytest.mark.parametrize(
+    "lists, said",
+    [(500, "500"), (1500, "1.5 k"), (25_000, "25 k"), (500_000, "500 k"), (2_500_000, "2.5 M")],
+)
+def test_a_number_of_lists_is_not_rounded(lists, said):
+    assert long_runs.count_of(lists) == said
 
 
 def test_the_conditions_are_those_of_the_report():
@@ -53,6 +77,13 @@ def test_the_conditions_are_those_of_the_report():
         ("odd_even:distribution=optimal,temperature=0.1@rows", "optimal network, rows"),
         ("loss:cauchy_likelihood/0.3+noise_scales", "exact Cauchy likelihood, noise scales"),
         ("softsort:temperature=1@bce", "softsort:temperature=1, bce"),
+        ("neuralsort", "NeuralSort"),
+        ("loss:cauchy_network/0.3", "Cauchy network"),
+        ("odd_even:temperature=0.1,distribution=logistic@bce", "logistic network, bce"),
+        ("odd_even:distribution=reciprocal@bce", "reciprocal network, bce"),
+        ("bitonic@bce", "bitonic Cauchy network, bce"),
+        ("odd_even_merge:distribution=optimal@bce", "odd-even-merge optimal network, bce"),
+        ("odd_even:error_free=true@error_free", "error-free Cauchy network, error_free"),
     ],
 )
 def test_methods_have_the_names_of_the_field(method, said):
