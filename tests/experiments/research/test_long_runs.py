@@ -2,6 +2,7 @@
 """Tables of long runs say who was ahead after how many lists."""
 
 import pytest
+from matplotlib.colors import to_hex
 
 from experiments.research import long_runs, plots
 
@@ -92,3 +93,28 @@ def test_methods_have_the_names_of_the_field(method, said):
 
 def test_a_figure_is_drawn_of_runs_of_different_lengths(tmp_path):
     assert plots.long_runs([_report(), _report()], tmp_path / "long.png").stat().st_size > 1000
+
+
+def test_a_title_has_one_colour_and_one_legend_entry_in_all_panels(tmp_path, monkeypatch):
+    one, other = _report(), _report()
+    for run in other["runs"]:
+        run["operator"] = "odd_even:temperature=0.3@bce"
+    other["stopped"][0]["operator"] = "neuralsort@rows"
+    kept = []
+    monkeypatch.setattr(plots.figures, "save", lambda figure, path: kept.append(figure))
+    plots.long_runs([one, other], tmp_path / "long.png")
+    (figure,) = kept
+    (legend,) = figure.legends
+    said = {
+        text.get_text(): to_hex(line.get_color())
+        for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True)
+    }
+    network, reader = "Cauchy network, bce", "amortised sort, likelihood, noise scales"
+    assert list(said) == [network, reader, "NeuralSort, rows"]
+    assert len(set(said.values())) == 3
+    for ax, titles in zip(
+        figure.axes, ([network, reader], [network, "NeuralSort, rows"]), strict=True
+    ):
+        assert [to_hex(line.get_color()) for line in ax.get_lines()] == [said[t] for t in titles]
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["50 k", "100 k", "200 k"]
+        assert not len(ax.get_xticks(minor=True))
