@@ -2,7 +2,7 @@
 """Comparisons that were trained for long: who is ahead after how many lists, and at the end.
 
 A report is the `results.json` of `experiments/sort_numbers.py`. It may have `stopped` beside its
-`runs`: the curves of runs that did not reach their end.
+`runs`: the curves of runs that were interrupted before their end.
 """
 
 import math
