@@ -21,7 +21,14 @@ from absl import flags
 
 from experiments.benchmarks import timing
 from experiments.common import memory, storage
-from experiments.common.command_line import Script, check_at_least, check_out, definers, refused
+from experiments.common.command_line import (
+    Script,
+    check_at_least,
+    check_once,
+    check_out,
+    definers,
+    refused,
+)
 from experiments.common.datasets import Split
 from experiments.common.reports import git_commit, machine, markdown
 from experiments.four_digits import training
@@ -106,6 +113,7 @@ def _counts(flag: str, least: int) -> list[int]:
     given = getattr(FLAGS, flag)
     if not given or not all(text.isdecimal() and int(text) >= least for text in given):
         raise refused(flag, ",".join(given), f"integers >= {least}")
+    check_once(flag, map(int, given))
     return [int(text) for text in given]
 
 
