@@ -10,7 +10,8 @@ Tables of methods come from the registry, all others and their figures from the 
 * `speed/benchmark.json`, `speed/benchmark_reasoner.json`: written by `benchmarks.operators` and
   `benchmarks.reasoner`, with `--out`;
 * `research/contest_n9.json` and so on: the `contest.json` of `research.contest`, copied there;
-* `long/*.json`: the `results.json` of `sort_numbers`, trained for long, copied there;
+* `long/*.json`: the `results.json` of `sort_numbers`, trained for long, copied there; its
+  `stopped` holds the curves of runs that were interrupted and not resumed;
 * `precision/*.json`, `precision/mnist/*.json`: the `results.json` of `sort_numbers` with that
   `--precision`, copied there;
 * `program_tasks/*.json`: the `results.json` of the script of that name, copied there;

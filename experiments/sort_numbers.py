@@ -11,7 +11,8 @@ order; the table at the end says how well the network orders pictures it has nev
   python experiments/sort_numbers.py --protocol=published --n=5,9,15 --dry_run=200
 
 Each batch is shared among --devices; docs/devices.md has more. An interrupted run goes on with
---resume, to the numbers it would have had.
+--resume, to the numbers it would have had. Until then results.json holds the runs that have ended
+and, under `stopped`, the curve of the one that has not.
 """
 
 import sys
@@ -140,11 +141,29 @@ def main() -> None:
         planned.append(runs)
     splits = load(comparisons[0][0], mesh)
     for (config, methods), folder, runs in zip(comparisons, folders, planned, strict=True):
-        compare(runs, splits)
+        picture = picture_shape(splits.train, config.resolution)
+        try:
+            compare(runs, splits)
+        except Interrupted:
+            if devices.first() and any(run.result is not None for run in runs):
+                written = results.write(collect(config, methods, picture, runs, mesh), folder)
+                print(f"{written}: the runs that have ended")
+            raise
         if devices.first():
-            picture = picture_shape(splits.train, config.resolution)
-            found = [run.result or {} for run in runs]
-            report(results.collect(config, methods, picture, found, mesh), folder)
+            report(collect(config, methods, picture, runs, mesh), folder)
+
+
+def collect(
+    config: Config,
+    methods: Sequence[Method],
+    picture: Sequence[int],
+    runs: Sequence[Run],
+    mesh: Mesh | None,
+) -> dict[str, Any]:
+    """Gives what `results.json` holds of runs that have ended, and of runs that were stopped."""
+    found = [result for run in runs if (result := run.result) is not None]
+    stopped = [curve for run in runs if (curve := run.stopped) is not None]
+    return results.collect(config, methods, picture, found, mesh, stopped)
 
 
 def load(config: Config, mesh: Mesh | None) -> datasets.Splits:

@@ -2,6 +2,7 @@
 """The metrics of a run as JSON lines, and its time over all its starts."""
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.common import storage
@@ -28,9 +29,13 @@ class MetricsLog:
 
     def curve(self) -> dict[str, list[float]]:
         """Gives each metric over the records, to five digits."""
-        first = self.records[0]
-        names = [name for name in first if name != "seconds"]
-        return {name: [_rounded(record[name]) for record in self.records] for name in names}
+        return curve(self.records)
+
+
+def curve(records: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Gives each metric over the records of a log, to five digits."""
+    names = [name for name in records[0] if name != "seconds"]
+    return {name: [_rounded(record[name]) for record in records] for name in names}
 
 
 def _rounded(value: float) -> float:

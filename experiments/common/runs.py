@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from experiments.common import run_folders, storage
+from experiments.common import memory, run_folders, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import Interrupted, Stop
 from experiments.common.metrics_log import MetricsLog
@@ -71,6 +71,7 @@ def train(
     Raises:
       Interrupted: If it was asked to stop; what it did is saved.
     """
+    memory.keep_freed()
     checkpoints = Checkpoints(folder / "checkpoints")
     try:
         state = checkpoints.restore(state) or state

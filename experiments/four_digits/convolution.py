@@ -90,8 +90,8 @@ def _convolve_narrow(
     images: jax.Array, kernel: jax.Array, padded: bool, precision: str | None
 ) -> jax.Array:
     if precision == "bfloat16":
-        narrow = _convolve(images.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16), padded)
-        return narrow.astype(images.dtype)
+        rounded = _convolve(images.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16), padded)
+        return rounded.astype(images.dtype)
     with jax.default_matmul_precision(precision):
         return _convolve(images, kernel, padded)
 

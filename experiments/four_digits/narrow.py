@@ -62,9 +62,17 @@ class _Sizes(NamedTuple):
         return (0, 0, 0), (self.margin, below, 0), (self.margin, right, 0), (0, 0, 0)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def conv_pool(images: jax.Array, kernel: jax.Array, bias: jax.Array, padded: bool) -> jax.Array:
     """Computes what `convolution.conv_pool` does with precision "bfloat16"."""
+    sizes = _Sizes.of(images.shape, kernel.shape, padded)
+    pooled = images.shape[0], max(sizes.rows, 0), max(sizes.columns, 0), sizes.features
+    if 0 in pooled:
+        return jnp.zeros(pooled, jnp.result_type(images, kernel, bias))
+    return _conv_pool(images, kernel, bias, padded)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _conv_pool(images: jax.Array, kernel: jax.Array, bias: jax.Array, padded: bool) -> jax.Array:
     return _forward(images, kernel, bias, padded)[0]
 
 
@@ -83,8 +91,9 @@ def _forward(
         return pooled, patches, members
 
     pooled, patches, members = _in_slices(forward, _sliced(images.astype(jnp.bfloat16)))
-    image = jnp.zeros((0, *images.shape[1:]))  # for its shape
-    return _joined(pooled, images.shape[0]), (patches, members, kernel, bias, image)
+    image = jnp.zeros((0, *images.shape[1:]), images.dtype)  # for its shape and dtype
+    found = _joined(pooled, images.shape[0]).astype(jnp.result_type(images, kernel, bias))
+    return found, (patches, members, kernel, bias, image)
 
 
 def _backward(
@@ -109,13 +118,13 @@ def _backward(
         return _to_images(to_members, kernel, sizes), to_kernel, to_pooled.sum(0)
 
     parts = _in_slices(backward, patches, members, _sliced(cotangent))
-    to_images = _joined(parts[0], cotangent.shape[0]).astype(jnp.float32)
+    to_images = _joined(parts[0], cotangent.shape[0]).astype(image.dtype)
     # An accelerator, too, gives the gradient in the precision of the factor.
     to_kernel = parts[1].sum(0).astype(jnp.bfloat16).astype(kernel.dtype)
-    return to_images, to_kernel, parts[2].sum(0)
+    return to_images, to_kernel, parts[2].sum(0).astype(bias.dtype)
 
 
-conv_pool.defvjp(_forward, _backward)
+_conv_pool.defvjp(_forward, _backward)
 
 
 def _patches(images: jax.Array, sizes: _Sizes) -> jax.Array:

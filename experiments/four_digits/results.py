@@ -43,6 +43,7 @@ def collect(
     picture: Sequence[int],
     runs: Sequence[dict[str, Any]],
     mesh: Mesh | None = None,
+    stopped: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """Puts everything that a reader needs to trust the numbers beside them.
 
@@ -50,8 +51,9 @@ def collect(
       config: The settings.
       methods: What was compared.
       picture: Height, width and channels of the picture of a number.
-      runs: The results of all runs.
+      runs: The results of the runs that have ended.
       mesh: The devices that shared the batches, if there were several.
+      stopped: How far those came that have not.
 
     Returns:
       What `results.json` holds.
@@ -67,6 +69,7 @@ def collect(
         "machine": machine(mesh),
         "summary": summarise(runs),
         "runs": list(runs),
+        **({"stopped": list(stopped)} if stopped else {}),
     }
 
 

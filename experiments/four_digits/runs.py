@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from experiments.common import devices, memory, run_folders, storage
+from experiments.common import devices, memory, metrics_log, run_folders, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import Interrupted, Stop
 from experiments.common.datasets import Splits
@@ -78,6 +78,19 @@ class Run:
         """What the run found, or None if it has not ended."""
         path = self.folder / "result.json"
         return storage.read_json(path) if path.exists() else None
+
+    @property
+    def stopped(self) -> dict[str, Any] | None:
+        """How far the run came, or None if it has ended or was never measured."""
+        records = storage.read_lines(self.folder / "metrics.jsonl")
+        if self.result is not None or not records:
+            return None
+        return {
+            "operator": self.method.spec,
+            "seed": self.seed,
+            "seconds": round(records[-1]["seconds"], 1),
+            "curve": metrics_log.curve(records),
+        }
 
     def execute(self, splits: Splits, stop: Stop) -> dict[str, Any]:
         """Trains to the end, from the last checkpoint if there is one, and measures.

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 from tqdm import tqdm
 
-from experiments.common import run_folders, storage
+from experiments.common import memory, rates, run_folders, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import Interrupted, Stop
 from experiments.common.datasets import Split, Splits
@@ -110,7 +110,7 @@ def make_keys(seed: int) -> Keys:
 
 
 def _optimizer(task: Task) -> optax.GradientTransformation:
-    return optax.adam(optax.cosine_decay_schedule(task.learning_rate, task.steps))
+    return optax.adam(rates.scheduled(task.learning_rate, rates.COSINE, task.steps))
 
 
 @functools.partial(jax.jit, static_argnames="task")
@@ -208,6 +208,7 @@ class Run:
           RunError: If the loss is not finite.
         """
         self.check_identity()
+        memory.keep_freed()
         storage.write_json(self.folder / "run.json", self.identity)
         splits = jax.device_put(self.task.select(splits))
         keys = make_keys(self.seed)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How does the shipped amortised sort do on lists longer than those that it was trained on?
 
-Its distance from the exact mean permutation, over the length of the lists, beyond 64 with
-`allow_extrapolation`.
+Its distance from the exact mean permutation, over the length of the lists; beyond the longest
+that it was trained on, with `allow_extrapolation`.
 
   python -m experiments.research.lengths
   python -m experiments.research.lengths --noises=cauchy --lengths=32,64 --lists=2 \
     --out=runs/lengths_short.json
 
-What is measured is written after each length.
+What is measured is written after each length, and drawn at the end beside --out.
 """
 
 import functools
@@ -20,6 +20,7 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from arlsort import accuracy
+from arlsort.amortized import checkpoint
 from arlsort.amortized.config import NOISES
 from arlsort.operators.amortized import AmortizedSort
 from experiments.common import figures
@@ -35,7 +36,6 @@ from experiments.common.reports import markdown, measure_once, open_report
 
 KINDS = ("uniform", "zeros and ones")
 TEMPERATURES = (0.01, 0.1, 1.0)
-TRAINED = 64
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
@@ -94,7 +94,10 @@ def draw(report: dict[str, Any], path: Path) -> Path:
                 label = f"{kind}, temperature {temperature:g}"
                 lengths = [record["n"] for record in own]
                 ax.loglog(lengths, values, line, color=f"C{colour}", marker=".", label=label)
-        ax.axvspan(TRAINED, max(record["n"] for record in own), color="grey", alpha=0.15)
+        trained = checkpoint.shipped(noise).validated_length
+        longest = max(record["n"] for record in own)
+        if longest > trained:
+            ax.axvspan(trained, longest, color="grey", alpha=0.15)
         ax.set(title=f"{noise} noise", xlabel="n; grey: longer than in training")
         ax.grid(alpha=0.3)
     axes[0].set_ylabel("distance from the mean permutation, nats")
@@ -103,7 +106,7 @@ def draw(report: dict[str, Any], path: Path) -> Path:
 
 
 def main() -> None:
-    """Measures, writes after each length."""
+    """Measures, writes after each length, and draws."""
     config, out = settings(), Path(FLAGS.out)
     report = open_report("lengths", config, out)
     for noise in FLAGS.noises:
@@ -112,7 +115,8 @@ def main() -> None:
             record = measure_once(report, out, {"noise": noise, "n": n}, measure)
             if record is not None:
                 print(f"{noise}, n = {n}: {record['seconds']} s", flush=True)
-    print(f"{table(report)}\n\n{out}")
+    figure = draw(report, out.with_suffix(".png"))
+    print(f"{table(report)}\n\n{out}\n{figure}")
 
 
 SCRIPT = Script("lengths", __doc__, FLAGS, main, (OSError, ValueError))

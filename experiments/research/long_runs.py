@@ -2,28 +2,20 @@
 """Comparisons that were trained for long: who is ahead after how many lists, and at the end.
 
 A report is the `results.json` of `experiments/sort_numbers.py`. It may have `stopped` beside its
-`runs`: the curves of runs that did not reach their end.
+`runs`: the curves of runs that were interrupted before their end.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from arlsort import operators
+from arlsort.operators.sorting_network import SortingNetwork
 from experiments.common.reports import markdown
+from experiments.four_digits import losses
+from experiments.four_digits.config import NO_OPERATOR
 from experiments.four_digits.results import cell
-
-KINDS = {
-    "amortized": "amortised sort",
-    "learned": "executed sort",
-    "odd_even:distribution=optimal": "optimal network",
-    "odd_even:distribution=logistic": "logistic network",
-    "odd_even": "Cauchy network",
-    "lapsum": "LapSum",
-    "neuralsort": "NeuralSort",
-    "loss:cauchy_likelihood": "exact Cauchy likelihood",
-    "loss:cauchy_network": "Cauchy network",
-}
-"""What a method is called, by what its name begins with; the longer beginnings come first."""
+from experiments.research.families import TITLES
 
 LISTS = (25_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000)
 """After how many lists a table says who is ahead."""
@@ -52,16 +44,45 @@ def curves(
 
 
 def title(method: str) -> str:
-    """Says what a method is: its kind, its loss, and whether it has noise scales."""
-    operator, _, loss = method.partition("@")
-    kind = next((said for start, said in KINDS.items() if method.startswith(start)), operator)
-    name, scaled = loss.removesuffix("+noise_scales"), method.endswith("+noise_scales")
-    return ", ".join([kind, *([name] if name else []), *(["noise scales"] if scaled else [])])
+    """Says what a method is: its kind, its loss, and whether it has noise scales.
+
+    Args:
+      method: As `--operators` takes it.
+
+    Example:
+      >>> title("odd_even:distribution=logistic,temperature=0.1@rows")
+      'logistic network, rows'
+    """
+    spec, _, own = method.removeprefix(NO_OPERATOR).partition("@")
+    alone = method.startswith(NO_OPERATOR)
+    text = spec if alone else own
+    if not text:
+        return _kind(spec)
+    loss = losses.parse(text)
+    if alone:
+        parts = [TITLES["cauchy" if loss.name == "cauchy_network" else loss.name]]
+    else:
+        parts = [_kind(spec), loss.name]
+    return ", ".join([*parts, *(["noise scales"] if loss.noise_scales else [])])
+
+
+def _kind(spec: str) -> str:
+    """Says what an operator is; of one that `TITLES` does not have, what it was asked for as."""
+    operator = operators.parse(spec, supervision=True)
+    if not isinstance(operator, SortingNetwork):
+        return TITLES.get(spec.partition(":")[0], spec)
+    law = TITLES.get(operator.distribution, f"{operator.distribution} network")
+    kind = operator.network.replace("_", "-")
+    network = "" if operator.network == SortingNetwork.network else f"{kind} "
+    return f"{network}{'error-free ' * operator.error_free}{law}"
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """Renders EM on validation lists after some numbers of lists, then the test at the end."""
-    config = report["config"]
+    """Renders EM on validation lists after some numbers of lists, then the test at the end.
+
+    A number that not every seed has reached says how many have.
+    """
+    config, seeds = report["config"], len(report["seeds"])
     drawn = curves(report)
     measured = {count for runs in drawn.values() for run in runs for count in run}
     counts = [count for count in LISTS if count in measured]
@@ -73,13 +94,13 @@ def table(report: Mapping[str, Any]) -> str:
         rows.append(
             [
                 title(method),
-                *map(_mean, values),
-                f"{cell(end['em'])} ({cell(end['ew'])})" if end else "stopped",
+                *(_mean(each, seeds) for each in values),
+                _end(end, seeds) if end else "stopped",
                 f"{end['seconds'] / 60:.1f}" if end else "-",
             ]
         )
     lists = config["steps"] * config["batch_size"]
-    titles = ["method", *map(_count, counts), f"test, {_count(lists)}: EM (EW)", "minutes"]
+    titles = ["method", *map(count_of, counts), f"test, {count_of(lists)}: EM (EW)", "minutes"]
     return markdown(titles, rows)
 
 
@@ -103,9 +124,23 @@ def section(report: Mapping[str, Any]) -> str:
     return f"**{conditions(report)}**\n\n{table(report)}\n\nMethods: {methods}."
 
 
-def _mean(values: Sequence[float]) -> str:
-    return f"{100 * math.fsum(values) / len(values):.1f}" if values else "-"
+def _end(row: Mapping[str, Any], seeds: int) -> str:
+    return f"{cell(row['em'])} ({cell(row['ew'])}){_share(row['seeds'], seeds)}"
 
 
-def _count(lists: int) -> str:
-    return f"{lists / 1e6:g} M" if lists >= 1_000_000 else f"{lists // 1000:,} k"
+def _mean(values: Sequence[float], seeds: int) -> str:
+    if not values:
+        return "-"
+    return f"{100 * math.fsum(values) / len(values):.1f}{_share(len(values), seeds)}"
+
+
+def _share(runs: int, seeds: int) -> str:
+    """Says how many runs a number is of, where it is not one for each seed."""
+    return "" if runs == seeds else f" ({runs} of {seeds} seeds)"
+
+
+def count_of(lists: int) -> str:
+    """Writes how many lists: `500`, `1.5 k`, `2 M`."""
+    if lists < 1000:
+        return str(lists)
+    return f"{lists / 1e6:g} M" if lists >= 1_000_000 else f"{lists / 1e3:g} k"

@@ -14,7 +14,7 @@ from arlsort import plot
 from experiments.common import figures
 from experiments.research.contest_tables import rows
 from experiments.research.families import CONTROLS, TITLES
-from experiments.research.long_runs import curves, title
+from experiments.research.long_runs import LISTS, count_of, curves, title
 
 SEEN = 30
 
@@ -55,19 +55,24 @@ def long_runs(reports: Sequence[dict[str, Any]], path: Path) -> Path:
     """
     figure = Figure(figsize=(5.2 * len(reports), 4.8), layout="constrained")
     axes = figure.subplots(1, len(reports), squeeze=False)[0]
-    methods = dict.fromkeys(name for report in reports for name in curves(report))
-    looks = {name: colormaps["tab10"](i % 10) for i, name in enumerate(methods)}
+    titles = dict.fromkeys(title(name) for report in reports for name in curves(report))
+    looks = {said: colormaps["tab10"](i % 10) for i, said in enumerate(titles)}
     labels: dict[str, Any] = {}
     for ax, report in zip(axes, reports, strict=True):
+        drawn: set[int] = set()
         for name, runs in curves(report).items():
             counts = sorted(set.intersection(*map(set, runs)))
             values = 100 * np.array([[run[count] for count in counts] for run in runs])
-            line = plot.mean_and_range(ax, counts, values, color=looks[name])
+            line = plot.mean_and_range(ax, counts, values, color=looks[title(name)])
             labels.setdefault(title(name), line)
+            drawn |= set(counts)
         config = report["config"]
         height, width, _ = report["picture"]
         ax.set(title=f"n = {config['n']}, {height}×{width} pixels", xlabel="lists seen")
         ax.set_xscale("log")
+        ticks = [count for count in LISTS if min(drawn) <= count <= max(drawn)]
+        ax.set_xticks(ticks, map(count_of, ticks))
+        ax.minorticks_off()
         ax.grid(alpha=0.3)
     axes[0].set_ylabel("EM on validation lists, %")
     figure.legend(labels.values(), labels, loc="outside lower center", ncols=2, fontsize=9)

@@ -11,6 +11,8 @@ import pytest
 
 from experiments import sort_numbers
 from experiments.common import storage
+from experiments.common.command_line import Interrupted
+from experiments.common.metrics_log import MetricsLog
 from experiments.four_digits import training
 from tests.experiments.flags import kept
 
@@ -128,13 +130,53 @@ def test_interrupted_comparison_resumes_to_the_same_report(tmp_path, monkeypatch
             run("--seeds=1", f"--out_dir={tmp_path / 'cut'}")
     assert ended.value.code == 130
     assert "--resume continues" in capsys.readouterr().err
-    assert not (tmp_path / "cut" / "results.json").exists()
+    partial = storage.read_json(tmp_path / "cut" / "results.json")
+    assert [run["operator"] for run in partial["runs"]] == ["odd_even"]
+    (stopped,) = partial["stopped"]
+    assert stopped["operator"] == "neuralsort:temperature=2"
+    assert stopped["curve"]["step"] == [2]
     run("--seeds=1", f"--out_dir={tmp_path / 'cut'}", "--resume")
     straight, cut = (storage.read_json(tmp_path / n / "results.json") for n in ("straight", "cut"))
     for report in (straight, cut):
         for row in report["runs"] + report["summary"]:
             del row["seconds"]
     assert straight == cut
+    (whole,) = (run for run in cut["runs"] if run["operator"] == stopped["operator"])
+    assert {name: values[:1] for name, values in whole["curve"].items()} == stopped["curve"]
+
+
+@pytest.mark.parametrize("ended", [0, 1])
+def test_an_interrupted_comparison_keeps_what_ended_and_the_curve_of_what_did_not(
+    ended, tmp_path, monkeypatch
+):
+    metrics = {"em": 0.25, "ew": 0.5, "em5": 0.75}
+    executed = []
+
+    def execute(run, splits, stop):
+        log = MetricsLog(run.folder / "metrics.jsonl", 0)
+        log.add(step=2, loss=0.123456, **metrics)
+        executed.append(run)
+        if len(executed) > ended:
+            raise Interrupted
+        result = {"operator": run.method.spec, "seed": run.seed, "test": metrics, "seconds": 1.0}
+        storage.write_json(run.folder / "result.json", result)
+
+    monkeypatch.setattr(sort_numbers.Run, "execute", execute)
+    with pytest.raises(SystemExit) as code:
+        run("--seeds=2", f"--out_dir={tmp_path}")
+    assert code.value.code == 130
+    path = tmp_path / "results.json"
+    assert path.exists() == bool(ended)
+    if ended:
+        report = storage.read_json(path)
+        assert [row["seeds"] for row in report["summary"]] == [1]
+        (stopped,) = report["stopped"]
+        assert (stopped["operator"], stopped["seed"]) == ("neuralsort:temperature=2", 0)
+        assert stopped["curve"] == {"step": [2], "loss": [0.12346], **_listed(metrics)}
+
+
+def _listed(metrics):
+    return {name: [value] for name, value in metrics.items()}
 
 
 def test_default_folder_is_new_and_the_newest_is_resumed(tmp_path, monkeypatch, capsys):

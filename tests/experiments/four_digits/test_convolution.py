@@ -115,6 +115,24 @@ def test_bfloat16_differs_from_float32_by_rounding_alone(size, padded, monkeypat
         assert float(jnp.abs(found - expected).max()) < 0.2 * scale
 
 
+# The last three leave no pixel after pooling: no row, no column, neither.
+@pytest.mark.parametrize("size", [(2, 6, 6), (0, 6, 6), (2, 5, 7), (2, 6, 5), (2, 5, 4)])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_bfloat16_has_the_shapes_and_dtypes_of_float32(size, dtype):
+    args = [x.astype(dtype) for x in arguments(*size, 1, 2)]
+
+    def of(precision):
+        def layer(*args):
+            out = convolution.conv_pool(*args, padded=False, precision=precision)
+            return out.sum(), out
+
+        return jax.eval_shape(jax.grad(layer, (0, 1, 2), has_aux=True), *args)
+
+    found, expected = jax.tree.leaves(of("bfloat16")), jax.tree.leaves(of("float32"))
+    assert [(x.shape, x.dtype) for x in found] == [(x.shape, x.dtype) for x in expected]
+    assert [x.dtype for x in found] == [dtype] * 4
+
+
 def test_equal_members_share_the_gradient_of_bfloat16():
     images, kernel, bias = jnp.ones((1, 2, 2, 1)), jnp.zeros((5, 5, 1, 1)), jnp.ones(1)
 

@@ -2,6 +2,7 @@
 """Tables of long runs say who was ahead after how many lists."""
 
 import pytest
+from matplotlib.colors import to_hex
 
 from experiments.research import long_runs, plots
 
@@ -29,7 +30,9 @@ def _report():
         "seeds": [0, 1],
         "runs": runs,
         "stopped": [early],
-        "summary": [{"operator": "odd_even@bce", "em": score, "ew": score, "seconds": 90.0}],
+        "summary": [
+            {"operator": "odd_even@bce", "seeds": 2, "em": score, "ew": score, "seconds": 90.0}
+        ],
     }
 
 
@@ -38,7 +41,29 @@ def test_a_row_has_the_mean_over_runs_and_a_dash_where_none_was():
     assert lines[0] == "| method | 50 k | 100 k | 200 k | test, 200 k: EM (EW) | minutes |"
     ends = "75.0 ± 7.0 (75.0 ± 7.0) | 1.5 |"
     assert lines[2] == f"| Cauchy network, bce | 50.0 | 60.0 | 75.0 | {ends}"
-    assert lines[3] == "| amortised sort, likelihood, noise scales | 80.0 | - | - | stopped | - |"
+    some = "80.0 (1 of 2 seeds)"
+    assert (
+        lines[3] == f"| amortised sort, likelihood, noise scales | {some} | - | - | stopped | - |"
+    )
+
+
+def test_a_mean_over_fewer_runs_than_seeds_says_so():
+    report = _report()
+    report["stopped"].append(report["runs"].pop())
+    for values in report["stopped"][1]["curve"].values():
+        del values[2:]
+    report["summary"][0]["seeds"] = 1
+    row = long_runs.table(report).splitlines()[2]
+    said = "70.0 (1 of 2 seeds) | 75.0 ± 7.0 (75.0 ± 7.0) (1 of 2 seeds) | 1.5 |"
+    assert row == f"| Cauchy network, bce | 50.0 | 60.0 | {said}"
+
+
+@pytest.mark.parametrize(
+    "lists, said",
+    [(500, "500"), (1500, "1.5 k"), (25_000, "25 k"), (500_000, "500 k"), (2_500_000, "2.5 M")],
+)
+def test_a_number_of_lists_is_not_rounded(lists, said):
+    assert long_runs.count_of(lists) == said
 
 
 def test_the_conditions_are_those_of_the_report():
@@ -53,6 +78,13 @@ def test_the_conditions_are_those_of_the_report():
         ("odd_even:distribution=optimal,temperature=0.1@rows", "optimal network, rows"),
         ("loss:cauchy_likelihood/0.3+noise_scales", "exact Cauchy likelihood, noise scales"),
         ("softsort:temperature=1@bce", "softsort:temperature=1, bce"),
+        ("neuralsort", "NeuralSort"),
+        ("loss:cauchy_network/0.3", "Cauchy network"),
+        ("odd_even:temperature=0.1,distribution=logistic@bce", "logistic network, bce"),
+        ("odd_even:distribution=reciprocal@bce", "reciprocal network, bce"),
+        ("bitonic@bce", "bitonic Cauchy network, bce"),
+        ("odd_even_merge:distribution=optimal@bce", "odd-even-merge optimal network, bce"),
+        ("odd_even:error_free=true@error_free", "error-free Cauchy network, error_free"),
     ],
 )
 def test_methods_have_the_names_of_the_field(method, said):
@@ -61,3 +93,28 @@ def test_methods_have_the_names_of_the_field(method, said):
 
 def test_a_figure_is_drawn_of_runs_of_different_lengths(tmp_path):
     assert plots.long_runs([_report(), _report()], tmp_path / "long.png").stat().st_size > 1000
+
+
+def test_a_title_has_one_colour_and_one_legend_entry_in_all_panels(tmp_path, monkeypatch):
+    one, other = _report(), _report()
+    for run in other["runs"]:
+        run["operator"] = "odd_even:temperature=0.3@bce"
+    other["stopped"][0]["operator"] = "neuralsort@rows"
+    kept = []
+    monkeypatch.setattr(plots.figures, "save", lambda figure, path: kept.append(figure))
+    plots.long_runs([one, other], tmp_path / "long.png")
+    (figure,) = kept
+    (legend,) = figure.legends
+    said = {
+        text.get_text(): to_hex(line.get_color())
+        for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True)
+    }
+    network, reader = "Cauchy network, bce", "amortised sort, likelihood, noise scales"
+    assert list(said) == [network, reader, "NeuralSort, rows"]
+    assert len(set(said.values())) == 3
+    for ax, titles in zip(
+        figure.axes, ([network, reader], [network, "NeuralSort, rows"]), strict=True
+    ):
+        assert [to_hex(line.get_color()) for line in ax.get_lines()] == [said[t] for t in titles]
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["50 k", "100 k", "200 k"]
+        assert not len(ax.get_xticks(minor=True))
