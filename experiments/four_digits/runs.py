@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from experiments.common import devices, memory, metrics_log, run_folders, storage
+from experiments.common import devices, memory, metrics_log, run_folders, runs, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import Interrupted, Stop
 from experiments.common.datasets import Splits
@@ -76,8 +76,7 @@ class Run:
     @property
     def result(self) -> dict[str, Any] | None:
         """What the run found, or None if it has not ended."""
-        path = self.folder / "result.json"
-        return storage.read_json(path) if path.exists() else None
+        return runs.result(self.folder)
 
     @property
     def stopped(self) -> dict[str, Any] | None:

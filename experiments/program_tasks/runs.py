@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 from tqdm import tqdm
 
-from experiments.common import memory, rates, run_folders, storage
+from experiments.common import memory, rates, run_folders, runs, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import Interrupted, Stop
 from experiments.common.datasets import Split, Splits
@@ -190,8 +190,7 @@ class Run:
     @property
     def result(self) -> dict[str, Any] | None:
         """What the run found, or None if it has not ended."""
-        path = self.folder / "result.json"
-        return storage.read_json(path) if path.exists() else None
+        return runs.result(self.folder)
 
     def execute(self, splits: Splits, stop: Stop) -> dict[str, Any]:
         """Trains to the end, from the last checkpoint if there is one, and measures.
