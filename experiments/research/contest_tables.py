@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common import storage
+from experiments.common.reports import markdown
 from experiments.four_digits.results import METRICS, cell
 from experiments.research.contest import FLAGS, SHARED
 from experiments.research.families import CONTROLS, OURS, TITLES, WITH_NOISE_SCALES, ours
@@ -66,17 +67,17 @@ def over_lengths(reports: Reports) -> str:
 def in_short(reports: Reports) -> str:
     """EM of a few methods at a few n, and the best published sort of each by its name."""
     shown = {n: rows(report) for n, report in reports.items() if n in SHORT_LENGTHS}
-    lines = [f"| test EM, % | {' | '.join(f'n = {n}' for n in shown)} |"]
-    lines += ["| --- |" + " --- |" * len(shown)]
+    lines = []
     for name in SHORT:
         cells = [cell(found[name]["em"]) if name in found else "-" for found in shown.values()]
         if set(cells) != {"-"}:
-            lines.append(f"| {_title(name)} | {' | '.join(cells)} |")
+            lines.append([_title(name), *cells])
     best = {n: best_rival(reports[n]) for n in shown}
     cells = [
         f"{cell(shown[n][name]['em'])}, {TITLES[name]}" if name else "-" for n, name in best.items()
     ]
-    return "\n".join([*lines, f"| the best published sort | {' | '.join(cells)} |"])
+    heads = ["test EM, %", *(f"n = {n}" for n in shown)]
+    return markdown(heads, [*lines, ["the best published sort", *cells]])
 
 
 def _tried(report: dict[str, Any], name: str) -> int:
