@@ -2,6 +2,7 @@
 """`arlsort evaluate`: how near a learned sort is to what it predicts."""
 
 import argparse
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -127,4 +128,4 @@ def _distances(operator: Any, noise: str, lengths: Sequence[int], lists: int) ->
 
     for n in lengths:
         exact[str(n)] = accuracy.exact_order(operator, n, count=10 * lists)
-        yield {"exact_order": exact}, lambda n=n: show(n)  # type: ignore[misc]
+        yield {"exact_order": exact}, functools.partial(show, n)
