@@ -65,7 +65,9 @@ define.boolean(
 )
 define.string("out", str(RESULT), "Where to write.")
 
+SLOWEST = ("learned", "odd_even_merge", "bubble_sort", "perturbed", "gumbel_sinkhorn")
 QUICK: dict[str, Any] = {
+    "operators": [name for name in operators.names() if name not in SLOWEST],
     "lengths": ["16", "256"],
     "long": [],
     "directions": ["backward"],
@@ -74,11 +76,11 @@ QUICK: dict[str, Any] = {
     "repeats": 10,
     "budget_seconds": 0.2,
     "give_up_seconds": 0.5,
-    "minutes": 2.6,
+    "minutes": 2.4,
 }
 """What `--quick` means for flags that are not given. Plots and programs in progress come after."""
-GENEROUS = 4
-"""How much more than an equal part of the time that is left one kind of program may take."""
+GENEROUS, EVEN = 4.0, 1.5
+"""How many equal parts of the time that is left one kind of program may take; and if it is little."""
 
 
 AS_GIVEN = (
@@ -221,13 +223,13 @@ def _run(config: dict[str, Any], report: dict[str, Any]) -> None:
     todo = jobs(config)
     for number, (of, what, direction) in enumerate(todo):
         now = time.monotonic()
-        allowed = min(ends - now, GENEROUS * (ends - now) / (len(todo) - number))
+        parts = (EVEN if config["quick"] else GENEROUS) / (len(todo) - number)
         limits = programs.Limits(
             config["repeats"],
             config["budget_seconds"],
             config["give_up_seconds"],
             1e9 * config["max_gigabytes"],
-            now + allowed,
+            now + min(1.0, parts) * (ends - now),
         )
         records = programs.measure(
             of, what, direction, sizes(config, what), limits, yardstick_from=longer

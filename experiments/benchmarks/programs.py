@@ -272,7 +272,7 @@ def _warm(
         raise Skipped("no time left")
     expected = own.expected(n, batch)
     if expected > limits.give_up_seconds:
-        raise Skipped(f"would take about {expected:.2g} s")
+        raise Skipped(f"would take about {expected:.3g} s")
     try:
         program = preparing.prepare(*candidate, direction, *arrays, limits.max_bytes)
     except Skipped as reason:

@@ -212,7 +212,7 @@ def test_what_was_left_out_is_said_with_its_reason(capsys):
         ]
         said = operators.left_out({"config": config, "records": records})
     assert "left out, would take too long: a b of hard, values backward, n >= 4" in said
-    assert "  --minutes=2.6 for 30.0" in said and "--lengths" not in said
+    assert "  --minutes=2.4 for 30.0" in said and "--lengths" not in said
 
 
 def test_times_of_other_weights_are_named():
