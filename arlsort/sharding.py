@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lists that are longer than one device holds: values, with the list shared among devices."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from arlsort import checks
+from arlsort.networks.swaps import Swap
+from arlsort.numerics import meshes, rowwise
+from arlsort.operators import base, calls, registry
+from arlsort.operators.softsort import SoftSort
+from arlsort.operators.sorting_network import SortingNetwork
+
+
+def sort(x: jax.Array, operator: str | base.Operator, axis_name: str) -> jax.Array:
+    """Sorts lists of which each device has a part; call it inside of `jax.shard_map`.
+
+    With D devices along the axis, device d has the scores `d m ... (d + 1) m - 1` of each list of
+    `n = D m`, and gets the values at these positions: those of `arlsort.sort` for the whole list,
+    up to rounding. No device ever holds more than a few times m numbers of a list.
+
+    * `SoftSort`: the devices sort their parts against each other, then all parts go round once.
+      Every device sees n scores, and sends n numbers twice. The gradient keeps n numbers.
+    * `SortingNetwork`, `bitonic` and `odd_even`: a comparator between two devices has them exchange
+      what is on its wires. The gradient keeps m numbers for each layer.
+
+    Args:
+      x: This device's scores `[..., m]`, floating.
+      operator: A `SoftSort` without `stochastic`, or a `SortingNetwork`: `bitonic`, where n is a
+        power of two, or `odd_even`, where m is even.
+      axis_name: The axis of the mesh that the lists are shared along.
+
+    Returns:
+      This device's values `[..., m]`, of the dtype of `x`. NaN if there is one anywhere in a list.
+
+    Raises:
+      TypeError: If `x` is not a floating array.
+      ValueError: If the operator or the length is not allowed.
+
+    Example:
+      >>> import arlsort, jax, jax.numpy as jnp
+      >>> from arlsort import sharding
+      >>> from jax.sharding import PartitionSpec
+      >>> mesh, along = jax.make_mesh((jax.device_count(),), ("n",)), PartitionSpec("n")
+      >>> def values(x):
+      ...     return sharding.sort(x, arlsort.SoftSort(temperature=0.1), "n")
+      >>> values = jax.jit(jax.shard_map(values, mesh=mesh, in_specs=along, out_specs=along))
+      >>> print(values(jnp.array([3.0, 1.0, 4.0, 2.0])).round(2))
+      [1. 2. 3. 4.]
+
+    References:
+      Baudet and Stevenson, Optimal Sorting Algorithms for Parallel Computers, 1978, for the sort by
+      parts; the papers of the operators.
+    """
+    method, x = registry.get(operator), checks.check_scores("x", x)
+    devices, m = lax.axis_size(axis_name), x.shape[-1]
+    run = _way(method, m, devices)
+    method._check(x)
+    call = calls.Call.of(method, x, descending=False)
+    unknown = lax.psum(call.unknown.astype(jnp.int32), axis_name) > 0
+    values = run(call.operator, call.scores, axis_name).astype(x.dtype)
+    return jnp.where(unknown[..., None], jnp.nan, values)
+
+
+def _way(method: base.Operator, m: int, devices: int) -> Callable[..., jax.Array]:
+    """How an operator's values are computed in parts, or why not."""
+    n = m * devices
+    if isinstance(method, SoftSort) and not (method.stochastic or method.exact_forward):
+        return _softsort
+    if isinstance(method, SortingNetwork) and not method.exact_forward:
+        if method.network == "bitonic":
+            if n & (n - 1):
+                raise ValueError(checks.error_message("x", f"lists of {n}", "a power of two"))
+            return _bitonic
+        if method.network == "odd_even":
+            if m % 2:
+                raise ValueError(checks.error_message("x", f"parts of {m}", "an even number"))
+            return _odd_even
+    allowed = "SoftSort, SortingNetwork('bitonic') or SortingNetwork('odd_even'), neither hard"
+    raise ValueError(checks.error_message("operator", repr(method), allowed))
+
+
+def _softsort(operator: SoftSort, scores: jax.Array, axis_name: str) -> jax.Array:
+    devices = lax.axis_size(axis_name)
+    heads = _sorted(scores, axis_name)
+    temperature = jnp.asarray(operator.temperature)
+
+    def weigh(heads: tuple[jax.Array, ...], columns: jax.Array) -> jax.Array:
+        distance = jnp.abs(heads[0][..., :, None] - columns[..., None, :]) ** operator.power
+        # What has no weight is cut off before the division, as in `rowwise.normalised_exp`.
+        cutoff = -2.0 * math.log(float(jnp.finfo(distance.dtype).tiny))
+        return jnp.exp(-jnp.minimum(distance, cutoff * temperature) / temperature)
+
+    def meet(carry: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple, None]:
+        columns, sums = carry
+        # A row's own score is among the columns of some device: its weight there is one, the most.
+        items = jnp.stack([jnp.ones_like(columns), columns], axis=-1)
+        sums = sums + rowwise.mix(rowwise.Rows(weigh, (heads,), (columns,)), items)
+        return (_send(columns, axis_name, 1), sums), None
+
+    start = meshes.vary_alike(scores, jnp.zeros((*scores.shape, 2), scores.dtype))
+    (_, sums), _ = lax.scan(jax.checkpoint(meet), start, length=devices)
+    return sums[..., 1] / sums[..., 0]
+
+
+def _sorted(x: jax.Array, axis_name: str) -> jax.Array:
+    """Sorts in parts: neighbours merge theirs, and one keeps the smaller half, in turn."""
+    devices, me = lax.axis_size(axis_name), lax.axis_index(axis_name)
+    m, own = x.shape[-1], jnp.sort(x, axis=-1)
+    for turn in range(devices if devices > 1 else 0):
+        firsts = range(turn % 2, devices - 1, 2)
+        pairs = [pair for i in firsts for pair in ((i, i + 1), (i + 1, i))]
+        other = lax.ppermute(own, axis_name, pairs)
+        first = ((me - turn) % 2 == 0) & (me < devices - 1)
+        last = ((me - turn) % 2 == 1) & (me > 0)
+        # Equal scores of the first part stay before those of the second.
+        pair = jnp.where(first, jnp.stack([own, other]), jnp.stack([other, own]))
+        both = jnp.sort(jnp.concatenate([pair[0], pair[1]], axis=-1), axis=-1)
+        own = jnp.where(first, both[..., :m], jnp.where(last, both[..., m:], own))
+    return own
+
+
+def _swap(operator: SortingNetwork, dtype: jnp.dtype) -> Swap:
+    numbers = (jnp.asarray(v, dtype) for v in (operator.temperature, operator.art_lambda))
+    return Swap(operator.distribution, operator.error_free, *numbers)
+
+
+def _bitonic(operator: SortingNetwork, scores: jax.Array, axis_name: str) -> jax.Array:
+    devices, me = lax.axis_size(axis_name), lax.axis_index(axis_name)
+    swap, m = _swap(operator, scores.dtype), scores.shape[-1]
+    wire = me * m + jnp.arange(m)
+    for stage in range((m * devices).bit_length() - 1):
+        up = jnp.where(wire & (2 << stage) != 0, -1.0, 1.0).astype(scores.dtype)
+        for bit in range(stage, -1, -1):
+            gap = 1 << bit
+            if gap >= m:
+                pairs = [(i, i ^ (gap // m)) for i in range(devices)]
+                other, low = lax.ppermute(scores, axis_name, pairs), me & (gap // m) == 0
+                a, b = jnp.where(low, scores, other), jnp.where(low, other, scores)
+                first, last = swap.scores(a, b, jnp.broadcast_to(up, a.shape))
+                scores = jnp.where(low, first, last)
+            else:
+                halves = scores.reshape(*scores.shape[:-1], m // (2 * gap), 2, gap)
+                sign = up.reshape(m // (2 * gap), 2, gap)[:, 0]
+                a, b = halves[..., 0, :], halves[..., 1, :]
+                both = swap.scores(a, b, jnp.broadcast_to(sign, a.shape))
+                scores = jnp.stack(both, axis=-2).reshape(scores.shape)
+    return scores
+
+
+def _odd_even(operator: SortingNetwork, scores: jax.Array, axis_name: str) -> jax.Array:
+    devices, me = lax.axis_size(axis_name), lax.axis_index(axis_name)
+    swap, m = _swap(operator, scores.dtype), scores.shape[-1]
+    there = jnp.ones(m // 2 + 1, scores.dtype)
+    there = there.at[0].set((me > 0).astype(scores.dtype))
+    there = there.at[-1].set((me < devices - 1).astype(scores.dtype))
+
+    def layer(x: jax.Array, signs: jax.Array) -> jax.Array:
+        pairs = x.reshape(*x.shape[:-1], -1, 2)
+        a, b = pairs[..., 0], pairs[..., 1]
+        both = swap.scores(a, b, jnp.broadcast_to(signs, a.shape))
+        return jnp.stack(both, axis=-1).reshape(x.shape)
+
+    def two(x: jax.Array, _: None) -> tuple[jax.Array, None]:
+        x = layer(x, jnp.ones_like(there[1:]))
+        before, after = _send(x[..., -1:], axis_name, 1), _send(x[..., :1], axis_name, -1)
+        return layer(jnp.concatenate([before, x, after], axis=-1), there)[..., 1:-1], None
+
+    return lax.scan(two, scores, length=m * devices // 2)[0]
+
+
+def _send(x: jax.Array, axis_name: str, by: int) -> jax.Array:
+    """Sends an array to a neighbour, in a circle."""
+    devices = lax.axis_size(axis_name)
+    return lax.ppermute(x, axis_name, [(i, (i + by) % devices) for i in range(devices)])
