@@ -80,7 +80,7 @@ QUICK: dict[str, Any] = {
 }
 """What `--quick` means for flags that are not given. Plots and programs in progress come after."""
 GENEROUS, EVEN = 4.0, 1.5
-"""How many equal parts of the time that is left one kind of program may take; and if it is little."""
+"""How many equal parts of the time left one kind of program may take; and if it is little."""
 
 
 AS_GIVEN = (
