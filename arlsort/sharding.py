@@ -44,12 +44,13 @@ def sort(x: jax.Array, operator: str | base.Operator, axis_name: str) -> jax.Arr
     Example:
       >>> import arlsort, jax, jax.numpy as jnp
       >>> from arlsort import sharding
-      >>> from jax.sharding import PartitionSpec
-      >>> mesh, along = jax.make_mesh((jax.device_count(),), ("n",)), PartitionSpec("n")
+      >>> from jax.sharding import NamedSharding, PartitionSpec
+      >>> mesh, along = jax.make_mesh((1,), ("n",)), PartitionSpec("n")  # more, if you have them
+      >>> x = jax.device_put(jnp.array([3.0, 1.0, 4.0, 2.0]), NamedSharding(mesh, along))
       >>> def values(x):
       ...     return sharding.sort(x, arlsort.SoftSort(temperature=0.1), "n")
       >>> values = jax.jit(jax.shard_map(values, mesh=mesh, in_specs=along, out_specs=along))
-      >>> print(values(jnp.array([3.0, 1.0, 4.0, 2.0])).round(2))
+      >>> print(values(x).round(2))
       [1. 2. 3. 4.]
 
     References:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import PartitionSpec
+from jax.sharding import AxisType, PartitionSpec
 
 import arlsort
 from arlsort import sharding
@@ -21,7 +21,8 @@ SECONDS = "900"
 
 
 def values(operator, x):
-    mesh, along = jax.make_mesh((1,), ("n",), devices=jax.devices()[:1]), PartitionSpec("n")
+    kinds, along = (AxisType.Auto,), PartitionSpec("n")
+    mesh = jax.make_mesh((1,), ("n",), axis_types=kinds, devices=jax.devices()[:1])
     run = jax.shard_map(
         lambda x: sharding.sort(x, operator, "n"), mesh=mesh, in_specs=along, out_specs=along
     )

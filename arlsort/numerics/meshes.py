@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.sharding import AxisType, PartitionSpec
 
@@ -48,7 +49,7 @@ def jit_over_lists(
 
     On a mesh with explicit axes results are sharded as the batch of the scores is, and whole along
     the lists. Each device computes those of its own lists and nothing is gathered, except with
-    settings that draw random numbers: those are drawn for the whole batch.
+    settings that are arrays or draw random numbers: those are drawn for the whole batch.
 
     Args:
       function: Takes settings, scores `[..., n]` and more arrays `[..., n, ...]`, and gives arrays
@@ -80,6 +81,7 @@ def _apart(settings: Any, scores: jax.Array, more: Any) -> bool:
         and any(part is not None for part in batch)
         and along is None
         and all(shape == scores.shape[:-1] for shape in shapes)
+        and all(jnp.ndim(leaf) == 0 for leaf in jax.tree.leaves(settings))  # of any list
         and not getattr(settings, "needs_key", False)
     )
 
