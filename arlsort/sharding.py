@@ -25,13 +25,14 @@ def sort(x: jax.Array, operator: str | base.Operator, axis_name: str) -> jax.Arr
 
     * `SoftSort`: the devices sort their parts against each other, then all parts go round once.
       Every device sees n scores, and sends n numbers twice. The gradient keeps n numbers.
-    * `SortingNetwork`, `bitonic` and `odd_even`: a comparator between two devices has them exchange
-      what is on its wires. The gradient keeps m numbers for each layer.
+    * `SortingNetwork`: a comparator between two devices has them exchange what is on its wires. The
+      gradient keeps m numbers for each layer. Those by powers of two compile every layer, so that
+      long lists take seconds to compile.
 
     Args:
       x: This device's scores `[..., m]`, floating.
-      operator: A `SoftSort` without `stochastic`, or a `SortingNetwork`: `bitonic`, where n is a
-        power of two, or `odd_even`, where m is even.
+      operator: A `SoftSort` without `stochastic`, or a `SortingNetwork`: `bitonic` or
+        `odd_even_merge`, where n is a power of two, or `odd_even`, where m is even.
       axis_name: The axis of the mesh that the lists are shared along.
 
     Returns:
@@ -73,15 +74,14 @@ def _way(method: base.Operator, m: int, devices: int) -> Callable[..., jax.Array
     if isinstance(method, SoftSort) and not (method.stochastic or method.exact_forward):
         return _softsort
     if isinstance(method, SortingNetwork) and not method.exact_forward:
-        if method.network == "bitonic":
-            if n & (n - 1):
-                raise ValueError(checks.error_message("x", f"lists of {n}", "a power of two"))
-            return _bitonic
         if method.network == "odd_even":
             if m % 2:
                 raise ValueError(checks.error_message("x", f"parts of {m}", "an even number"))
             return _odd_even
-    allowed = "SoftSort, SortingNetwork('bitonic') or SortingNetwork('odd_even'), neither hard"
+        if n & (n - 1):
+            raise ValueError(checks.error_message("x", f"lists of {n}", "a power of two"))
+        return _by_powers
+    allowed = "SoftSort or SortingNetwork, neither hard nor stochastic nor error-free"
     raise ValueError(checks.error_message("operator", repr(method), allowed))
 
 
@@ -130,27 +130,68 @@ def _swap(operator: SortingNetwork, dtype: jnp.dtype) -> Swap:
     return Swap(operator.distribution, operator.error_free, *numbers)
 
 
-def _bitonic(operator: SortingNetwork, scores: jax.Array, axis_name: str) -> jax.Array:
+def _by_powers(operator: SortingNetwork, scores: jax.Array, axis_name: str) -> jax.Array:
+    """A network by powers of two; with pairs as `topology.layers` has them."""
     devices, me = lax.axis_size(axis_name), lax.axis_index(axis_name)
     swap, m = _swap(operator, scores.dtype), scores.shape[-1]
-    wire = me * m + jnp.arange(m)
+    wire, merging = me * m + jnp.arange(m), operator.network == "odd_even_merge"
     for stage in range((m * devices).bit_length() - 1):
-        up = jnp.where(wire & (2 << stage) != 0, -1.0, 1.0).astype(scores.dtype)
+        falls = (wire & (2 << stage) != 0) & (not merging)
+        up = jnp.where(falls, -1.0, 1.0).astype(scores.dtype)
         for bit in range(stage, -1, -1):
-            gap = 1 << bit
+            gap, across = 1 << bit, merging and bit < stage
             if gap >= m:
-                pairs = [(i, i ^ (gap // m)) for i in range(devices)]
-                other, low = lax.ppermute(scores, axis_name, pairs), me & (gap // m) == 0
-                a, b = jnp.where(low, scores, other), jnp.where(low, other, scores)
-                first, last = swap.scores(a, b, jnp.broadcast_to(up, a.shape))
-                scores = jnp.where(low, first, last)
+                scores = _between(swap, scores, up, gap // m, (2 << stage) // m, across, axis_name)
+            elif across:
+                scores = _across(swap, scores, wire, gap, 2 << stage, axis_name)
             else:
-                halves = scores.reshape(*scores.shape[:-1], m // (2 * gap), 2, gap)
                 sign = up.reshape(m // (2 * gap), 2, gap)[:, 0]
-                a, b = halves[..., 0, :], halves[..., 1, :]
-                both = swap.scores(a, b, jnp.broadcast_to(sign, a.shape))
-                scores = jnp.stack(both, axis=-2).reshape(scores.shape)
+                scores = _within(swap, scores, sign)
     return scores
+
+
+def _within(swap: Swap, scores: jax.Array, sign: jax.Array) -> jax.Array:
+    """Compares neighbouring runs of wires; the signs `[pairs, run]` tell how long they are."""
+    halves = scores.reshape(*scores.shape[:-1], sign.shape[0], 2, sign.shape[1])
+    a, b = halves[..., 0, :], halves[..., 1, :]
+    both = swap.scores(a, b, jnp.broadcast_to(sign, a.shape))
+    return jnp.stack(both, axis=-2).reshape(scores.shape)
+
+
+def _between(
+    swap: Swap,
+    scores: jax.Array,
+    up: jax.Array,
+    gap: int,
+    block: int,
+    across: bool,
+    axis_name: str,
+) -> jax.Array:
+    """Compares all wires of a device with those of the one that is a gap further."""
+    devices, me = lax.axis_size(axis_name), lax.axis_index(axis_name)
+    if across:
+        firsts = [i for i in range(devices) if i & gap and i % block + gap < block]
+    else:
+        firsts = [i for i in range(devices) if not i & gap]
+    pairs = [pair for i in firsts for pair in ((i, i + gap), (i + gap, i))]
+    low = jnp.asarray([i in firsts for i in range(devices)])[me]
+    high = jnp.asarray([i - gap in firsts for i in range(devices)])[me]
+    other = lax.ppermute(scores, axis_name, pairs)
+    a, b = jnp.where(low, scores, other), jnp.where(low, other, scores)
+    first, last = swap.scores(a, b, jnp.broadcast_to(up, a.shape))
+    return jnp.where(low, first, jnp.where(high, last, scores))
+
+
+def _across(
+    swap: Swap, scores: jax.Array, wire: jax.Array, gap: int, block: int, axis_name: str
+) -> jax.Array:
+    """Compares odd runs of a block with the even ones after them, also over the device's ends."""
+    before = _send(scores[..., -gap:], axis_name, 1)
+    after = _send(scores[..., :gap], axis_name, -1)
+    first = (wire[0] - gap + jnp.arange(len(wire) + 2 * gap)).reshape(-1, 2, gap)[:, 0]
+    sign = (first % block + gap < block).astype(scores.dtype)
+    parts = jnp.concatenate([before, scores, after], axis=-1)
+    return _within(swap, parts, sign)[..., gap:-gap]
 
 
 def _odd_even(operator: SortingNetwork, scores: jax.Array, axis_name: str) -> jax.Array:

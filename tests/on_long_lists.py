@@ -23,8 +23,9 @@ ALONG = PartitionSpec("lists", "n")
 OPERATORS = {
     arlsort.SoftSort(temperature=0.3): 2**20,
     arlsort.SoftSort(temperature=0.3, power=2): 2**20,
-    arlsort.SortingNetwork("bitonic"): 2**13,
-    arlsort.SortingNetwork("odd_even", distribution="logistic"): 2**13,
+    arlsort.SortingNetwork("bitonic"): 2**11,
+    arlsort.SortingNetwork("odd_even_merge", distribution="gaussian"): 2**8,
+    arlsort.SortingNetwork("odd_even", distribution="logistic"): 2**11,
 }
 
 

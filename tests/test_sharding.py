@@ -39,7 +39,7 @@ def test_one_device_gives_the_sort():
     [
         ("lapsum", 4, "operator: received LapSum"),
         (arlsort.SoftSort(hard=True), 4, "neither hard"),
-        (arlsort.SortingNetwork("odd_even_merge"), 4, "operator: received SortingNetwork"),
+        (arlsort.SortingNetwork(error_free=True), 4, "operator: received SortingNetwork"),
         ("bitonic", 6, "x: received lists of 6, allowed: a power of two"),
         ("odd_even", 3, "x: received parts of 3, allowed: an even number"),
     ],
