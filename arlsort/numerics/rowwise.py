@@ -8,15 +8,20 @@ for it, and its cotangent read once.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import export, lax
+from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 from arlsort.numerics import prefixes
+
+Arrays = tuple[jax.Array, ...]
 
 # Elements of a block, by backend. A megabyte is in the cache of one core or two; an accelerator
 # wants as much work as fits its memory.
@@ -30,20 +35,35 @@ _SHORT = 32
 _SLACK = 8
 
 
+class Weigh(Protocol):
+    """Says how weights follow from the heads, the columns and what all rows share."""
+
+    def __call__(
+        self, heads: Arrays, columns: Arrays, shared: Arrays
+    ) -> jax.Array: ...  # pragma: no cover
+
+
 @dataclasses.dataclass(frozen=True)
 class Rows:
     """How each row of weights follows from numbers of its own and the columns.
 
     Attributes:
-      weigh: A function of the heads, each `[..., r]`, and of each of the columns `[..., n]` that
-        returns weights `[..., r, n]`; any other array that it closes over is differentiated too.
+      weigh: A function of the heads, each `[..., r]`, of the columns, each `[..., n]`, and of what
+        is shared. It returns weights `[..., r, n]` that are positive and at most about one, and one
+        or near it somewhere in each row; they are divided by their sum here. It closes over nothing
+        that is differentiated.
       heads: Arrays `[..., m]`, with one number for each row.
       columns: Arrays `[..., n]`.
+      shared: Scalars.
+      whole: If given, a faster way to the weights, not differentiated and divided by their sum,
+        each row multiplied by a last number `[..., m]`.
     """
 
-    weigh: Callable[..., jax.Array]
-    heads: tuple[jax.Array, ...]
-    columns: tuple[jax.Array, ...]
+    weigh: Weigh
+    heads: Arrays
+    columns: Arrays
+    shared: Arrays = ()
+    whole: Callable[[Arrays, Arrays, Arrays, jax.Array], jax.Array] | None = None
 
 
 def total(matrix: jax.Array) -> jax.Array:
@@ -59,40 +79,110 @@ def spread(heads: jax.Array, n: int) -> jax.Array:
     return lax.dot_general(heads, ones, (((), ()), ((), ())), precision=lax.Precision.HIGHEST)
 
 
-def normalised_exp(below: jax.Array, temperature: ArrayLike) -> jax.Array:
-    """Computes `softmax(below / temperature)` over the last axis.
+def exp(below: jax.Array, temperature: ArrayLike) -> jax.Array:
+    """Computes `exp(below / temperature)` for what is at most zero.
 
     Dividing first would make infinities of large numbers at a small temperature, and NaN of their
     gradients. What is so far below zero that its weight is zero in this dtype is cut off before
     the division.
 
     Args:
-      below: At most zero, and zero (or near it, in temperatures) somewhere in each row.
+      below: At most zero.
       temperature: A scalar > 0.
 
     Returns:
       Weights of the shape of `below`.
     """
     cutoff = -2.0 * math.log(float(jnp.finfo(below.dtype).tiny))
-    weights = jnp.exp(jnp.maximum(below, -cutoff * temperature) / temperature)
+    return jnp.exp(jnp.maximum(below, -cutoff * temperature) / temperature)
+
+
+def normalised_exp(below: jax.Array, temperature: ArrayLike) -> jax.Array:
+    """Computes `softmax(below / temperature)` over the last axis, where `below` is zero once."""
+    weights = exp(below, temperature)
     return weights * spread(1.0 / total(weights), below.shape[-1])
+
+
+def normalised(weights: jax.Array, factor: ArrayLike = 1.0) -> jax.Array:
+    """Divides weights `[..., r, n]` by the sum of their row, and multiplies rows by a factor.
+
+    XLA makes one kernel of this and of the weights, if nothing else reads them: it goes through a
+    few rows at a time, which stay in the cache.
+    """
+    return weights * (factor / weights.sum(axis=-1))[..., None]
 
 
 def matrix(rows: Rows, has_nan: jax.Array) -> jax.Array:
     """Makes the weights `[..., m, n]`, NaN and without a gradient where `has_nan[...]` is true."""
+    return _matrix(rows.weigh, rows.whole, has_nan, rows.heads, rows.columns, rows.shared)
 
-    def weigh(heads: tuple[jax.Array, ...], has_nan: jax.Array, *columns: jax.Array) -> jax.Array:
-        return jnp.where(has_nan[..., None, None], jnp.nan, rows.weigh(heads, *columns))
 
-    return _in_blocks(weigh, rows.heads, (has_nan, *rows.columns))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _matrix(
+    weigh: Weigh,
+    whole: Any,
+    has_nan: jax.Array,
+    heads: Arrays,
+    columns: Arrays,
+    shared: Arrays,
+) -> jax.Array:
+    factor = jnp.where(has_nan[..., None], jnp.nan, jnp.ones_like(heads[0]))
+    if whole is not None:
+        return whole(heads, columns, shared, factor)
+    return normalised(weigh(heads, columns, shared), factor)
+
+
+def _matrix_jvp(weigh: Weigh, whole: Any, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    has_nan, *arrays = primals
+    # What has no tangent costs nothing.
+    moves = [[not isinstance(t, SymbolicZero) for t in group] for group in tangents[1:]]
+    moving = [_pick(group, flags) for group, flags in zip(tangents[1:], moves, strict=True)]
+    kept = tuple(len(group) for group in arrays[:2])
+
+    def change(heads: Arrays, has_nan: jax.Array, *columns: jax.Array) -> jax.Array:
+        groups = (heads[: kept[0]], columns[: kept[1]], arrays[2])
+        changes = (heads[kept[0] :], columns[kept[1] :], moving[2])
+
+        def of(*moved: Arrays) -> jax.Array:
+            return weigh(*(_put(*parts) for parts in zip(groups, moves, moved, strict=True)))
+
+        at = tuple(_pick(group, flags) for group, flags in zip(groups, moves, strict=True))
+        weights, slope = jax.jvp(of, at, changes)
+        inverse = 1.0 / total(weights)
+        n = weights.shape[-1]
+        spread_inverse = spread(inverse, n)
+        result = (slope - weights * spread(inverse * total(slope), n)) * spread_inverse
+        return jnp.where(has_nan[..., None, None], 0.0, result)
+
+    out = _matrix(weigh, whole, *primals)
+    if not any(map(any, moves)):
+        return out, jnp.zeros_like(out)
+    heads, columns = ((*a, *m) for a, m in zip(arrays[:2], moving[:2], strict=True))
+    return out, _in_blocks(change, heads, (has_nan, *columns))
+
+
+_matrix.defjvp(_matrix_jvp, symbolic_zeros=True)
+
+
+def _pick(group: Arrays, flags: list[bool]) -> Arrays:
+    return tuple(array for array, flag in zip(group, flags, strict=True) if flag)
+
+
+def _put(group: Arrays, flags: list[bool], moved: Arrays) -> Arrays:
+    """Puts arrays in place of those that are flagged."""
+    fresh = iter(moved)
+    return tuple(next(fresh) if flag else a for a, flag in zip(group, flags, strict=True))
 
 
 def mix(rows: Rows, items: jax.Array) -> jax.Array:
     """Computes the weights times items `[..., n, d]` in O(n) memory, `[..., m, d]`."""
+    # The sums of the weights are one more item.
+    items = jnp.concatenate([items, jnp.ones_like(items[..., :1])], axis=-1)
 
-    def product(heads: tuple[jax.Array, ...], items: jax.Array, *columns: jax.Array) -> jax.Array:
-        weights = rows.weigh(heads, *columns)
-        return jnp.matmul(weights, items, precision=lax.Precision.HIGHEST)
+    def product(heads: Arrays, items: jax.Array, *columns: jax.Array) -> jax.Array:
+        weights = rows.weigh(heads, columns, rows.shared)
+        sums = jnp.matmul(weights, items, precision=lax.Precision.HIGHEST)
+        return sums[..., :-1] / sums[..., -1:]
 
     return _in_blocks(product, rows.heads, (items, *rows.columns))
 
@@ -136,9 +226,7 @@ def mean_distance(ascending: jax.Array, count: jax.Array | None = None) -> jax.A
     return weight * shares + ((sums[..., -1:] - below) - within)
 
 
-def _in_blocks(
-    function: Callable[..., jax.Array], heads: tuple[jax.Array, ...], columns: tuple[jax.Array, ...]
-) -> jax.Array:
+def _in_blocks(function: Callable[..., jax.Array], heads: Arrays, columns: Arrays) -> jax.Array:
     """Applies a function of rows to all of them, block after block; each block is recomputed."""
     *batch, m = heads[0].shape
     n, lists = columns[-1].shape[-1], math.prod(batch)
@@ -154,7 +242,7 @@ def _in_blocks(
         result = lax.map(lambda part: function(part[0], *part[1]), parts)
         return result.reshape(*batch, m, *result.shape[3:])
 
-    def rows(part: tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]) -> jax.Array:
+    def rows(part: tuple[Arrays, Arrays]) -> jax.Array:
         # All blocks of a list share its columns, of which copies would be as many as there are.
         blocks = tuple(head.reshape(-1, height) for head in part[0])
         return lax.map(lambda block: function(block, *part[1]), blocks)

@@ -2,15 +2,21 @@
 """SoftSort: a softmax around each sorted value, deterministic or stochastic."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.networks import exact_order
-from arlsort.numerics import prefixes, rowwise
+from arlsort.numerics import finite, prefixes, rowwise
 from arlsort.operators import base, sampling
+
+# Lists of at most so many temperatures need no exponential for each pair: rounding a score in
+# temperatures costs a weight less than a millionth.
+_NEAR = 16.0
 
 
 @base.register
@@ -56,9 +62,46 @@ class SoftSort(sampling.PlackettLuce):
         if count is not None:
             scores = prefixes.keep(scores, count, prefixes.beyond(scores.dtype))
 
-        def weigh(heads: tuple[jax.Array, ...], scores: jax.Array) -> jax.Array:
-            # Each head is among the scores: its distance of zero is the row's least.
-            distance = jnp.abs(rowwise.spread(heads[0], scores.shape[-1]) - scores[..., None, :])
-            return rowwise.normalised_exp(-(distance**self.power), self.temperature)
+        power = self.power
 
-        return rowwise.Rows(weigh, (exact_order.sort(scores)[0],), (scores,))
+        def weigh(
+            heads: rowwise.Arrays, columns: rowwise.Arrays, shared: rowwise.Arrays
+        ) -> jax.Array:
+            # Each head is among the scores: its distance of zero is the row's least.
+            apart = rowwise.spread(heads[0], columns[0].shape[-1]) - columns[0][..., None, :]
+            # As `abs`, but that equal scores draw each other neither way.
+            distance = apart * lax.sign(lax.stop_gradient(apart))
+            return rowwise.exp(-(distance**power), shared[0])
+
+        whole = functools.partial(_whole, power)
+        heads, shared = (exact_order.sort(scores)[0],), (jnp.asarray(self.temperature),)
+        return rowwise.Rows(weigh, heads, (scores,), shared, whole)
+
+
+def _whole(
+    power: int,
+    heads: rowwise.Arrays,
+    columns: rowwise.Arrays,
+    shared: rowwise.Arrays,
+    factor: jax.Array,
+) -> jax.Array:
+    """The weights, without a derivative: one kernel, which writes them."""
+    (ascending,), (scores,), (temperature,) = heads, columns, shared
+
+    def direct() -> jax.Array:
+        apart = jnp.abs(ascending[..., :, None] - scores[..., None, :])
+        return rowwise.normalised(jnp.exp(-(apart**power) / temperature), factor)
+
+    if power == 2:
+        return direct()
+
+    def separable() -> jax.Array:
+        # exp(-|a - b|) is the lesser of exp(a) exp(-b) and exp(b) exp(-a): O(n) exponentials.
+        centre = ((low + high) / 2)[..., None]
+        rows, places = ((x - centre) / temperature for x in (ascending, scores))
+        up = jnp.exp(rows)[..., :, None] * jnp.exp(-places)[..., None, :]
+        down = jnp.exp(-rows)[..., :, None] * jnp.exp(places)[..., None, :]
+        return rowwise.normalised(jnp.minimum(up, down), factor)
+
+    low, high = scores.min(axis=-1), scores.max(axis=-1)
+    return lax.cond(finite.any_of(high - low > _NEAR * temperature), direct, separable)
