@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,9 @@ Arrays = tuple[jax.Array, ...]
 _BLOCK = {"cpu": 2**18}
 _LARGE_BLOCK = 2**26
 
+# The derivative of the weights is better off with larger blocks: its loop copies less.
+_LARGER = 4
+
 # Shorter lists than this are compared all with all: sums along a list have more steps.
 _SHORT = 32
 
@@ -35,12 +38,9 @@ _SHORT = 32
 _SLACK = 8
 
 
-class Weigh(Protocol):
-    """Says how weights follow from the heads, the columns and what all rows share."""
-
-    def __call__(
-        self, heads: Arrays, columns: Arrays, shared: Arrays
-    ) -> jax.Array: ...  # pragma: no cover
+# How the logits of weights follow from the heads, the columns and what all rows share.
+Level = Callable[[Arrays, Arrays, Arrays], jax.Array]
+Whole = Callable[[Arrays, Arrays, Arrays, jax.Array], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,22 +48,24 @@ class Rows:
     """How each row of weights follows from numbers of its own and the columns.
 
     Attributes:
-      weigh: A function of the heads, each `[..., r]`, of the columns, each `[..., n]`, and of what
-        is shared. It returns weights `[..., r, n]` that are positive and at most about one, and one
-        or near it somewhere in each row; they are divided by their sum here. It closes over nothing
-        that is differentiated.
+      level: A function of the heads, each `[..., r]`, of the columns, each `[..., n]`, and of what
+        is shared. It returns logits `[..., r, n]` that are at most zero, and zero or near it
+        somewhere in each row; the weights are their softmax. It closes over nothing that is
+        differentiated.
       heads: Arrays `[..., m]`, with one number for each row.
       columns: Arrays `[..., n]`.
       shared: Scalars.
-      whole: If given, a faster way to the weights, not differentiated and divided by their sum,
-        each row multiplied by a last number `[..., m]`.
+      whole: If given, a faster way to the weights, not differentiated, each row multiplied by a
+        last number `[..., m]`.
+      summed: Whether the logits are the logarithms of the weights; then `mix` is not for them.
     """
 
-    weigh: Weigh
+    level: Level
     heads: Arrays
     columns: Arrays
     shared: Arrays = ()
-    whole: Callable[[Arrays, Arrays, Arrays, jax.Array], jax.Array] | None = None
+    whole: Whole | None = None
+    summed: bool = False
 
 
 def total(matrix: jax.Array) -> jax.Array:
@@ -79,27 +81,29 @@ def spread(heads: jax.Array, n: int) -> jax.Array:
     return lax.dot_general(heads, ones, (((), ()), ((), ())), precision=lax.Precision.HIGHEST)
 
 
-def exp(below: jax.Array, temperature: ArrayLike) -> jax.Array:
-    """Computes `exp(below / temperature)` for what is at most zero.
+def over(below: jax.Array, temperature: ArrayLike) -> jax.Array:
+    """Computes `below / temperature` for what is at most zero.
 
     Dividing first would make infinities of large numbers at a small temperature, and NaN of their
-    gradients. What is so far below zero that its weight is zero in this dtype is cut off before
-    the division.
+    gradients. What is so far below zero that its exponential is zero in this dtype is cut off
+    before the division.
 
     Args:
       below: At most zero.
       temperature: A scalar > 0.
 
     Returns:
-      Weights of the shape of `below`.
+      Logits of the shape of `below`.
     """
     cutoff = -2.0 * math.log(float(jnp.finfo(below.dtype).tiny))
-    return jnp.exp(jnp.maximum(below, -cutoff * temperature) / temperature)
+    limit = -cutoff * temperature
+    # Neither the derivative of a maximum nor that of a division: both divide each element.
+    return jnp.where(below > limit, below, limit) * (1.0 / temperature)
 
 
 def normalised_exp(below: jax.Array, temperature: ArrayLike) -> jax.Array:
     """Computes `softmax(below / temperature)` over the last axis, where `below` is zero once."""
-    weights = exp(below, temperature)
+    weights = jnp.exp(over(below, temperature))
     return weights * spread(1.0 / total(weights), below.shape[-1])
 
 
@@ -114,25 +118,30 @@ def normalised(weights: jax.Array, factor: ArrayLike = 1.0) -> jax.Array:
 
 def matrix(rows: Rows, has_nan: jax.Array) -> jax.Array:
     """Makes the weights `[..., m, n]`, NaN and without a gradient where `has_nan[...]` is true."""
-    return _matrix(rows.weigh, rows.whole, has_nan, rows.heads, rows.columns, rows.shared)
+    how = (rows.level, rows.whole, rows.summed)
+    return _matrix(how, has_nan, rows.heads, rows.columns, rows.shared)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _matrix(
-    weigh: Weigh,
-    whole: Any,
+    how: tuple[Level, Whole | None, bool],
     has_nan: jax.Array,
     heads: Arrays,
     columns: Arrays,
     shared: Arrays,
 ) -> jax.Array:
     factor = jnp.where(has_nan[..., None], jnp.nan, jnp.ones_like(heads[0]))
+    level, whole, summed = how
     if whole is not None:
         return whole(heads, columns, shared, factor)
-    return normalised(weigh(heads, columns, shared), factor)
+    weights = jnp.exp(level(heads, columns, shared))
+    return weights * factor[..., None] if summed else normalised(weights, factor)
 
 
-def _matrix_jvp(weigh: Weigh, whole: Any, primals: Any, tangents: Any) -> tuple[Any, Any]:
+def _matrix_jvp(
+    how: tuple[Level, Whole | None, bool], primals: Any, tangents: Any
+) -> tuple[Any, Any]:
+    level, _, summed = how
     has_nan, *arrays = primals
     # What has no tangent costs nothing.
     moves = [[not isinstance(t, SymbolicZero) for t in group] for group in tangents[1:]]
@@ -144,21 +153,22 @@ def _matrix_jvp(weigh: Weigh, whole: Any, primals: Any, tangents: Any) -> tuple[
         changes = (heads[kept[0] :], columns[kept[1] :], moving[2])
 
         def of(*moved: Arrays) -> jax.Array:
-            return weigh(*(_put(*parts) for parts in zip(groups, moves, moved, strict=True)))
+            return level(*(_put(*parts) for parts in zip(groups, moves, moved, strict=True)))
 
         at = tuple(_pick(group, flags) for group, flags in zip(groups, moves, strict=True))
-        weights, slope = jax.jvp(of, at, changes)
-        inverse = 1.0 / total(weights)
-        n = weights.shape[-1]
-        spread_inverse = spread(inverse, n)
-        result = (slope - weights * spread(inverse * total(slope), n)) * spread_inverse
-        return jnp.where(has_nan[..., None, None], 0.0, result)
+        logits, slope = jax.jvp(of, at, changes)
+        weights = jnp.exp(logits)
+        if not summed:
+            n = weights.shape[-1]
+            weights = weights * spread(1.0 / total(weights), n)
+            slope = slope - spread(total(weights * slope), n)
+        return jnp.where(has_nan[..., None, None], 0.0, weights * slope)
 
-    out = _matrix(weigh, whole, *primals)
+    out = _matrix(how, *primals)
     if not any(map(any, moves)):
         return out, jnp.zeros_like(out)
     heads, columns = ((*a, *m) for a, m in zip(arrays[:2], moving[:2], strict=True))
-    return out, _in_blocks(change, heads, (has_nan, *columns))
+    return out, _in_blocks(change, heads, (has_nan, *columns), larger=_LARGER)
 
 
 _matrix.defjvp(_matrix_jvp, symbolic_zeros=True)
@@ -180,7 +190,7 @@ def mix(rows: Rows, items: jax.Array) -> jax.Array:
     items = jnp.concatenate([items, jnp.ones_like(items[..., :1])], axis=-1)
 
     def product(heads: Arrays, items: jax.Array, *columns: jax.Array) -> jax.Array:
-        weights = rows.weigh(heads, columns, rows.shared)
+        weights = jnp.exp(rows.level(heads, columns, rows.shared))
         sums = jnp.matmul(weights, items, precision=lax.Precision.HIGHEST)
         return sums[..., :-1] / sums[..., -1:]
 
@@ -226,13 +236,15 @@ def mean_distance(ascending: jax.Array, count: jax.Array | None = None) -> jax.A
     return weight * shares + ((sums[..., -1:] - below) - within)
 
 
-def _in_blocks(function: Callable[..., jax.Array], heads: Arrays, columns: Arrays) -> jax.Array:
+def _in_blocks(
+    function: Callable[..., jax.Array], heads: Arrays, columns: Arrays, larger: int = 1
+) -> jax.Array:
     """Applies a function of rows to all of them, block after block; each block is recomputed."""
     *batch, m = heads[0].shape
     n, lists = columns[-1].shape[-1], math.prod(batch)
     # Within a block, XLA may keep what it has; the backward pass is a loop of its own.
     function = jax.checkpoint(function, prevent_cse=False)
-    count, height = _block_shape(lists, m, n)
+    count, height = _block_shape(lists, m, n, larger)
     if (count, height) == (lists, m):
         return function(heads, *columns)
     heads = tuple(head.reshape(lists, m) for head in heads)
@@ -251,9 +263,11 @@ def _in_blocks(function: Callable[..., jax.Array], heads: Arrays, columns: Array
     return result.reshape(*batch, m, *result.shape[3:])
 
 
-def _block_shape(lists: int, m: int, n: int) -> tuple[int, int]:
+def _block_shape(lists: int, m: int, n: int, larger: int = 1) -> tuple[int, int]:
     """Tells how many lists, and how many rows of each, make one block: divisors of both."""
-    size = _BLOCK.get(jax.default_backend(), _LARGE_BLOCK)
+    size = _LARGE_BLOCK
+    if (backend := jax.default_backend()) in _BLOCK:
+        size = larger * _BLOCK[backend]
     unknown = export.is_symbolic_dim(lists)
     if unknown:  # what suits one list must do for all
         return (lists, m) if m * n <= size else (1, _divisor(m, size // n))

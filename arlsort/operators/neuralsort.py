@@ -78,10 +78,10 @@ class NeuralSort(sampling.PlackettLuce):
         factor = 2 * row - (items - 1)
         absent = () if count is None else (~prefixes.within(count, scores.shape),)
 
-        return rowwise.Rows(_weigh, (factor, summit, saddle), (points, apart, *absent))
+        return rowwise.Rows(_level, (factor, summit, saddle), (points, apart, *absent))
 
 
-def _weigh(heads: rowwise.Arrays, columns: rowwise.Arrays, shared: rowwise.Arrays) -> jax.Array:
+def _level(heads: rowwise.Arrays, columns: rowwise.Arrays, shared: rowwise.Arrays) -> jax.Array:
     points, apart, *absent = columns
     factor, summit, saddle = (head[..., :, None] for head in heads)
     across = factor * (points[..., None, :] - summit)
@@ -89,4 +89,4 @@ def _weigh(heads: rowwise.Arrays, columns: rowwise.Arrays, shared: rowwise.Array
     level = below - lax.stop_gradient(jnp.maximum(below, 0.0))
     for without in absent:
         level = jnp.where(without[..., None, :], -prefixes.beyond(level.dtype), level)
-    return jnp.exp(level)
+    return level

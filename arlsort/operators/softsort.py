@@ -11,12 +11,15 @@ from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.networks import exact_order
-from arlsort.numerics import finite, prefixes, rowwise
+from arlsort.numerics import finite, laplace_sums, prefixes, rowwise
 from arlsort.operators import base, sampling
 
 # Lists of at most so many temperatures need no exponential for each pair: rounding a score in
 # temperatures costs a weight less than a millionth.
 _NEAR = 16.0
+
+# From this length on values are sums over neighbours in the order, O(n), and need no weights.
+_LONG = 128
 
 
 @base.register
@@ -26,7 +29,8 @@ class SoftSort(sampling.PlackettLuce):
 
     `P[i, :] = softmax_j(-|sort(x)[i] - x[j]| ** power / temperature)`, the paper's definition in
     ascending order. Rows sum to one, columns need not. The largest weight of row i is always that
-    of the input at position i, at any temperature.
+    of the input at position i, at any temperature. With `power=1` values and sorted rows of long
+    lists take O(n log n) time and O(n) memory, without P: see `arlsort.numerics.laplace_sums`.
 
     With `stochastic=True` it is the mean over orders drawn from a Plackett-Luce distribution whose
     log-weights are the scores (`sampling.PlackettLuce`).
@@ -58,24 +62,48 @@ class SoftSort(sampling.PlackettLuce):
         checks.check_positive("temperature", self.temperature)
         checks.check_choice("power", self.power, (1, 2))
 
+    def _mix(self, scores: jax.Array, items: jax.Array, count: jax.Array | None) -> jax.Array:
+        n = scores.shape[-1]
+        if self.power == 2 or n < _LONG:
+            return super()._mix(scores, items, count)
+        ascending, order = exact_order.sort(_with_none_after(scores, count))
+        rows = jnp.take_along_axis(items, order[..., None], axis=-2, mode="promise_in_bounds")
+        # A power of two is exact; sums of so many of the largest items would overflow.
+        shrink = 0.5 ** max(n.bit_length() - 16, 0)
+        rows = jnp.concatenate([rows * shrink, jnp.ones_like(rows[..., :1])], axis=-1)
+        temperature = jnp.asarray(self.temperature)
+        sums = laplace_sums.sums(ascending, temperature, jnp.swapaxes(rows, -1, -2))
+        return jnp.swapaxes(sums[..., :-1, :] / sums[..., -1:, :], -1, -2) / shrink
+
     def _rows(self, scores: jax.Array, count: jax.Array | None = None) -> rowwise.Rows:
-        if count is not None:
-            scores = prefixes.keep(scores, count, prefixes.beyond(scores.dtype))
+        scores = _with_none_after(scores, count)
+        heads, temperature = (exact_order.sort(scores)[0],), jnp.asarray(self.temperature)
+        summed = self.power == 1 and scores.shape[-1] >= _LONG
+        if summed:  # with the sums known, each row is gone through once only
+            ones = jnp.ones_like(scores)[..., None, :]
+            sums = laplace_sums.sums(heads[0], temperature, ones)[..., 0, :]
+            heads = (*heads, jnp.log(sums))
+        level = functools.partial(_level, self.power)
+        whole = functools.partial(_whole, self.power)
+        return rowwise.Rows(level, heads, (scores,), (temperature,), whole, summed=summed)
 
-        power = self.power
 
-        def weigh(
-            heads: rowwise.Arrays, columns: rowwise.Arrays, shared: rowwise.Arrays
-        ) -> jax.Array:
-            # Each head is among the scores: its distance of zero is the row's least.
-            apart = rowwise.spread(heads[0], columns[0].shape[-1]) - columns[0][..., None, :]
-            # As `abs`, but that equal scores draw each other neither way.
-            distance = apart * lax.sign(lax.stop_gradient(apart))
-            return rowwise.exp(-(distance**power), shared[0])
+def _level(
+    power: int, heads: rowwise.Arrays, columns: rowwise.Arrays, shared: rowwise.Arrays
+) -> jax.Array:
+    ascending, *sums = (head[..., :, None] for head in heads)
+    # Each head is among the scores: its distance of zero is the row's least.
+    apart = ascending - columns[0][..., None, :]
+    # As `abs`, but that equal scores draw each other neither way.
+    side = jnp.where(apart > 0, 1.0, jnp.where(apart < 0, -1.0, 0.0))
+    distance = apart * side
+    level = rowwise.over(-(distance**power), shared[0])
+    return level - sums[0] if sums else level
 
-        whole = functools.partial(_whole, power)
-        heads, shared = (exact_order.sort(scores)[0],), (jnp.asarray(self.temperature),)
-        return rowwise.Rows(weigh, heads, (scores,), shared, whole)
+
+def _with_none_after(scores: jax.Array, count: jax.Array | None) -> jax.Array:
+    """Puts what stands after the items so far away that no weight reaches it."""
+    return scores if count is None else prefixes.keep(scores, count, prefixes.beyond(scores.dtype))
 
 
 def _whole(
@@ -86,11 +114,16 @@ def _whole(
     factor: jax.Array,
 ) -> jax.Array:
     """The weights, without a derivative: one kernel, which writes them."""
-    (ascending,), (scores,), (temperature,) = heads, columns, shared
+    (ascending, *sums), (scores,), (temperature,) = heads, columns, shared
+
+    def finish(weights: jax.Array) -> jax.Array:
+        if sums:
+            return weights * (jnp.exp(-sums[0]) * factor)[..., None]
+        return rowwise.normalised(weights, factor)
 
     def direct() -> jax.Array:
         apart = jnp.abs(ascending[..., :, None] - scores[..., None, :])
-        return rowwise.normalised(jnp.exp(-(apart**power) / temperature), factor)
+        return finish(jnp.exp(-(apart**power) / temperature))
 
     if power == 2:
         return direct()
@@ -101,7 +134,7 @@ def _whole(
         rows, places = ((x - centre) / temperature for x in (ascending, scores))
         up = jnp.exp(rows)[..., :, None] * jnp.exp(-places)[..., None, :]
         down = jnp.exp(-rows)[..., :, None] * jnp.exp(places)[..., None, :]
-        return rowwise.normalised(jnp.minimum(up, down), factor)
+        return finish(jnp.minimum(up, down))
 
     low, high = scores.min(axis=-1), scores.max(axis=-1)
     return lax.cond(finite.any_of(high - low > _NEAR * temperature), direct, separable)
