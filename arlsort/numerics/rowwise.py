@@ -101,6 +101,11 @@ def over(below: jax.Array, temperature: ArrayLike) -> jax.Array:
     return jnp.where(below > limit, below, limit) * (1.0 / temperature)
 
 
+def side(apart: jax.Array) -> jax.Array:
+    """The sign of differences; times it they are distances that equals draw neither way."""
+    return jnp.where(apart > 0, 1.0, jnp.where(apart < 0, -1.0, 0.0)).astype(apart.dtype)
+
+
 def normalised_exp(below: jax.Array, temperature: ArrayLike) -> jax.Array:
     """Computes `softmax(below / temperature)` over the last axis, where `below` is zero once."""
     weights = jnp.exp(over(below, temperature))
@@ -209,7 +214,8 @@ def mean_distance(ascending: jax.Array, count: jax.Array | None = None) -> jax.A
     """
     n = ascending.shape[-1]
     if n < _SHORT:
-        distance = jnp.abs(ascending[..., :, None] - ascending[..., None, :])
+        apart = ascending[..., :, None] - ascending[..., None, :]
+        distance = apart * side(apart)
         if count is not None:
             distance = jnp.where(prefixes.within(count, distance.shape, -2), distance, 0.0)
         return distance.mean(axis=-2)

@@ -14,12 +14,12 @@ from arlsort.networks import exact_order
 from arlsort.numerics import finite, laplace_sums, prefixes, rowwise
 from arlsort.operators import base, sampling
 
+# From this length on values are sums over neighbours in the order, O(n), and need no weights.
+_LONG = 128
+
 # Lists of at most so many temperatures need no exponential for each pair: rounding a score in
 # temperatures costs a weight less than a millionth.
 _NEAR = 16.0
-
-# From this length on values are sums over neighbours in the order, O(n), and need no weights.
-_LONG = 128
 
 
 @base.register
@@ -77,7 +77,8 @@ class SoftSort(sampling.PlackettLuce):
 
     def _rows(self, scores: jax.Array, count: jax.Array | None = None) -> rowwise.Rows:
         scores = _with_none_after(scores, count)
-        heads, temperature = (exact_order.sort(scores)[0],), jnp.asarray(self.temperature)
+        heads: rowwise.Arrays = (exact_order.sort(scores)[0],)
+        temperature = jnp.asarray(self.temperature)
         summed = self.power == 1 and scores.shape[-1] >= _LONG
         if summed:  # with the sums known, each row is gone through once only
             ones = jnp.ones_like(scores)[..., None, :]
@@ -94,9 +95,7 @@ def _level(
     ascending, *sums = (head[..., :, None] for head in heads)
     # Each head is among the scores: its distance of zero is the row's least.
     apart = ascending - columns[0][..., None, :]
-    # As `abs`, but that equal scores draw each other neither way.
-    side = jnp.where(apart > 0, 1.0, jnp.where(apart < 0, -1.0, 0.0))
-    distance = apart * side
+    distance = apart * rowwise.side(apart)
     level = rowwise.over(-(distance**power), shared[0])
     return level - sums[0] if sums else level
 
@@ -113,28 +112,34 @@ def _whole(
     shared: rowwise.Arrays,
     factor: jax.Array,
 ) -> jax.Array:
-    """The weights, without a derivative: one kernel, which writes them."""
+    """The weights, without a derivative: one pass, which writes them."""
     (ascending, *sums), (scores,), (temperature,) = heads, columns, shared
-
-    def finish(weights: jax.Array) -> jax.Array:
-        if sums:
-            return weights * (jnp.exp(-sums[0]) * factor)[..., None]
-        return rowwise.normalised(weights, factor)
-
-    def direct() -> jax.Array:
-        apart = jnp.abs(ascending[..., :, None] - scores[..., None, :])
-        return finish(jnp.exp(-(apart**power) / temperature))
-
-    if power == 2:
-        return direct()
+    if not sums:
+        return rowwise.normalised(_direct(power, ascending, scores, temperature), factor)
+    factor = jnp.exp(-sums[0]) * factor
+    low, high = scores.min(axis=-1, keepdims=True), scores.max(axis=-1, keepdims=True)
+    near = high - low <= _NEAR * temperature
+    rows, places = ((x - (low + high) / 2) / temperature for x in (ascending, scores))
+    ends = (factor * jnp.exp(rows), factor * jnp.exp(-rows), jnp.exp(places), jnp.exp(-places))
+    # Made once for each row, and not again for each element.
+    factor, up, down, above, below = lax.optimization_barrier((factor, *ends))
 
     def separable() -> jax.Array:
-        # exp(-|a - b|) is the lesser of exp(a) exp(-b) and exp(b) exp(-a): O(n) exponentials.
-        centre = ((low + high) / 2)[..., None]
-        rows, places = ((x - centre) / temperature for x in (ascending, scores))
-        up = jnp.exp(rows)[..., :, None] * jnp.exp(-places)[..., None, :]
-        down = jnp.exp(-rows)[..., :, None] * jnp.exp(places)[..., None, :]
-        return finish(jnp.minimum(up, down))
+        # exp(-|a - b|) is the lesser of exp(a) exp(-b) and exp(b) exp(-a).
+        return jnp.minimum(
+            up[..., :, None] * below[..., None, :], down[..., :, None] * above[..., None, :]
+        )
 
-    low, high = scores.min(axis=-1), scores.max(axis=-1)
-    return lax.cond(finite.any_of(high - low > _NEAR * temperature), direct, separable)
+    def either() -> jax.Array:  # with each list as it is among near ones
+        far = _direct(1, ascending, scores, temperature) * factor[..., :, None]
+        return jnp.where(near[..., None], separable(), far)
+
+    return lax.cond(finite.any_of(~near), either, separable)
+
+
+def _direct(
+    power: int, ascending: jax.Array, scores: jax.Array, temperature: jax.Array
+) -> jax.Array:
+    apart = jnp.abs(ascending[..., :, None] - scores[..., None, :])
+    # Dividing each element takes as long as half of the exponential.
+    return jnp.exp(-(apart**power) * (1.0 / temperature))

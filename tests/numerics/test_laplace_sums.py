@@ -67,3 +67,12 @@ def test_long_lists_have_the_values_of_their_weights(where):
     got, expected = jax.jit(both)(x)
     np.testing.assert_allclose(got[0], expected[0], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(got[1], expected[1], rtol=1e-4, atol=1e-4)
+
+
+def test_a_far_list_changes_no_bit_of_a_near_one():
+    x = np.random.default_rng(0).normal(size=(2, 150)).astype(np.float32)
+    operator = SoftSort()
+    beside_far = operator.permutation(np.stack([x[0], 1e3 * x[1]]))
+    np.testing.assert_array_equal(beside_far[0], operator.permutation(x)[0])
+    direct = np.exp(-np.abs(np.sort(x[0])[:, None] - x[0][None, :]).astype(np.float64))
+    np.testing.assert_allclose(beside_far[0], direct / direct.sum(-1, keepdims=True), rtol=3e-6)
