@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operators that draw random numbers share."""
+"""Code shared by the operators that draw random numbers."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from arlsort.operators import base
 
 @dataclasses.dataclass(frozen=True)
 class PlackettLuce(base.Operator):
-    """A relaxation by `_rows` of an order, or its mean over orders that the scores make likely.
+    """A relaxation by `_rows` of an order, or its mean over sampled orders.
 
     With `stochastic=True` the scores are the log-weights of a Plackett-Luce distribution over
     orders: the largest is drawn with probability `softmax(x)`, then the next among the rest. Unit
-    Gumbel noise added to the scores makes such an order, in their own unit and whatever the
-    temperature, and P is the mean over `num_samples` draws. Every row of a batch has its own noise.
+    Gumbel noise added to the scores makes such an order, independent of the temperature. P is the
+    mean over `num_samples` draws. Every row of a batch has its own noise.
 
     Attributes:
       stochastic: Whether to sample.
@@ -125,9 +125,9 @@ class PlackettLuce(base.Operator):
         return rowwise.mix(self._rows(scores, count), items)
 
     def _rows(self, scores: jax.Array, count: jax.Array | None = None) -> rowwise.Rows:
-        """Says how the weights follow from scores `[..., n]`, without sampling.
+        """Computes the weights from scores `[..., n]`, without sampling.
 
-        With a count `[...]` the items stand first, and what stands after them has no weight.
+        With a count `[...]` the items stand first, and elements after them have no weight.
         """
         raise NotImplementedError
 
