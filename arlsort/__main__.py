@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: `arlsort sort 3 1 2`, `operators`, `experiments`, `train`, `evaluate`.
 
-`python -m arlsort` is the same. `arlsort --help`, and `--help` after a command, say what there is.
-A command line that is not allowed ends with one line on standard error and code 2.
+`python -m arlsort` is the same. `--help` after `arlsort` or a command explains it. A wrong command
+line ends with one line on standard error and code 2.
 """
 
 import argparse
@@ -21,7 +21,7 @@ DESCRIPTION = "Differentiable sorting."
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Reports errors in one line."""
 
     def error(self, message: str) -> NoReturn:
         """Ends with code 2."""
@@ -50,7 +50,7 @@ def parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs a command; what is not allowed ends in one line and code 2."""
+    """Runs a command; an error ends with one line and code 2."""
     arguments = (top := parser()).parse_args(argv)
     try:
         if sys.stdout is None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How near an operator is to the mean permutation of noisy scores.
 
-Draws lists of several kinds, and compares what the operator says with
-`arlsort.numerics.mean_permutation`, which integrates over the noise.
+Draws lists of several kinds, and compares the operator with `arlsort.numerics.mean_permutation`,
+which integrates over the noise.
 """
 
 import dataclasses
@@ -51,7 +51,7 @@ class Distance(NamedTuple):
       values: Largest error of a soft value in a list as a share of its range, mean over lists.
       worst_value: The same of the worst list.
       gradient: Cosine between the gradients of a weighted sum of P, of all lists together; None for
-        lists longer than `LONGEST_GRADIENT`, of which the exact one takes too long.
+        lists longer than `LONGEST_GRADIENT`, whose exact gradient takes too long.
     """
 
     kl: float
@@ -81,11 +81,11 @@ def distance(
     """Compares an operator with the mean permutation of noisy lists of range 1.
 
     Args:
-      operator: With a temperature that stands for the noise; it is set to `temperature`.
+      operator: Its temperature, the scale of the noise, is set to `temperature`.
       kind: One of `KINDS`.
       n: Length of the lists.
       temperature: Scale of the noise.
-      noise: Its law, as the operator was trained with.
+      noise: Its law, the one that the operator was trained with.
       count: How many lists.
       seed: Of the lists.
 

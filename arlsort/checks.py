@@ -60,7 +60,7 @@ def check_mask(argument: str, mask: Any, shape: tuple[int, ...], of: str = "x") 
 def check_order(
     x: jax.Array, order: jax.Array, noise_scales: jax.Array | None
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    """Checks scores, an order of them and the scales of their noise; values where they are known.
+    """Checks scores, their order and noise scales; by value where it is known.
 
     Raises:
       TypeError: If one has the wrong type or dtype.
@@ -87,7 +87,7 @@ def check_order(
 
 
 def check_noise_scales(x: jax.Array, noise_scales: Any) -> jax.Array:
-    """Checks the noise scales of scores; their values where they are known.
+    """Checks the noise scales of scores; by value where it is known.
 
     Raises:
       TypeError: If they have the wrong type or dtype.
@@ -112,7 +112,7 @@ def _check_shape(argument: str, array: jax.Array, x: jax.Array) -> None:
 
 
 def _values(array: jax.Array) -> np.ndarray | None:
-    """What an array holds, or None if that is not known here."""
+    """The values of an array, or None if they are traced or on other hosts."""
     if isinstance(array, jax.core.Tracer) or not array.is_fully_addressable:
         return None
     return np.asarray(array)
@@ -160,7 +160,7 @@ def check_count(argument: str, value: Any) -> None:
 
 
 def check_training(config: Any) -> None:
-    """Checks what every configuration of training has: lengths, the optimiser's settings, spreads.
+    """Checks the settings of every training: lengths, the optimiser, spreads.
 
     Raises:
       ValueError: If one is not allowed; the message names it.

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sorting networks with a comparator of your own, for anything that can be mixed.
 
-Unlike the functions of `arlsort.functional`, which order scores, these send the items themselves
-through a network and ask at each comparator, of the mixtures that have come so far, which of two
-goes first. They take one list; `jax.vmap` makes them take several. Call them in a jitted function:
-by themselves they are compiled anew each time, since your function may have changed.
+The functions of `arlsort.functional` order scores. These send the items themselves through a
+network, and ask at each comparator which of the two mixtures there goes first. They take one list;
+use `jax.vmap` for several. Call them in a jitted function. On their own they compile anew each
+time, since your function may have changed.
 """
 
 import dataclasses
@@ -44,19 +44,19 @@ def comparison_sort(
 
     Args:
       items: `[n, ...]`, floating.
-      compare: Says by how much the first item comes after the second: takes two arrays `[pairs,
-        ...]` of items, differentiably, and returns numbers `[pairs]`, positive where the first
-        comes later. It should be antisymmetric, and is called when a kind of layer is traced.
+      compare: By how much the first item comes after the second: a differentiable function of two
+        arrays `[pairs, ...]` of items to numbers `[pairs]`, positive where the first comes later.
+        It should be antisymmetric. It is called when a kind of layer is traced.
       network: `"bitonic"`, `"odd_even"` or `"odd_even_merge"`.
       distribution: F, one of those of `SortingNetwork` but `"logistic_art"`.
       temperature: In the unit of what `compare` returns; > 0.
-      descending: Whether what comes last by `compare` is to come first.
+      descending: Whether the item that is last by `compare` comes first.
       where: Mask of the items that count, `[n]`; None for all.
 
     Returns:
       Mixtures of items, of the shape and dtype of `items`. With a mask they are those of the
-      shorter list, and zero behind it; what stands in masked places has no say. If any number of
-      `items` is NaN, or a traced temperature is not positive, all of the result is NaN.
+      shorter list, then zero; masked values change nothing. The whole result is NaN if any number
+      of `items` is NaN, or a traced temperature is not positive.
 
     Raises:
       TypeError: If an argument has the wrong type or dtype.
@@ -95,15 +95,15 @@ def vector_sort(
     temperature: ArrayLike = 1.0,
     descending: bool = False,
 ) -> jax.Array:
-    """Sorts items softly by a key, which is taken anew of the mixtures in every layer.
+    """Sorts items softly by a key, computed anew from the mixtures in every layer.
 
-    Where the key is linear, `arlsort.sort_by(key(items), items, ...)` with the same network gives
-    the same; it takes batches, and every operator.
+    For a linear key `arlsort.sort_by(key(items), items, ...)` gives the same with the same network.
+    It also takes batches and any operator.
 
     Args:
       items: `[n, ...]`, floating.
       key: A differentiable function of items `[pairs, ...]` to numbers `[pairs]`.
-      network: As for `comparison_sort`, and so are the others.
+      network: As for `comparison_sort`.
       distribution: The swap distribution.
       temperature: In the unit of the keys; > 0.
       descending: Whether the item with the largest key comes first.
@@ -147,10 +147,10 @@ def smooth_sort(
 ) -> jax.Array:
     """Sorts scores by a network whose comparators use a smooth maximum.
 
-    A comparator makes `a + b - maximum(a, b)` and `maximum(a, b)` of a and b. With the default,
-    `log(exp(a) + exp(b))`, both leave the range of a and b, by up to log 2; the sum of all scores
-    is kept. With a maximum that mixes a and b, as `SortingNetwork(distribution="logistic")` does,
-    the values stay within the range.
+    A comparator turns a and b into `a + b - maximum(a, b)` and `maximum(a, b)`, which keeps the sum
+    of all scores. With the default, `log(exp(a) + exp(b))`, both leave the range of a and b, by up
+    to log 2. A maximum that mixes a and b, as in `SortingNetwork(distribution="logistic")`, stays
+    within it.
 
     Args:
       x: Scores `[n]`, floating.
@@ -183,16 +183,16 @@ def rank_among(x: jax.Array, values: jax.Array, width: ArrayLike = 0.1) -> jax.A
     """Gives soft ranks of scores by how near each is to each of the sorted values.
 
     `ranks[j] = sum_i i w[j, i]` with `w[j, :] = softmax_i(-(x[j] - values[i])**2 / (2 width**2))`.
-    With the transpose in place of w it would give soft indices.
+    The transpose of w would give soft indices.
 
     Args:
       x: Scores `[n]`, floating.
-      values: What a soft sort made of them, ascending, `[n]`.
-      width: Of the Gaussian, in the unit of the scores; > 0.
+      values: Their soft sort, ascending, `[n]`.
+      width: Standard deviation of the Gaussian, in the unit of the scores; > 0.
 
     Returns:
-      0-based soft ranks `[n]`; equal scores have equal ranks. That of a NaN is NaN; if a value is
-      NaN, all are.
+      0-based soft ranks `[n]`; equal scores have equal ranks. A NaN score has rank NaN; a NaN in
+      `values` makes all NaN.
 
     Raises:
       TypeError: If an argument has the wrong type or dtype.
@@ -323,7 +323,7 @@ def _run(
     work = finite.clip(jnp.where(unknown, 0.0, work))
     (work,) = engine.run(swap, network, (work,))
     if n < 2:
-        return items  # the functions have been asked all the same: what is wrong shows at once
+        return items  # the functions were called all the same, so errors show at once
     work = jnp.flip(work, axis=0) if descending else work
     return jnp.where(unknown, jnp.nan, work).astype(items.dtype)
 
@@ -337,7 +337,7 @@ def _run_masked(
     front = jnp.where(inside, jnp.take(items, order, axis=0), 0)
     unknown = jnp.isnan(front).any() | ~finite.is_positive(swap.temperature)
     work = finite.clip(jnp.where(unknown, 0.0, front))
-    # The functions may be asked of what is behind: it is a copy of an item.
+    # The functions may see what follows the items: it is a copy of one.
     work = jnp.where(inside, work, lax.stop_gradient(work[:1]))
     (work,) = engine.run(swap, network, (work,), count)
     work = prefixes.reverse(work, count, 0) if descending else work

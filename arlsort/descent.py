@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the parameters of a learned sort descend: the optimiser, and the average that is kept."""
+"""How a learned sort is trained: the optimiser, and the average of the parameters."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -14,7 +14,7 @@ Metrics = dict[str, Array]
 
 
 class Schedule(Protocol):
-    """What a configuration of training says of the optimiser."""
+    """The settings of the optimiser in a configuration of training."""
 
     @property
     def steps(self) -> int: ...
@@ -32,10 +32,10 @@ class TrainingState(NamedTuple):
     """A training run at one moment; a pytree of arrays.
 
     Attributes:
-      params: the parameters being optimised.
-      average: their exponential moving average, bias-corrected by a growing decay.
-      opt_state: optimiser state.
-      step: number of steps taken.
+      params: The parameters being optimised.
+      average: Their exponential moving average, bias-corrected by a growing decay.
+      opt_state: Optimiser state.
+      step: Number of steps taken.
     """
 
     params: hk.Params
@@ -75,7 +75,7 @@ def follow(
     step: Callable[[TrainingState, int], tuple[TrainingState, Metrics]],
     watch: Callable[[TrainingState, Metrics], None] | None,
 ) -> TrainingState:
-    """Takes the steps that a training has left.
+    """Takes the remaining steps of a training.
 
     Args:
       state: Where to go on.

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The public functions: soft counterparts of `jnp.sort` and its relatives.
 
-With `arlsort.selection` this is the only code that knows of axes. In all functions `operator` is an
-operator object, or the registered name of one, which then has its default hyperparameters. All of
-them work under `jit`, `grad`, `vmap` and `jacobian`, in every float dtype, which the result keeps.
-What happens to NaN, infinities and ties is said at `Operator`.
+With `arlsort.selection` this is the only code that handles axes. `operator` is an operator object,
+or its registered name for one with default hyperparameters. All functions work under `jit`, `grad`,
+`vmap` and `jacobian`, in every float dtype, which the result keeps. See `Operator` for NaN,
+infinities and ties.
 
-With a mask `where`, lists of different lengths are in one array: masked items take no weight and
-get no gradient, whatever stands there, and the result is that of the shorter list. It comes first,
-also with `descending`; the positions behind it, of which there are no items, are zero.
+A mask `where` puts lists of different lengths into one array. Masked items take no weight and get
+no gradient, whatever their values. The result is that of the shorter list. It comes first, also
+with `descending`; the remaining positions are zero.
 """
 
 import math
@@ -31,8 +31,8 @@ def sort(
 ) -> jax.Array:
     """Sorts softly along an axis.
 
-    The values are `permutation(x) @ x`: each is a mixture of all scores, and tends to the exact
-    order statistic as the operator's temperature falls; with the learned sort, where scores differ.
+    The values are `permutation(x) @ x`: each is a weighted mean of all scores. It approaches the
+    exact order statistic as the temperature falls; with the learned sorts, where scores differ.
 
     Args:
       x: Scores of any shape with `axis`, floating.
@@ -106,10 +106,9 @@ def rank(
 ) -> jax.Array:
     """Returns the soft rank of every score, in the score's own position.
 
-    The rank is the expected 0-based position, `sum_i i P[i, j] / sum_i P[i, j]`; the division
+    The rank is the expected 0-based position, `sum_i i P[i, j] / sum_i P[i, j]`. The division
     matters only where columns of the permutation do not sum to one
-    (`arlsort.soft_permutation.to_ranks`). An operator without a permutation has ranks by its own
-    definition.
+    (`arlsort.soft_permutation.to_ranks`). An operator without a permutation defines its own ranks.
 
     Args:
       x: Scores of any shape with `axis`, floating.
@@ -119,8 +118,8 @@ def rank(
       where: Mask of the items, of a shape that broadcasts to that of `x`; None for all.
 
     Returns:
-      Ranks between 0 and n - 1, of the shape and dtype of `x`. Masked items have those behind the
-      others, in their order.
+      Ranks between 0 and n - 1, of the shape and dtype of `x`. Masked items follow the others, in
+      their order.
 
     Raises:
       TypeError: If an argument has the wrong type or dtype.
@@ -179,8 +178,7 @@ def sort_by(
 ) -> jax.Array:
     """Puts rows in the soft order of their keys.
 
-    The result is `permutation(keys) @ rows`; operators that can do it without forming the
-    permutation do so.
+    The result is `permutation(keys) @ rows`. Operators avoid forming the permutation if they can.
 
     Args:
       keys: Scores `[..., n]`, floating.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How likely an order is under noise: a loss for those who know orders and nothing else.
+"""How likely an order is under noise: a loss for where only the order is known.
 
-`AmortizedSort.log_likelihood` has a small recurrent network read the scores along the order,
-`LearnedSort.log_likelihood` has a network execute a sort along it; the function here computes the
-same probability by numerical integration, where the noise has a closed form.
+The function here integrates numerically, because Cauchy noise has closed forms.
+`AmortizedSort.log_likelihood` approximates it by a small recurrent network that reads the scores
+along the order, `LearnedSort.log_likelihood` by a network that executes a sort along it.
 """
 
 import jax
@@ -27,13 +27,13 @@ def cauchy_log_likelihood(
     """The log-probability of an order when every score has Cauchy noise: Thurstone's model.
 
     With independent z_i of the standard Cauchy law, temperature t and scales w,
-    `log P(x[o_0] + t w[o_0] z_0 < x[o_1] + t w[o_1] z_1 < ...)`. The probability that the first
-    k + 1 are in order and the last of them is below u is `f_k(u) = int_{v<u} p_k(v) f_{k-1}(v) dv`,
-    of which the masses of p_k between the points of a grid are exact and f is taken to be linear
-    there. The grid follows the scores, with 32 points for each. In units of the noise, the error is
-    below 0.01 for each element, and gradients are within a tenth for gaps up to 1e4 and scales up
-    to a factor of 100 apart. Heavy tails forgive a gross error: the pull on a score that stands far
-    on the wrong side falls with its distance. Time O(n^2 log n), memory O(n^2).
+    `log P(x[o_0] + t w[o_0] z_0 < x[o_1] + t w[o_1] z_1 < ...)`. The first k + 1 are in order, and
+    the last of them is below u, with probability `f_k(u) = int_{v<u} p_k(v) f_{k-1}(v) dv`. On a
+    grid that follows the scores, 32 points for each, the mass of p_k between points is exact and f
+    is taken as linear. In units of the noise, the error is below 0.01 for each element, and
+    gradients are within a tenth for gaps up to 1e4 and scales up to a factor of 100 apart. Heavy
+    tails forgive gross errors: the gradient at a score far on the wrong side falls with its
+    distance. Time O(n^2 log n), memory O(n^2).
 
     Args:
       x: Scores `[..., n]`, floating.

@@ -69,12 +69,12 @@ def soft_neighbours(
       operator: How to sort; its temperature is in the unit of the distances.
       metric: A differentiable function of queries `[q, d]` and candidates `[b, d]` that returns
         distances `[q, b]`. It is called for blocks of candidates, so it may form `[q, b, d]`.
-      where: Mask of the candidates that count, of a shape that broadcasts to `[q, c]`. What stands
-        in a candidate that counts for no query, NaN included, changes nothing.
+      where: Mask of the candidates that count, of a shape that broadcasts to `[q, c]`. A candidate
+        that counts for no query changes nothing, even if it holds NaN.
 
     Returns:
       Weights `[q, c]` in [0, 1] of the dtype of `queries`; those of a query sum to k. A query with
-      a NaN or an infinity has NaN, with a gradient of zero, and no other query notices.
+      a NaN or an infinity gets NaN weights and a gradient of zero; other queries do not notice.
 
     Raises:
       TypeError: If an argument has the wrong type or dtype.
@@ -114,7 +114,7 @@ def knn_loss(
     metric: Metric = squared_euclidean,
     where: jax.Array | None = None,
 ) -> jax.Array:
-    """Minus the share of the k soft neighbours that have the class of the query, on average.
+    """Minus the share of the k soft neighbours with the class of the query, on average.
 
     Args:
       queries: `[q, d]`, floating.
@@ -168,8 +168,8 @@ def knn_predict(
       candidate_labels: Integers `[c]`, each from 0 to `num_classes - 1`.
       k: How many, from 1 to c.
       num_classes: How many classes there are.
-      operator: How to sort; soft neighbours vote by their weights. Classes with equal votes: the
-        first one.
+      operator: How to sort; soft neighbours vote by their weights. Of classes with equal votes the
+        first one wins.
       metric: As for `soft_neighbours`.
       batch_size: Queries that are compared with all candidates at one time.
 
@@ -222,7 +222,7 @@ def _exact_votes(
 
 
 def _distances(queries: jax.Array, candidates: jax.Array, metric: Metric) -> jax.Array:
-    """Distances `[q, c]`, by a function of the user's in blocks of candidates."""
+    """Distances `[q, c]`, by the user's function in blocks of candidates."""
     if not callable(metric):
         allowed = "a function of queries and candidates"
         raise TypeError(checks.error_message("metric", repr(metric), allowed))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quadratic programs as layers: solutions with exact derivatives by all that states the program.
+"""Quadratic programs as layers: solutions with exact derivatives by every input.
 
 Example:
   >>> import jax.numpy as jnp
@@ -25,7 +25,7 @@ from arlsort.numerics.quadratic_programs import Program
 
 
 class Solution(NamedTuple):
-    """The solution of a quadratic program, and what is known of it.
+    """The solution of a quadratic program, its duals and its status.
 
     Attributes:
       z: The minimiser, `[..., n]`.
@@ -54,24 +54,24 @@ def solve(
     """Solves quadratic programs: `min ½ zᵀQz + pᵀz` subject to `Gz <= h` and `Az = b`.
 
     With duals λ and ν, a solution has `Qz + p + Gᵀλ + Aᵀν = 0`, `λ >= 0` and `λᵀ(Gz - h) = 0`. An
-    interior-point method finds which inequalities are active; with these held as equalities, the
-    solution is that of a linear system, and so is its derivative, which is exact: with the adjoint
-    solution `(d_z, d_λ, d_ν)` the gradients are `½ (d_z zᵀ + z d_zᵀ)` by Q, `d_z` by p,
-    `d_λ zᵀ + λ d_zᵀ` by G, `-d_λ` by h, `d_ν zᵀ + ν d_zᵀ` by A and `-d_ν` by b.
+    interior-point method finds the active inequalities. Held as equalities, they make the solution
+    and its derivative those of a linear system, so both are exact. With the adjoint solution `(d_z,
+    d_λ, d_ν)` the gradients are `½ (d_z zᵀ + z d_zᵀ)` by Q, `d_z` by p, `d_λ zᵀ + λ d_zᵀ` by G,
+    `-d_λ` by h, `d_ν zᵀ + ν d_zᵀ` by A and `-d_ν` by b.
 
-    * Leading axes are broadcast. What a batch shares gets the sum of its gradients. No row depends
-      on another.
-    * Only the symmetric part of Q counts. It must be positive semi-definite, within the tolerance:
-      if it is not, `converged` is false. If several z are optimal, one of them is returned, and its
+    * Leading axes broadcast. Inputs that a batch shares get the sum of its gradients. No row
+      depends on another.
+    * Only the symmetric part of Q counts. If it is not positive semi-definite, within the
+      tolerance, `converged` is false. If several z are optimal, one of them is returned and its
       derivative means nothing.
     * At a constraint that is only weakly active (`λ = 0` and `Gz = h`) the solution has a kink; the
       derivative is that of one side. Constraints that repeat one another share their dual and their
       gradient evenly.
     * Plus infinity in h is no constraint, and minus infinity cannot be met. Any other infinity, and
       NaN, makes the row's solution NaN.
-    * A row without a solution is NaN: `infeasible` is true if the constraints cannot be met and
-      false if the objective is unbounded. A row that is finite and not `converged` holds the best
-      that was found: with equalities that contradict one another by little, their least squares.
+    * A row without a solution is NaN: `infeasible` is true if the constraints cannot be met, false
+      if the objective is unbounded. A finite row that is not `converged` holds the best point
+      found; if equalities contradict one another by little, their least squares.
     * Where more constraints meet at the solution than there are variables, several duals are
       valid, and one choice of them is returned. In float32 some such rows are not `converged`.
     * The gradient of a row that is NaN is zero.
@@ -111,11 +111,10 @@ def solve(
 def total_variation(y: jax.Array, weight: ArrayLike) -> jax.Array:
     """Denoises series: `argmin_z ½ sum_i (z_i - y_i)² + weight sum_i |z_{i+1} - z_i|`.
 
-    The minimiser is constant in runs. A run of length l between two others has the value
-    `mean(y) + weight (s_right - s_left) / l`, with s the signs of the jumps at its ends, which are
-    zero at the ends of the series. That is also how it is differentiated, exactly: by y each run
-    shares its gradient evenly. The runs are found by dynamic programming, in O(n) for any data, one
-    element after the other.
+    The minimiser is constant in runs. A run of length l has the value `mean(y) + weight (s_right -
+    s_left) / l`, with s the signs of the jumps at its ends, zero at the ends of the series. The
+    derivative is exact: a run shares its gradient by y evenly. Dynamic programming finds the runs
+    in O(n) for any data, one element after the other.
 
     Args:
       y: Series `[..., n]`, floating.

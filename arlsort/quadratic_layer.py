@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers whose output is the solution of a quadratic program that they learn."""
+"""Layers that learn a quadratic program and return its solution."""
 
 import math
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from arlsort.quadratic import Solution, solve
 
 
 class LayerParameters(NamedTuple):
-    """What a quadratic layer learns; a pytree.
+    """The parameters of a quadratic layer; a pytree.
 
     Attributes:
-      root: L of `Q = LLᵀ + ε I`, of which the lower triangle counts, `[n, n]`.
+      root: L of `Q = LLᵀ + ε I`, `[n, n]`; only its lower triangle counts.
       rows: G, `[m, n]`.
-      room: What the slack of each inequality at `inside` is the softplus of, `[m]`.
+      room: `[m]`; its softplus is the slack of each inequality at `inside`.
       equalities: A, `[e, n]`.
-      inside: A point that meets all constraints, whatever the other parameters are, `[n]`.
+      inside: A point `[n]` that meets all constraints for any other parameters.
     """
 
     root: jax.Array
@@ -137,7 +137,7 @@ class QuadraticLayer(hk.Module):
         Args:
           inequalities: How many.
           equalities: How many.
-          epsilon: What is added to the diagonal of Q.
+          epsilon: Added to the diagonal of Q.
           name: Of the module.
         """
         super().__init__(name=name)
@@ -145,7 +145,7 @@ class QuadraticLayer(hk.Module):
         self._epsilon = epsilon
 
     def __call__(self, p: jax.Array) -> Solution:
-        """Solves for an input `[..., n]`, whose last axis says how many variables there are."""
+        """Solves for an input `[..., n]`; n is the number of variables."""
         n = checks.check_scores("p", p).shape[-1]
         counts = (n, self._inequalities, self._equalities)
         shapes = jax.eval_shape(lambda: init_layer(jax.random.key(0), *counts))

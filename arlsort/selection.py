@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The public functions that pick of a sorted list: top k, quantiles.
+"""The public functions that select from a sorted list: top k, quantiles.
 
-What is said of operators, dtypes and masks in `arlsort.functional` holds here too.
+Operators, dtypes and masks are as in `arlsort.functional`.
 """
 
 from typing import Any
@@ -66,10 +66,10 @@ def top_k_mask(
 ) -> jax.Array:
     """Returns how much each score is one of the k largest.
 
-    It is the sum of the rows of `top_k`, `sum_{i<k} P[i, j]`. Where columns of P do not sum to one,
-    these sums s are brought to [0, 1] as `min(1, λ s[j])`, with the λ that keeps their total.
-    `permutahedron` projects `x / temperature` onto the hull of all masks of k ones instead, and so
-    needs no P; `lapsum` and the networks do not form its rows either.
+    It is the sum of the rows of `top_k`, `s[j] = sum_{i<k} P[i, j]`. Where columns of P do not sum
+    to one, it is `min(1, λ s[j])`, with the λ that keeps the total. `permutahedron` has no P and
+    projects `x / temperature` onto the hull of all masks of k ones. `lapsum` and the networks do
+    not form the rows either.
 
     Args:
       x: Scores of any shape with `axis`, floating.
@@ -111,8 +111,7 @@ def quantile(
 ) -> jax.Array:
     """Returns soft quantiles along an axis, interpolated linearly as by `jnp.quantile`.
 
-    With `h = q (n - 1)`, the result is the value at position `floor(h)` plus the fraction of h
-    times the step to the next position, of the values of `sort(x)`.
+    With `h = q (n - 1)` it interpolates `sort(x)` between the positions `floor(h)` and `ceil(h)`.
 
     Args:
       x: Scores of any shape with `axis`, floating.

@@ -10,10 +10,12 @@ from jax import lax
 
 from arlsort import checks
 from arlsort.networks.swaps import Swap
-from arlsort.numerics import meshes, rowwise
+from arlsort.numerics import meshes
 from arlsort.operators import base, calls, registry
 from arlsort.operators.softsort import SoftSort
 from arlsort.operators.sorting_network import SortingNetwork
+
+_BLOCK = 2**18  # weights that are made at a time
 
 
 def sort(x: jax.Array, operator: str | base.Operator, axis_name: str) -> jax.Array:
@@ -90,18 +92,20 @@ def _softsort(operator: SoftSort, scores: jax.Array, axis_name: str) -> jax.Arra
     heads = _sorted(scores, axis_name)
     temperature = jnp.asarray(operator.temperature)
 
-    def weigh(heads: tuple[jax.Array, ...], columns: jax.Array) -> jax.Array:
-        distance = jnp.abs(heads[0][..., :, None] - columns[..., None, :]) ** operator.power
-        # What has no weight is cut off before the division, as in `rowwise.normalised_exp`.
-        cutoff = -2.0 * math.log(float(jnp.finfo(distance.dtype).tiny))
-        return jnp.exp(-jnp.minimum(distance, cutoff * temperature) / temperature)
-
     def meet(carry: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple, None]:
         columns, sums = carry
-        # A row's own score is among the columns of some device: its weight there is one, the most.
-        items = jnp.stack([jnp.ones_like(columns), columns], axis=-1)
-        sums = sums + rowwise.mix(rowwise.Rows(weigh, (heads,), (columns,)), items)
-        return (_send(columns, axis_name, 1), sums), None
+
+        def row(head: jax.Array) -> jax.Array:
+            # A row's own score is among the columns of some device: the weight there is one, the
+            # most. What has none is cut off before the division.
+            distance = jnp.abs(head[..., None] - columns) ** operator.power
+            cutoff = -2.0 * math.log(float(jnp.finfo(distance.dtype).tiny))
+            weights = jnp.exp(-jnp.minimum(distance, cutoff * temperature) / temperature)
+            return jnp.stack([weights.sum(axis=-1), (weights * columns).sum(axis=-1)], axis=-1)
+
+        rows = jnp.moveaxis(heads, -1, 0)
+        found = lax.map(jax.checkpoint(row), rows, batch_size=max(1, _BLOCK // columns.size))
+        return (_send(columns, axis_name, 1), sums + jnp.moveaxis(found, 0, -2)), None
 
     start = meshes.vary_alike(scores, jnp.zeros((*scores.shape, 2), scores.dtype))
     (_, sums), _ = lax.scan(jax.checkpoint(meet), start, length=devices)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a soft permutation is, and what can be done with one.
+"""What a soft permutation is, and functions of one.
 
 A soft permutation is an array `P[..., n, n]` of non-negative weights: `P[..., i, j]` is the weight
 of input `j` at ascending position `i`. Rows are output positions and sum to one. Some methods give
@@ -21,11 +21,11 @@ def apply(permutation: jax.Array, x: jax.Array) -> jax.Array:
     """Applies a soft permutation to scalars or to rows.
 
     The result is `sum_j P[..., i, j] x[..., j]`, computed at the full precision of the dtype on
-    every backend. What is infinite or NaN has no say where its weight is zero.
+    every backend. Infinite and NaN inputs change nothing where their weight is zero.
 
     Args:
       permutation: Weights of shape `[..., n, n]`.
-      x: Scalars `[..., n]`, or rows `[..., n, d]`; which of the two is told by the rank.
+      x: Scalars `[..., n]`, or rows `[..., n, d]`; the rank decides.
 
     Returns:
       An array of the shape of `x`.
@@ -87,14 +87,14 @@ def from_order(order: jax.Array, dtype: DTypeLike = jnp.float32) -> jax.Array:
 def to_ranks(permutation: jax.Array, count: jax.Array | None = None) -> jax.Array:
     """Gives the expected 0-based position of every input.
 
-    `ranks[..., j] = sum_i i P[..., i, j] / sum_i P[..., i, j]`. The division makes the ranks of a
-    matrix whose columns do not sum to one means again; for a doubly stochastic matrix it changes
-    nothing. An input without any weight gets the middle position `(n - 1) / 2`.
+    `ranks[..., j] = sum_i i P[..., i, j] / sum_i P[..., i, j]`. The division makes ranks means
+    where columns do not sum to one, and changes nothing for a doubly stochastic matrix. An input
+    without any weight gets the middle position `(n - 1) / 2`.
 
     Args:
       permutation: Weights of shape `[..., n, n]`.
-      count: How many of the positions there are in each list, `[...]`, if not n: the middle is then
-        `(count - 1) / 2`.
+      count: How many positions each list has, `[...]`, if not n. The middle is then `(count - 1) /
+        2`.
 
     Returns:
       Soft ranks `[..., n]`, in the inputs' own positions.

@@ -36,6 +36,7 @@ matplotlib.use("Agg")
 from arlsort.operators import base, registry
 from docs import drawing
 from docs.result_files import (
+    FIRST_RUNS,
     LENGTHS,
     LONG,
     ORDER_QUALITY,
@@ -49,6 +50,7 @@ from docs.result_files import (
     SPEED_OF_QUADRATIC,
     SPEED_OF_REASONER,
     SPEED_OF_STEP,
+    STUDIES,
 )
 from experiments.benchmarks import learned as learned_speed
 from experiments.benchmarks import operator_tables, relaxed_programs, shipped, training_step
@@ -288,7 +290,6 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "learned_sort.md": {
         "amortized-gaussian": lambda: card_tables.amortized_accuracy("gaussian"),
         "amortized-cauchy": lambda: card_tables.amortized_accuracy("cauchy"),
-        "lengths": lambda: _all(lengths.table, [LENGTHS]),
         "learned-speed": speed_of_learned,
         "orders-accuracy": card_tables.orders_accuracy,
         "orders-speed": lambda: speed_of_learned("likelihoods", learned_speed.EXACT),
@@ -329,17 +330,32 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "training-step": lambda: speed_of(SPEED_OF_STEP, training_step.table, "{loss}"),
     },
     ROOT / "docs" / "program_tasks.md": program_tables.sections(RESULTS / "program_tasks", _link),
-    ROOT / "docs" / "research.md": {
-        "order-quality": lambda: _all(tables.order_quality, [ORDER_QUALITY]),
+    STUDIES / "quick_search.md": {
+        "quick-search-in-short": lambda: tables.quick_search_in_short(
+            [storage.read_json(RESEARCH / f"quick_search_n{n}_losses.json") for n in (5, 9)]
+        ),
+        "quick-search": quick_search,
+    },
+    STUDIES / "narrow_convolutions.md": {
         "precision": lambda: narrow_convolutions("precision"),
         "precision-mnist": lambda: narrow_convolutions("precision/mnist"),
-        "quick-search": quick_search,
-        "readouts-exact": lambda: tables.readouts_of_exact(storage.read_json(READOUTS)),
-        "readouts-learned": lambda: tables.readouts_of_learned(storage.read_json(READOUTS)),
+    },
+    STUDIES / "amortized.md": {"lengths": lambda: _all(lengths.table, [LENGTHS])},
+    STUDIES / "reasoner.md": {
         "ablations": _studies(tables.ablations, "ablations*.json"),
         "network-choices": network_choices,
         "multi-task": _studies(tables.multi_task, "multi_task*.json"),
         "stability": _studies(tables.steadiness, "stability*.json"),
+        "order-quality": lambda: _all(tables.order_quality, [ORDER_QUALITY]),
+    },
+    STUDIES / "readouts.md": {
+        "readouts-exact": lambda: tables.readouts_of_exact(storage.read_json(READOUTS)),
+        "readouts-learned": lambda: tables.readouts_of_learned(storage.read_json(READOUTS)),
+    },
+    STUDIES / "trials.md": {
+        "first-runs": lambda: results.section(
+            storage.read_json(FIRST_RUNS), f"[numbers]({_link(FIRST_RUNS)})"
+        )
     },
 }
 """The generated sections of each page, by their markers."""
@@ -357,7 +373,10 @@ def updated(path: Path) -> str:
     """A page with all its tables as the registry and the result files have them."""
     text = path.read_text(encoding="utf-8")
     for section, render in SECTIONS[path].items():
-        text = replace(text, section, render())
+        found = render()
+        if path.parent == STUDIES:  # one folder deeper than links are made for
+            found = found.replace("](../", "](../../")
+        text = replace(text, section, found)
     return text
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
     *(ROOT / name / "README.md" for name in ("experiments", "tests")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 SOURCES = [path for name in ("arlsort", "experiments") for path in (ROOT / name).rglob("*.py")]
 FEWEST = {"experiments": 75, "arlsort": 6}  # how many commands there are, at least

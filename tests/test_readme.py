@@ -19,7 +19,7 @@ from tests import printed_outputs
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
 SMOKE = "--steps=2 --seeds=1 --n=3 --batch_size=4 --test_lists=8 --operators=learned,odd_even"
 
 

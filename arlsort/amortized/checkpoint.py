@@ -30,7 +30,7 @@ _WEIGHTS = pathlib.Path(__file__).parent / "weights"
 
 
 class Kind(NamedTuple):
-    """What a network predicts, as cards name it, and what it is made of.
+    """The kind of a network: its name in cards, and its classes.
 
     Attributes:
       name: In the card.
@@ -87,12 +87,12 @@ class Checkpoint:
 
     @property
     def noise(self) -> str:
-        """Law of the noise that it is about."""
+        """Law of its noise."""
         return ORDER_NOISE if self.of_orders else self.training.noise
 
     @property
     def of_orders(self) -> bool:
-        """Whether it says how likely orders are, and not what the mean permutation is."""
+        """Whether it predicts the likelihood of orders instead of the mean permutation."""
         return isinstance(self.config, OrderConfig)
 
 
@@ -114,7 +114,7 @@ def save(
       config: The network.
       training: What it was trained on.
       validated_length: The longest list on which it has been measured.
-      measured: What was measured, as JSON.
+      measured: The measurements, as JSON.
       details: More facts for the card, such as versions and steps taken.
     """
     kind = next(kind for kind in KINDS if isinstance(config, kind.config))
@@ -177,7 +177,7 @@ def _configurations(card: pathlib.Path, content: Mapping[str, Any], kind: Kind) 
 def shipped_path(noise: str | None = None, *, of_orders: bool = False) -> pathlib.Path:
     """Names a checkpoint that comes with the library: of permutations under a noise, or of orders.
 
-    No noise takes the first of `SHIPPED`, of orders `ORDER_NOISE`.
+    Without a noise it is the first of `SHIPPED`, for orders `ORDER_NOISE`.
     """
     if of_orders:
         if noise not in (None, ORDER_NOISE):

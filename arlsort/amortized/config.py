@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an amortised sort is made of and what it was trained on: the frozen configurations."""
+"""The frozen configurations of an amortised sort: its network and its training."""
 
 import dataclasses
 from typing import Final
@@ -17,10 +17,10 @@ class NetworkConfig:
     """The network: soft counts of the other elements, and a curve of the place for each element.
 
     Attributes:
-      counts: number of soft counts that an element takes of the others, the messages.
-      width: width of the hidden layers at each element.
-      bends: number of bends of the curve, over places, that is an element's log weight.
-      balancing_rounds: rounds of column and row normalisation of the weights.
+      counts: Number of soft counts, the width of the messages.
+      width: Width of the hidden layers at each element.
+      bends: Number of bends in the curve of an element's log weight over places.
+      balancing_rounds: Rounds of column and row normalisation of the weights.
     """
 
     counts: int = 32
@@ -40,30 +40,30 @@ class NetworkConfig:
 class TrainingConfig:
     """How an amortised sort is trained.
 
-    The target of each list is the mean permutation of its noisy scores, by integration, so there
-    is no noise in the targets.
+    The target of each list is the mean permutation of its noisy scores, by integration, so targets
+    have no sampling noise.
 
     Attributes:
-      noise: law of the noise, `"gaussian"` or `"cauchy"`.
-      lengths: list lengths, visited in turn.
-      batch_size: most lists per step.
-      pairs_per_batch: a step takes fewer lists where `lists * n * n` would exceed this, but at
+      noise: Law of the noise, `"gaussian"` or `"cauchy"`.
+      lengths: List lengths, visited in turn.
+      batch_size: Most lists per step.
+      pairs_per_batch: A step takes fewer lists where `lists * n * n` would exceed this, but at
         least 8.
-      steps: optimiser steps.
-      learning_rate: peak of the cosine schedule.
-      warmup_steps: linear warm-up before it.
-      grad_clip: clip of the gradient's global norm.
-      ema_decay: decay of the averaged weights, which are the ones kept.
-      value_weight: weight of the squared error of the soft values, as a share of the range of the
+      steps: Optimiser steps.
+      learning_rate: Peak of the cosine schedule.
+      warmup_steps: Linear warm-up before it.
+      grad_clip: Clip of the gradient's global norm.
+      ema_decay: Decay of the averaged weights, which are the ones kept.
+      value_weight: Weight of the squared error of the soft values, as a share of the range of the
         list and summed over its places, beside the Kullback-Leibler distance.
-      change_weight: weight of the squared error of the derivative in a random direction, as a share
+      change_weight: Weight of the squared error of the derivative in a random direction, as a share
         of its square.
-      longest_change: lists longer than this have no such error, which costs most of the time.
-      nodes: points of the integrals; None for those of `arlsort.numerics.mean_permutation`.
-      min_spread, max_spread: lists have a size drawn log-uniformly between these.
-      scaled_share: share of the lists whose scores have noise scales of their own.
-      noise_scale_spread: the largest standard deviation, within a list, of the logarithms of them.
-      seed: of parameters and data.
+      longest_change: Lists longer than this leave out that error, which costs most of the time.
+      nodes: Points of the integrals; None for those of `arlsort.numerics.mean_permutation`.
+      min_spread, max_spread: Lists have a size drawn log-uniformly between these.
+      scaled_share: Share of the lists with a noise scale for each score.
+      noise_scale_spread: The largest standard deviation, within a list, of their logarithms.
+      seed: Of parameters and data.
     """
 
     noise: str = "gaussian"

@@ -11,7 +11,7 @@ Array = jax.Array
 
 
 class Sizes(Protocol):
-    """What a configuration of training says of the lists."""
+    """The settings of the lists in a configuration of training."""
 
     @property
     def min_spread(self) -> float: ...
@@ -32,7 +32,7 @@ _CLUSTER_WIDTHS = (1e-3, 0.1)  # as a share of the range
 def sample(key: Array, n: int, config: Sizes, count: int) -> tuple[Array, Array]:
     """Draws scores and noise scales, both `[count, n]`.
 
-    The size of a list is log-uniform between `min_spread` and `max_spread`; every second list is
+    The size of a list is log-uniform between `min_spread` and `max_spread`. Every second list is
     drawn again between 1 and 50, where noise and order compete.
     """
     keys = iter(jax.random.split(key, 20))

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The amortised sort's network: comparisons in, a place pointer for each element out.
 
-The place of a noisy score depends on the others through how it compares with each of them. So one
-round of messages over the complete graph is enough: element j hears from every other element k a
-few numbers between -1 and 1 and adds them up. Each sum is a *soft count*, such as "how many are
-surely below me". A small network at each element turns the counts into a curve over places, the
-log weights of its place pointer. Places enter as distances from the mean place, which the
-comparisons give exactly. No input says where an element stands in the list, so the network is
-equivariant. Counts enter as they are, beside their shares of the list, so that places stay apart
-in long lists.
+The place of a noisy score depends on the others only through its comparisons with them. So one
+round of messages over the complete graph is enough. Element j gets a few numbers in [-1, 1] from
+every other element k and sums them. Each sum is a *soft count*, such as "how many are surely below
+me". A small network at each element turns the counts into a curve over places, the log weights of
+its place pointer. Places enter as distances from the mean place, which the comparisons give
+exactly. No input says where an element stands, so the network is equivariant. Counts enter unscaled
+beside their shares of the list, so that places stay apart in long lists.
 
 The distribution of places is that of `arlsort.numerics.mean_permutation`, which takes
 `nodes * n^3` operations; this takes `n^2`.
@@ -26,12 +25,12 @@ from arlsort.numerics import prefixes
 Array = jax.Array
 
 _STEEPEST, _FLATTEST = 4.0, -5.0  # logarithms of the slopes of a curve's bends
-_ABSENT = -1e30  # logarithm of the weight of a place that there is not
+_ABSENT = -1e30  # logarithm of the weight of a place that does not exist
 _SMALLEST = 1e-12  # its square, which gradients divide by, is far from underflow
 
 
 class PlaceNetwork(hk.Module):
-    """Points each element to its place among its noisy competitors."""
+    """Points each element to its place among the noisy scores."""
 
     def __init__(self, config: NetworkConfig, noise: str, name: str | None = None):
         super().__init__(name=name)
@@ -47,9 +46,9 @@ class PlaceNetwork(hk.Module):
 
         Args:
           differences: `[..., n, n]`, entry `[j, k]` is `x[j] - x[k]` in units of the noise.
-          noise_scales: `[..., n]`, > 0, what multiplies the noise of each score; None for 1.
-          count: How many elements each list has, the first ones, `[...]`; None for n. Places behind
-            them are those of what stands there.
+          noise_scales: `[..., n]`, > 0; factors of the noise of each score. None for 1.
+          count: How many elements each list has, the first ones, `[...]`; None for n. Later places
+            belong to the elements there.
 
         Returns:
           `P[..., n, n]`, row i the weights of the elements at place i, doubly stochastic to the
@@ -93,7 +92,7 @@ class PlaceNetwork(hk.Module):
         return balanced(jnp.swapaxes(jax.nn.softmax(curve, axis=-1), -1, -2), config, inside)
 
     def _messages(self, differences: Array, noise_scales: Array | None) -> tuple[Array, Array]:
-        """P(noise leaves k below j) `[..., n, n]`, what j hears from k `[..., n, n, counts]`."""
+        """P(noise leaves k below j) `[..., n, n]`, messages from k to j `[..., n, n, counts]`."""
         law, size = laws.law(self._noise), self._config.counts
         assert law.scale_of_difference is not None
         one = jnp.ones((1,) * differences.ndim, differences.dtype)
@@ -141,8 +140,7 @@ def balanced(weights: Array, config: NetworkConfig, inside: Array | None = None)
     Args:
       weights: `[..., n, n]`.
       config: The network, with the number of rounds.
-      inside: Which entries are those of items, `[..., n, n]`; of the others only the diagonal is
-        not zero.
+      inside: The entries of items, `[..., n, n]`; outside only the diagonal is not zero.
     """
     small = weights + _SMALLEST  # also of a place that no element points to
     weights = small if inside is None else jnp.where(inside, small, weights)
@@ -153,7 +151,7 @@ def balanced(weights: Array, config: NetworkConfig, inside: Array | None = None)
 
 
 def _counts_times(counts: Array, weights: Array) -> Array:
-    """Counts are up to n and tell places apart: their products need full precision."""
+    """Multiplies counts at full precision: they are up to n and distinguish places."""
     return jnp.matmul(counts, weights, precision=jax.lax.Precision.HIGHEST)
 
 

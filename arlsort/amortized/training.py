@@ -19,7 +19,7 @@ Array = jax.Array
 Metrics = dict[str, Array]
 
 _SMALLEST = 1e-30
-_SMALL_CHANGE = 0.01  # of a list that noise hardly touches there is hardly a derivative
+_SMALL_CHANGE = 0.01  # a list that noise hardly touches has hardly a derivative
 
 
 def init(config: NetworkConfig, training: TrainingConfig) -> TrainingState:
@@ -30,13 +30,13 @@ def init(config: NetworkConfig, training: TrainingConfig) -> TrainingState:
 
 
 class Targets(NamedTuple):
-    """What a network is to say of some lists.
+    """The targets of some lists.
 
     Attributes:
       scores: `[b, n]` in units of the noise.
       noise_scales: `[b, n]`.
       permutation: `[b, n, n]`, their mean permutation.
-      direction: `[b, n]`, a change of the scores; None if the derivative is not asked for.
+      direction: `[b, n]`, a change of the scores; None without the derivative.
       change: `[b, n, n]`, the derivative of the mean permutation in that direction.
     """
 
@@ -69,7 +69,7 @@ def loss(
 
     Args:
       params: Parameters.
-      target: Lists with what is to be said of them.
+      target: Lists with their targets.
       config: The network.
       training: How it is trained.
 

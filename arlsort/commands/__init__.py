@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of `arlsort`, a file for what belongs together; `arlsort.__main__` joins them."""
+"""The commands of `arlsort`, by subject; `arlsort.__main__` joins them."""
 
 import argparse
 from collections.abc import Callable

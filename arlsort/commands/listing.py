@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`arlsort operators` and `arlsort experiments`: what there is to choose from, and to run."""
+"""`arlsort operators` and `arlsort experiments`: lists methods and scripts."""
 
 import argparse
 import ast
@@ -26,7 +26,7 @@ def add(command: Add) -> None:
 
 
 def operators(arguments: argparse.Namespace) -> None:
-    """Prints what there is to choose from."""
+    """Prints the methods."""
     report = []
     for name, row in registry.REGISTRY.items():
         built = row.build()
@@ -50,7 +50,7 @@ def operators(arguments: argparse.Namespace) -> None:
 
 
 def experiments(arguments: argparse.Namespace) -> None:
-    """Prints the command of every script, and what its docstring begins with.
+    """Prints the command of every script, and the summary of its docstring.
 
     Raises:
       OSError: If the package is installed without a checkout.
@@ -66,7 +66,7 @@ def experiments(arguments: argparse.Namespace) -> None:
 
 
 def scripts(checkout: Path) -> Iterator[tuple[str, str]]:
-    """The command of every script and its summary, read without importing what scripts need."""
+    """The command of every script and its summary, read without importing it."""
     folder = checkout / "experiments"
     if not (checkout / "setup.py").exists() or not folder.is_dir():
         raise OSError(f"are no part of the installed package; get them: git clone {_source()}")

@@ -36,7 +36,7 @@ Sorted = dict[str, np.ndarray | None]
 def add(command: Add) -> None:
     """Adds the command."""
     one = command("sort", sort, "Sort numbers: soft values, soft ranks, and the permutation.")
-    one._negative_number_matcher = _NEGATIVE  # argparse's own does not know of -1e-3 and -1,-2
+    one._negative_number_matcher = _NEGATIVE  # argparse's own misses -1e-3 and -1,-2
     told = (
         "What to sort, in float32, between spaces or commas; - reads standard input. Soft "
         f"operators count what is beyond {_BOUND}, infinities included, as that."
@@ -114,7 +114,7 @@ def _operator(spec: str, temperature: float | None, seed: int | None) -> Operato
 
 
 def _warn(lists: Sequence[numbers.NumberList], operator: Operator, spec: str) -> None:
-    """Says on standard error if soft values are not those of the numbers that were given."""
+    """Warns on standard error if the numbers were clipped."""
     if operator.hard or isinstance(operator, arlsort.Hard):
         return
     known = (each.numbers for each in lists if not np.isnan(each.numbers).any())
@@ -128,7 +128,7 @@ def _warn(lists: Sequence[numbers.NumberList], operator: Operator, spec: str) ->
 
 
 def _too_long(error: TooLong, spec: str) -> str:
-    """Says how to sort longer lists, by the flags that do it."""
+    """Words how to sort longer lists, with the flags for it."""
     longer = f"{spec}{',' if ':' in spec else ':'}allow_extrapolation=true"
     allowed = f"at most {error.limit} with --operator {spec}, whose weights are validated to that"
     return (

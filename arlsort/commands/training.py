@@ -70,7 +70,7 @@ def add(command: Add) -> None:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Trains, measures, saves; Ctrl-C ends training early, and saves what has been learned."""
+    """Trains, measures, saves; Ctrl-C ends training early and saves."""
     given = {
         name: getattr(arguments, name)
         for name in ("noise", "lengths", "steps", "batch_size", "learning_rate", "seed")
@@ -229,7 +229,7 @@ class _Stopping:
 
 @contextmanager
 def _until_stopped(steps: int) -> Iterator[_Stopping]:
-    """Until all is written Ctrl-C only asks."""
+    """Delays Ctrl-C until all is written."""
     stopping = _Stopping(steps)
     before = signal.signal(signal.SIGINT, stopping.ask)
     try:
@@ -239,7 +239,7 @@ def _until_stopped(steps: int) -> Iterator[_Stopping]:
 
 
 def _check_out(out: Path, overwrite: bool) -> Path:
-    """Refuses, before anything is trained, what could not be written or would be lost."""
+    """Refuses before training a file that cannot be written or would be lost."""
     if out.suffix != ".safetensors" or out.is_dir():
         raise ValueError(f"--out: received {out}, allowed: a file that ends in .safetensors")
     for path in (out, out.with_suffix(".json")):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Solvers that operators stand on; they know nothing of operators."""
+"""Solvers below the operators, which do not depend on them."""

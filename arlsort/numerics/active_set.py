@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quadratic programs to all digits, and their exact derivatives, once the active set is known.
+"""Quadratic programs at full precision and their exact derivatives, from the active set.
 
 With the active inequalities `M` held as equalities and the duals of the others at zero, a solution
 solves the symmetric system
@@ -7,9 +7,9 @@ solves the symmetric system
     Q z + Gᵀ M λ + Aᵀ ν = -p,    M G z + (1 - M) λ = M h,    A z = b.
 
 Rounds of that solve and of `λ > slack` start from an interior point and end when the set stays. The
-solution is then differentiated as that of this system, in both modes; the backward pass takes the
-factor of the last round. What is factorised is `Q + (Gᵀ M G + Aᵀ A) / δ`, positive definite also
-where active constraints depend on one another.
+derivative is that of this system, in both modes; the backward pass reuses the last factor, of `Q +
+(Gᵀ M G + Aᵀ A) / δ`. That matrix is positive definite even if active constraints depend on one
+another.
 """
 
 from typing import NamedTuple
@@ -29,7 +29,7 @@ _PROGRESS = 0.5  # a refinement that leaves more than this of the residual is th
 
 
 class Result(NamedTuple):
-    """A solution in the units of the program, and what is known of it.
+    """A solution in the units of the program, and its status.
 
     Attributes:
       x: The solution; NaN if there is none.
@@ -53,12 +53,12 @@ class Candidate(NamedTuple):
 
 
 def solve(program: Program) -> Result:
-    """Solves one program; differentiable with respect to all of it.
+    """Solves one program; differentiable by every input.
 
     Args:
       program: In float32 or float64, with n >= 1; m and e may be zero.
     """
-    if program.h.shape[0] == 0:  # nothing else is to know of it: an empty row that always holds
+    if program.h.shape[0] == 0:  # hidden from all else: an empty row that always holds
         row = jnp.zeros((1, program.p.shape[0]), program.p.dtype)
         result = solve(program._replace(g=row, h=jnp.ones_like(row[:, 0])))
         return result._replace(x=result.x._replace(dual=result.x.dual[:0]))
@@ -101,7 +101,7 @@ def _has_none(program: Program, x: Unknowns, numbers: Settings) -> jax.Array:
 
 
 def _start(program: Program) -> tuple[Unknowns, jax.Array]:
-    """Where the rounds begin, and with which set."""
+    """The first point of the rounds, and its set."""
     point = interior_point.solve(program)
     return point.x, point.x.dual > point.slack
 
@@ -128,7 +128,7 @@ def _settle(program: Program, start: Unknowns, active: jax.Array, numbers: Setti
 
 
 def _propose(program: Program, active: jax.Array, x: Unknowns) -> jax.Array:
-    """Drops constraints that pull and adds those that are overstepped, by more than rounding."""
+    """Drops constraints with a negative dual and adds violated ones, beyond rounding."""
     slop = 8 * jnp.finfo(x.z.dtype).eps
     slack = program.h - times(program.g, x.z)
     pulls = x.dual < -slop * jnp.max(jnp.abs(x.dual), initial=0.0)
@@ -138,7 +138,7 @@ def _propose(program: Program, active: jax.Array, x: Unknowns) -> jax.Array:
 
 @jax.custom_jvp
 def _differentiable(program: Program, found: Candidate) -> Unknowns:
-    """The solution as a function of the program, which has been solved already."""
+    """The known solution as a differentiable function of the program."""
     return found.x
 
 
@@ -192,12 +192,12 @@ def _dual_of(active: jax.Array, x: Unknowns) -> jax.Array:
 
 
 class Descent(NamedTuple):
-    """The state of conjugate residuals on the duals, and z as it follows from them.
+    """The state of conjugate residuals on the duals, and z.
 
     Attributes:
       z, y: The unknowns.
       left: The residual.
-      direction, move, change: A direction of y, with what it does to z and to the residual.
+      direction, move, change: A direction of y, and its effects on z and on the residual.
       pull: The residual times what its own direction would change, before the last step.
       first: That of the first step.
       steps: How many there were.
@@ -217,13 +217,12 @@ class Descent(NamedTuple):
 def _approximate(
     program: Program, active: jax.Array, factor: jax.Array, right: Unknowns
 ) -> Unknowns:
-    """Solves the system but for rounding in the factorised matrix H.
+    """Solves the system up to rounding in the factorised matrix H.
 
     With C the active rows and the equalities, it is `H z + Cᵀy = r + Cᵀs / δ` and `C z = s`, so y
     solves `C H⁻¹ Cᵀ y = C H⁻¹ (r + Cᵀs / δ) - s`, by conjugate residuals: the eigenvalues of that
-    matrix are all near δ, unless active rows nearly depend on one another. Where they do depend on
-    one another, rounding leaves a residual that no y removes, and conjugate gradients would divide
-    by nothing.
+    matrix are all near δ, unless active rows nearly depend on one another. If they do, rounding
+    leaves a residual that no y removes, and conjugate gradients would divide by zero.
     """
     numbers = interior_point.settings(factor.dtype)
     penalty, held = numbers.penalty, active.astype(factor.dtype)
@@ -271,7 +270,7 @@ def _approximate(
 
 
 class Refinement(NamedTuple):
-    """A loop's state: the best unknowns, what they leave, and how much of what was left before."""
+    """A loop's state: the best unknowns, their residual, and its share of the last one."""
 
     x: Unknowns
     left: Unknowns
@@ -281,7 +280,7 @@ class Refinement(NamedTuple):
 
 
 def _refine(program: Program, active: jax.Array, factor: jax.Array, right: Unknowns) -> Unknowns:
-    """Solves the system by corrections, until rounding is all that is left."""
+    """Solves the system by corrections until only rounding is left."""
     unit = _size(right)
     unit = jnp.where(unit > 0, unit, 1.0)  # or squares would underflow
     right = jax.tree.map(lambda v: v / unit, right)

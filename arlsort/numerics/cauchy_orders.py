@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How likely scores with Cauchy noise stand in the order that they are given in, by integration."""
+"""The likelihood that scores with Cauchy noise stand in their given order, by integration."""
 
 import functools
 
@@ -13,7 +13,7 @@ _FURTHEST = 1e5
 
 @functools.cache
 def _offsets(density: int) -> np.ndarray:
-    """Where the integration looks, from each score in units of its noise.
+    """Points of the integration, relative to each score in units of its noise.
 
     At quantiles, and further out evenly in the logarithm.
     """
@@ -26,21 +26,20 @@ def _offsets(density: int) -> np.ndarray:
 def log_increments(
     a: jax.Array, w: jax.Array, inside: jax.Array | None = None, *, density: int = 1
 ) -> jax.Array:
-    """The log-probability of each score to be above the one before it, given those before.
+    """The log-probability that each score is above the one before, given those before.
 
     The probability that the first k + 1 are in order and the last of them is below u is
-    `f_k(u) = int_{v<u} p_k(v) f_{k-1}(v) dv`, of which the masses of p_k between the points of a
-    grid are exact and f is taken to be linear there.
+    `f_k(u) = int_{v<u} p_k(v) f_{k-1}(v) dv`, with exact masses of p_k between the points of a
+    grid, and f taken as linear there.
 
     Args:
       a: Scores `[..., n]` in the order, n >= 1.
       w: Scales of their noise, `[..., n]`.
-      inside: Mask `[..., n]` of those that count; the others are zero, and passed over.
+      inside: Mask `[..., n]` of the items; other scores are zero, and skipped.
       density: 32 times as many points for each score.
 
     Returns:
-      `[..., n]`, 0 of the first and of what is passed over: the sum is the log-probability of the
-      order.
+      `[..., n]`, 0 for the first and for skipped ones. The sum is the log-probability of the order.
     """
     widest = w if inside is None else jnp.where(inside, w, 0.0)
     largest = jnp.max(jnp.abs(a), axis=-1, keepdims=True) + jnp.max(widest, axis=-1, keepdims=True)

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scores in temperatures, when some are so far away that they have no weight for the others.
+"""Scores in temperatures, where some are too far apart to have weight for one another.
 
-Beside a padding of -1e9 or -inf, sums over all scores round the others away, although what is that
-far apart has no effect on them at all. Clusters, with gaps between them at which every weight
-is zero, may therefore be moved together: the weights stay what they are, to the last bit that the
-definition asks for, and no sum is larger than the scores that matter.
+Beside a padding of -1e9 or -inf, sums over all scores round the others away, although elements that
+far apart do not interact. So clusters are moved together if every weight across their gap is zero.
+The weights stay the same to the last bit, and no sum is larger than the scores that matter.
 """
 
 import math
@@ -28,7 +27,7 @@ def anchors(
     Args:
       ascending: Sorted scores `[..., n]`, finite.
       temperature: A scalar > 0.
-      count: How many of the scores there are, `[...]`; those after them are as large as the last.
+      count: How many scores count, `[...]`; later ones are as large as the last.
 
     Returns:
       The points, scores of the same cluster, and their places in temperatures, both `[..., n]` and

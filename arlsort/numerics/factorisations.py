@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cholesky factors and their solves, which may run beside one another on every version of JAX.
+"""Cholesky factors and solves that may run in parallel on every version of JAX.
 
-On CPUs jaxlib 0.10 spreads a batch of factorisations over a pool of threads and waits for it inside
-that pool. As many of them at a time as there are threads, in one program or on several devices,
-wait for one another for ever; 0.12 does not. There a batch is taken matrix by matrix, in which
-nothing waits.
+On CPUs jaxlib 0.10 spreads a batch of factorisations over a pool of threads and waits inside that
+pool. As many batches as threads, in one program or on several devices, then deadlock; 0.12 mends
+this. Before 0.12 a batch is taken matrix by matrix, which does not wait.
 """
 
 import jax
@@ -17,7 +16,7 @@ from jax.scipy.linalg import cho_solve
 def cholesky(matrix: jax.Array) -> jax.Array:
     """Computes the lower factor of a symmetric matrix `[n, n]`; NaN if it is not positive definite.
 
-    Not for reverse mode: what is differentiated is the solution of a system, not its factor.
+    Not for reverse mode: differentiate the solution of a system, not its factor.
 
     Example:
       >>> import jax.numpy as jnp

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shares of a number of wholes: each at most one, in proportion below that.
+"""Scales shares to a total, each at most one.
 
-`min(1, λ s[j])`, with λ such that the sum is k, is the point of the simplex cut off at one that is
-nearest to s by the Kullback-Leibler divergence. What is cut off is known once the shares are
-sorted, in O(n log n); the rest is a closed form.
+`min(1, λ s[j])`, with λ such that the sum is k, is the Kullback-Leibler projection of s onto the
+capped simplex. Sorting the shares tells which are capped, in O(n log n). The rest is a closed form.
 """
 
 import jax

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers made finite: how far scores and temperatures are clipped, and what becomes of NaN."""
+"""Makes numbers finite: clips scores and temperatures, and replaces NaN."""
 
 from collections.abc import Callable
 from typing import Any
@@ -43,9 +43,9 @@ def work_dtype(*arrays: jax.Array) -> jnp.dtype:
 
 
 def temperature(value: Any, dtype: jnp.dtype) -> jax.Array:
-    """Clips a temperature >= 0 to [1 / M, M], M as of scores; makes 1 of any other.
+    """Clips a temperature >= 0 to [1 / M, M], M as for scores; any other becomes 1.
 
-    The derivative by a temperature is zero below the one whose square vanishes in the dtype.
+    The derivative is zero for temperatures whose square vanishes in the dtype.
     """
     allowed, limit = is_positive(value, or_zero=True), largest(dtype)
     if isinstance(value, (int, float)):
@@ -76,7 +76,7 @@ def is_positive(value: Any, *, or_zero: bool = False) -> jax.Array:
 
 @jax.custom_jvp
 def within(x: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-    """Keeps x in the range it has but for rounding, which is nothing to differentiate."""
+    """Clips x to its range against rounding, without changing the derivative."""
     return jnp.clip(x, low, high)
 
 
@@ -99,11 +99,11 @@ def positions(x: jax.Array, n: int, dtype: jnp.dtype) -> jax.Array:
 
 
 def mix(apply: Callable[[jax.Array], jax.Array], rows: jax.Array) -> jax.Array:
-    """Mixes rows `[..., n, d]`, finite or not; what has no weight has no say.
+    """Mixes rows `[..., n, d]`, finite or not; rows without weight change nothing.
 
     Args:
       apply: Multiplies rows `[..., n, any]` by weights.
-      rows: Of which infinite ones make infinite what they have weight in, and NaN makes NaN.
+      rows: Infinities and NaN spread to wherever their row has weight.
     """
     known = lax.stop_gradient(rows)
     mixed = apply(jnp.where(jnp.isfinite(rows), rows, 0.0))
@@ -115,16 +115,17 @@ def mix(apply: Callable[[jax.Array], jax.Array], rows: jax.Array) -> jax.Array:
         infinite = jnp.where(up > 0, jnp.inf, 0.0) - jnp.where(down > 0, jnp.inf, 0.0)
         return jnp.where(unknown > 0, jnp.nan, infinite).astype(mixed.dtype)
 
-    infinite = lax.cond(_any(~jnp.isfinite(known)), beyond, lambda: jnp.zeros_like(mixed))
+    infinite = lax.cond(any_of(~jnp.isfinite(known)), beyond, lambda: jnp.zeros_like(mixed))
     return jnp.where(infinite == 0, mixed, infinite)
 
 
 @jax.custom_batching.custom_vmap
-def _any(flags: jax.Array) -> jax.Array:
+def any_of(flags: jax.Array) -> jax.Array:
+    """Tells whether any flag is set, also of all lists that are mapped over: one answer."""
     return flags.any()
 
 
-@_any.def_vmap
+@any_of.def_vmap
 def _any_of_batch(size: int, batched: list[bool], flags: jax.Array) -> tuple[jax.Array, bool]:
     # One answer for the batch: a condition that depends on the list would compute both branches.
-    return _any(flags), False
+    return any_of(flags), False

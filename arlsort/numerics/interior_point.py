@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quadratic programs by an interior-point method, as far as tells which constraints are active.
+"""An interior-point method for quadratic programs, run until the active constraints are known.
 
 Newton's method on `slack * dual = target`, with Mehrotra's prediction of the target. Slacks and
 duals are eliminated, so each iteration factorises one matrix `[n, n]`, positive definite. Near the
-solution the weights `dual / slack` grow, and with them the loss of digits; so it stops early, and
-`active_set` finishes.
+solution the weights `dual / slack` grow and digits are lost. So it stops early, and `active_set`
+finishes.
 """
 
 from typing import NamedTuple
@@ -22,15 +22,15 @@ _TO_BOUNDARY = 0.99  # share of the way to the nearest bound
 
 
 class Settings(NamedTuple):
-    """What depends on the dtype.
+    """Constants that depend on the dtype.
 
     Attributes:
-      tolerance: Of the mean gap of complementarity, where the method stops.
-      inexact: Of the other conditions there, and of what a refinement leaves.
+      tolerance: Of the mean complementarity gap, where the method stops.
+      inexact: Of the other conditions there, and of the residual of a refinement.
       penalty: Of equalities, in the factorised matrix; and of active constraints.
-      ridge: What is added to Q there.
+      ridge: Added to Q there.
       certain: A factor that counts as infinite in certificates.
-      optimal: Within which a solution has to meet the conditions of optimality.
+      optimal: Tolerance of the optimality conditions of a solution.
     """
 
     tolerance: float
@@ -49,7 +49,7 @@ def settings(dtype: jnp.dtype) -> Settings:
 
 
 class Point(NamedTuple):
-    """Where the method stands: the unknowns, and the slack of each inequality, `[m]`."""
+    """The current point: the unknowns, and the slack of each inequality, `[m]`."""
 
     x: Unknowns
     slack: jax.Array
@@ -70,7 +70,7 @@ def solve(program: Program) -> Point:
     """Finds a point near the solution of a scaled program with inequalities.
 
     Returns:
-      The best point, or, of a program that seems to have no solution, the last.
+      The best point, or the last one if the program seems to have no solution.
     """
     numbers = settings(program.p.dtype)
     start = _start(program, numbers)
@@ -159,7 +159,7 @@ def factorise(program: Program, weights: jax.Array, numbers: Settings) -> jax.Ar
 
 
 class Residuals(NamedTuple):
-    """What is missing to stationarity, the inequalities and the equalities."""
+    """The residuals of stationarity, inequalities and equalities."""
 
     stationary: jax.Array
     inequality: jax.Array

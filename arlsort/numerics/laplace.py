@@ -7,9 +7,9 @@ two neighbouring points, `F` is a constant plus one growing and one falling expo
 weights are sums with decay from the left and from the right. So all sums cost O(n), and F is
 inverted in closed form.
 
-No coordinate is ever divided by the temperature or exponentiated: everything is said by distances
-between neighbours, in temperatures and cut off where their exponential is zero. That neither
-overflows nor cancels, however far the points are from zero or from each other.
+No coordinate is divided by the temperature or exponentiated. All formulas use distances between
+neighbours, in temperatures, cut off where their exponential is zero. So nothing overflows or
+cancels, however far the points are from zero or from each other.
 """
 
 import math
@@ -80,7 +80,7 @@ def decaying_sums(keep: jax.Array, source: jax.Array, *, reverse: bool = False) 
     """Computes `y[j] = keep[j - 1] y[j - 1] + source[j]` in O(n).
 
     Args:
-      keep: What is left of a sum from one element to the next, `[..., n - 1]`; in [0, 1].
+      keep: The share of a sum kept from one element to the next, `[..., n - 1]`; in [0, 1].
       source: `[..., n]`, or `[..., d, n]` with `keep` as `[..., 1, n - 1]`.
       reverse: Whether sums run from the last element to the first,
         `y[j] = keep[j] y[j + 1] + source[j]`.
@@ -143,7 +143,7 @@ def _crossing(
 ) -> tuple[jax.Array, jax.Array]:
     """Solves `high exp(-right) - low exp(-left) = 2 excess` with `left + right = gap`.
 
-    A quadratic in `exp(left)`; of its two forms the one without a difference is taken.
+    A quadratic in `exp(left)`, solved by the form without a difference.
     """
     cutoff = _cutoff(gap.dtype)
     root = _root(excess, low, high, gap)
@@ -267,7 +267,7 @@ def mix(at: Thresholds, rows: jax.Array) -> jax.Array:
 
     Args:
       at: Thresholds of n points.
-      rows: What to mix, in the order of the points, `[..., d, n]`.
+      rows: In the order of the points, `[..., d, n]`.
 
     Returns:
       Mixtures `[..., d, n]`.
@@ -304,7 +304,7 @@ def weights(at: Thresholds, start: jax.Array | None = None, rows: int = 0) -> ja
 
     Args:
       at: Thresholds of n points.
-      start: If given, the first row of each list that is wanted, `[...]`; the others cost nothing.
+      start: If given, the first row wanted of each list, `[...]`; other rows cost nothing.
       rows: How many are wanted.
 
     Returns:

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mean permutation of noisy scores, by numerical integration.
 
-Sort copies of the scores, each with noise of its own, and average the permutations: that is what a
-learned sort predicts. With independent noise there is a formula. Given the noise z of element j,
-the others are below it independently of each other, element k with probability
-`F((x_j + s_j z - x_k) / s_k)`, F the distribution function of the noise. The number of elements
-below j is its place, so the place has a Poisson-binomial distribution, and its mean over z is an
-integral in one dimension.
+A learned sort predicts the average permutation of noisy copies of the scores. For independent noise
+there is a formula. Given the noise z of element j, the others are below it independently, element k
+with probability `F((x_j + s_j z - x_k) / s_k)`, F the distribution function of the noise. The
+number of elements below j is its place, so the place has a Poisson-binomial distribution, and its
+mean over z is an integral in one dimension.
 """
 
 from collections.abc import Callable, Mapping
@@ -63,7 +62,7 @@ def mean_permutation(
     Args:
       scores: `[..., n]`, floating, finite, in units of the noise.
       noise: Law of the unit noise, one of `arlsort.numerics.noise.LAWS`.
-      noise_scales: `[..., n]`, > 0, what multiplies the noise of each score; None for 1.
+      noise_scales: `[..., n]`, > 0; factors of the noise of each score. None for 1.
       nodes: Points of the integral; None for `NODES`. Take ten times as many
         where noise scales differ: a score with much noise meets ones with little in steep steps.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a mesh of devices asks of functions of lists, so that operators need not know of it.
+"""Lets functions of lists run on a mesh of devices, so that operators need not know of it.
 
 `jax.shard_map` runs a function on each device's share and keeps track of which arrays differ from
 device to device; a loop must start from arrays that differ where its results do. A mesh with

@@ -23,7 +23,7 @@ class NoiseLaw:
       below: The distribution function, P(z <= v), elementwise.
       probability_not_larger: Of a difference `d = b - a`, elementwise: P(a + z <= b + z') for
         independent z and z' of this law.
-      mean: Its mean, or its median where it has none.
+      mean: Its mean, or its median if it has no mean.
       scale_of_difference: Of scales s and s', the scale of `s z - s' z'`, if that is of this law
         too.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Orders, noise scales and masks of lists: what a likelihood of an order is given."""
+"""The arguments of a likelihood: orders, noise scales and masks of lists."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from arlsort.numerics import finite, prefixes
 def check(
     x: Any, order: Any, noise_scales: Any, where: Any
 ) -> tuple[jax.Array, jax.Array, jax.Array | None, jax.Array | None]:
-    """Checks what a likelihood is given: scores, an order of them, noise scales and a mask.
+    """Checks the arguments of a likelihood: scores, their order, noise scales and a mask.
 
     Returns:
       The same as arrays, with zeros and scales of one where the mask has no item.
@@ -38,7 +38,7 @@ def check(
 def sanitise(
     x: jax.Array, order: jax.Array, noise_scales: jax.Array | None
 ) -> tuple[jax.Array, jax.Array, jax.Array | None, jax.Array]:
-    """Replaces what is no score, order or noise scale, so that no NaN reaches any gradient.
+    """Replaces invalid scores, orders and noise scales, so that no NaN reaches a gradient.
 
     Args:
       x: Scores `[..., n]`.
@@ -46,9 +46,9 @@ def sanitise(
       noise_scales: `[..., n]`, or None.
 
     Returns:
-      The scores, finite and in the dtype of the computation; the order, the identity where it is
-      none; the scales, 1 where one is not positive and finite; and which lists `[...]` had a NaN or
-      were such.
+      The scores, finite and in the dtype of the computation; the order, or the identity if it is
+      none; the scales, 1 where one is not positive and finite; and which lists `[...]` were invalid
+      or had a NaN.
     """
     scores = finite.sanitise(x)
     identity = lax.broadcasted_iota(order.dtype, order.shape, order.ndim - 1)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists of different lengths in one array: the items of each stand first, nothing after them.
+"""Lists of different lengths in one array, with the items of each first.
 
-A mask may let through any elements. `to_front` says where each goes so that the items of a list
-stand first, in their order; after that a list is known by the number of its items, its count. What
-is computed of it is that of the shorter list: nothing after the items has a weight.
+A mask may select any elements. `to_front` gives the place of each so that the items of a list come
+first, in their order. The list is then described by its count, the number of its items. Results are
+those of the shorter list: elements after the items have no weight.
 """
 
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def square(count: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def keep(x: jax.Array, count: jax.Array, fill: jax.typing.ArrayLike = 0.0) -> jax.Array:
-    """Puts a number, or numbers `[..., 1]`, in place of what stands after the items `[..., n]`."""
+    """Puts a number, or numbers `[..., 1]`, into the places after the items `[..., n]`."""
     return jnp.where(within(count, x.shape), x, fill)
 
 
@@ -62,7 +62,7 @@ def beyond(dtype: jnp.dtype) -> float:
 
 
 def last(x: jax.Array, count: jax.Array) -> jax.Array:
-    """Takes the last item of each list, `[..., 1]`; of one without items the first element."""
+    """Takes the last item of each list, `[..., 1]`; without items the first element."""
     index = jnp.maximum(count - 1, 0)[..., None]
     return jnp.take_along_axis(x, index, axis=-1, mode="promise_in_bounds")
 
@@ -84,7 +84,7 @@ def largest(n: int, k: int, count: jax.Array) -> jax.Array:
 
 
 def reverse(x: jax.Array, count: jax.Array, axis: int) -> jax.Array:
-    """Turns the first `count[...]` positions of an axis over, and leaves the others."""
+    """Reverses the first `count[...]` positions of an axis, and leaves the others."""
     axis %= x.ndim
     n = x.shape[axis]
     index = lax.broadcasted_iota(jnp.int32, (*count.shape, n), count.ndim)
@@ -98,8 +98,7 @@ def by_length(
 ) -> jax.Array:
     """Computes a function of whole lists for every length, and picks that of each list.
 
-    It takes n + 1 programs and n / 2 times the work; what is better known to an operator costs
-    less.
+    It takes n + 1 programs and n / 2 times the work; an operator may know a cheaper way.
 
     Args:
       function: Takes arrays `[..., m, ...]` of lists of m elements; its result has the batch and

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a quadratic program is, and how one is made finite and brought to a common scale."""
+"""A quadratic program, made finite and scaled."""
 
 from typing import NamedTuple
 
@@ -49,10 +49,10 @@ class Unknowns(NamedTuple):
 
 
 class Faults(NamedTuple):
-    """What is wrong with a program before it is solved.
+    """Faults of a program, found before it is solved.
 
     Attributes:
-      unknown: Whether it holds a NaN, or an infinity that is no missing bound.
+      unknown: Whether it holds a NaN, or an infinity other than a missing bound.
       impossible: Whether one constraint alone cannot be met.
     """
 
@@ -61,10 +61,10 @@ class Faults(NamedTuple):
 
 
 def sanitise(program: Program) -> tuple[Program, Faults]:
-    """Makes a program finite; without a gradient by what is replaced.
+    """Makes a program finite; replaced entries have no gradient.
 
-    A bound of infinity is no constraint, nor is a row of zeros that holds. A program with a fault
-    becomes one whose solution is zero.
+    An infinite bound is no constraint, nor is a row of zeros that holds. A faulty program becomes
+    one whose solution is zero.
     """
     n = program.p.shape[0]
     q, p, g, h, a, b = program

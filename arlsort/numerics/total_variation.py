@@ -7,8 +7,8 @@ unit, clips the derivative to plus and minus the weight. Where it is clipped are
 them element k has the value of the next one, beyond them it stays at the end. Pieces are pushed and
 popped at both sides, each once: O(n) for any data.
 
-As in `isotonic`, that decides no more than which elements are averaged together: the value of a
-block, and its derivative, is a mean.
+As in `isotonic`, this only decides which elements are averaged. A block's value and derivative are
+means.
 """
 
 import math
@@ -78,7 +78,7 @@ def find_segments(y: jax.Array, weight: jax.Array) -> Segments:
 
 @jax.custom_batching.custom_vmap
 def _ends(y: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """For each element but the last, between which values it follows the next; the last value."""
+    """The values between which each element but the last follows the next; the last value."""
     *batch, n = y.shape
     rows = math.prod(batch)
     found = _scan_forward(y.reshape(rows, n), weight.reshape(rows))
@@ -98,7 +98,7 @@ def _ends_of_batch(
 
 
 class State(NamedTuple):
-    """The loop over elements of rows that each are somewhere else; arrays `[rows]` or longer.
+    """The loop over elements, with each row at its own; arrays `[rows]` or longer.
 
     Knots are where the slope of the derivative changes. The lines left of the first knot and right
     of the last one are stored plus and minus the weight, so that clipping is at zero.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Entropic transport: the doubly stochastic matrix that is nearest to given logits.
 
-`W[i, j] = exp(logits[i, j] + u[i] + v[j])` with rows and columns that sum to one. The potentials
-are found by Newton's method on the convex dual in v, u being eliminated by a softmax; derivatives
-are those of the solution, whatever the steps that led to it.
+`W[i, j] = exp(logits[i, j] + u[i] + v[j])` with rows and columns that sum to one. A softmax
+eliminates u, and Newton's method on the convex dual finds v. Derivatives are those of the solution,
+independent of the steps.
 """
 
 import functools
@@ -38,11 +38,11 @@ def balance(
 
     Rows sum to one by construction; columns do to `tolerance`, or to 32 roundings where that is
     more. Every step costs `O(n^2)` for each iteration of the linear solve in it. Adding a constant
-    to a row or a column of the logits changes nothing but rounding: the nearer to zero the largest
-    entries of all rows and columns are, the less.
+    to a row or a column of the logits changes only rounding, which is least if the largest entries
+    of rows and columns are near zero.
 
     The derivative is that of the exact solution, in forward and in reverse mode, and costs one
-    linear solve. Its memory is `O(n^2)` however many steps were taken.
+    linear solve. Its memory is `O(n^2)`, independent of the steps.
 
     Args:
       logits: `[..., n, n]`, finite.
@@ -135,12 +135,13 @@ class _Split(NamedTuple):
     """Row-stochastic weights, their largest entry of every row apart.
 
     The Hessian of the dual is the Laplacian of a graph, `diag(columns) - Wᵀ W`. Where W is nearly a
-    permutation it is nearly zero, a difference of ones; told apart, nothing cancels.
+    permutation it is nearly zero, a difference of ones. With the largest entries apart nothing
+    cancels.
 
     Attributes:
       rest: `[n, n]`, W with zero in place of the largest entries.
-      best: `[n]`, where these are.
-      largest: `[n]`, what they are.
+      best: `[n]`, their columns.
+      largest: `[n]`, their values.
       slack: `[n]`, the sum of a row of the rest.
       columns: `[n]`, the sum of a column of the rest.
     """

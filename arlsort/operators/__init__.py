@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One relaxation of sorting a file, one interface, one table, one parser."""
+"""Relaxations of sorting: one a file, one interface, one table, one parser."""
 
 from arlsort.operators.registry import get, names
 from arlsort.operators.spec import parse

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AmortizedSort: a graph network that has learned what sorting noisy scores gives on average."""
+"""AmortizedSort: a graph network that has learned the mean permutation of noisy scores."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ from arlsort.operators import base, calls, checkpointed
 from arlsort.reasoner import scale
 
 _FROZEN = 2.0  # a temperature of zero arrives as the smallest there is
-_FAR = 1e30  # in units of the noise: far beyond what the network tells apart
+_FAR = 1e30  # in units of the noise: far more than the network can distinguish
 _FAR_IN_ORDER = 1e15  # the same; over the square of a noise scale it is finite
 _LOG_SCALES = 20.0  # logarithms of noise scales further from their mean than this are clipped
 
@@ -29,9 +29,9 @@ class AmortizedSort(checkpointed.Checkpointed):
 
     Put independent noise of scale `temperature` on every score, sort, and average the permutation
     matrices: `P = E[P(x + t z)]`. A network was trained to give this mean at once, for any list and
-    any temperature. It executes no sort. Each element compares itself with every other one, adds up
-    a few learned functions of the comparisons, and points to its place; the pointers of all
-    elements, balanced by a few of Sinkhorn's rounds, are P.
+    any temperature. It executes no sort. Each element compares itself with every other one, sums a
+    few learned functions of the comparisons, and points to its place. P is these pointers, balanced
+    by a few Sinkhorn rounds.
 
     Rows of P sum to one exactly, columns to 0.1 or better. P is equivariant: no input says where an
     element stands. Equal scores share their places. How near P is to the exact mean is in the
@@ -42,7 +42,8 @@ class AmortizedSort(checkpointed.Checkpointed):
     the list's range. With `normalize=False` the temperature is in the unit of `x`: for training a
     network, which then learns its own scale.
 
-    `log_likelihood` is what a second network, a recurrent one, says of an order under Cauchy noise.
+    `log_likelihood` is computed by a second, recurrent network, trained on orders under Cauchy
+    noise.
 
     A temperature of 0 is the network's cold limit, with ties in the order of their indices. Its
     gradient is zero.
@@ -50,8 +51,8 @@ class AmortizedSort(checkpointed.Checkpointed):
     Attributes:
       temperature: Scale of the noise, the standard deviation if it is Gaussian; >= 0.
       normalize: Whether to map each list to range 1 first.
-      noise: `"gaussian"`, or `"cauchy"`, whose heavy tails let pairs that are far apart be felt.
-        None takes `"gaussian"`, or what a checkpoint of your own was trained with.
+      noise: `"gaussian"`, or `"cauchy"`, whose heavy tails give gradients to pairs far apart. None
+        takes `"gaussian"`, or what a checkpoint of your own was trained with.
       allow_extrapolation: Whether to accept lists longer than the checkpoint was validated for.
       checkpoint: A `.safetensors` file of your own training, read once; by default the shipped one.
 
@@ -90,7 +91,7 @@ class AmortizedSort(checkpointed.Checkpointed):
         where: jax.Array | None = None,
         noise_scales: jax.Array | None = None,
     ) -> jax.Array:
-        """The soft permutation, also of scores that are not equally sure.
+        """The soft permutation, also with a noise scale for each score.
 
         Args:
           x: Scores `[..., n]`, floating.
@@ -141,13 +142,13 @@ class AmortizedSort(checkpointed.Checkpointed):
         *,
         where: jax.Array | None = None,
     ) -> jax.Array:
-        """How likely an order is under Cauchy noise: a loss for when the order is all there is.
+        """How likely an order is under Cauchy noise: a loss for where only the order is known.
 
         `log P(x[o_0] + t w[o_0] z_0 < x[o_1] + t w[o_1] z_1 < ...)`, with independent z of the
         standard Cauchy law. A recurrent network reads the scores along the order. By the chain rule
-        it adds up how likely each one is to be above the one before, given that those before are in
-        order. It was trained on `cauchy_log_likelihood`, of likely and of unlikely orders, which it
-        gives within the figures of docs/learned_sort.md in a fraction of the time: O(n) steps.
+        it sums the log-probabilities that each one is above the one before, given that those before
+        are in order. It was trained on `cauchy_log_likelihood`, of likely and unlikely orders.
+        docs/learned_sort.md has its errors. It takes a fraction of the time, O(n) steps.
 
         Args:
           x: Scores `[..., n]`, floating.
@@ -190,7 +191,7 @@ class AmortizedSort(checkpointed.Checkpointed):
         noise_scales: jax.Array | None,
         count: jax.Array | None,
     ) -> jax.Array:
-        """That of lists whose first `count[...]` elements are the items, or of whole ones."""
+        """The likelihood where the first `count[...]` elements are the items, or all are."""
         model, n = self._checkpoint(of_orders=True), scores.shape[-1]
         if n < 2:
             return jnp.zeros(scores.shape[:-1], scores.dtype)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The interface of every sorting operator, and what all of them share.
+"""The interface of every sorting operator, and the code that they share.
 
 `Operator` is a template: it checks the input, chooses the dtype of the computation, keeps NaN and
-infinities away from the relaxation, and makes the straight-through estimator. A subclass only says
-how scores become weights.
+infinities away from the relaxation, and makes the straight-through estimator. A subclass only turns
+scores into weights.
 """
 
 import dataclasses
@@ -38,8 +38,8 @@ def softmax(logits: jax.Array, temperature: jax.typing.ArrayLike) -> jax.Array:
 def register(cls: Class) -> Class:
     """Makes an operator class a pytree: its float hyperparameters and keys are the leaves.
 
-    Unlike with `jax.tree_util.register_dataclass`, putting leaves together checks nothing, so trees
-    of gradients, axes, masks or labels in the shape of an operator are allowed.
+    Unlike `jax.tree_util.register_dataclass`, unflattening checks nothing. So trees of gradients,
+    axes, masks or labels may have the structure of an operator.
     """
     fields = dataclasses.fields(cls)
     leaves = tuple(field.name for field in fields if not field.metadata.get("static"))
@@ -72,18 +72,18 @@ class Operator(hooks.Hooks):
     compiled in. Every method acts on the last axis, for any leading batch dimensions, and no row's
     result depends on another row.
 
-    What holds for all operators:
+    All operators keep these rules:
 
     * The dtype of the result is that of the input; float16 and bfloat16 are computed in float32.
     * A NaN anywhere in a row makes that row's result NaN, and its gradient zero.
     * Scores are clipped to `[-M, M]` with `M = finfo(dtype).max / 2**16` of the dtype of the
       computation, so that no difference or sum overflows: an infinity counts as `±M`.
-    * A temperature may be any number > 0. It is clipped to `[1 / M, M]`, so what is beyond gives
-      the limit, cold or hot. One that is traced and not positive makes all results NaN.
+    * A temperature may be any number > 0. It is clipped to `[1 / M, M]`; beyond that you get the
+      cold or hot limit. A traced one that is not positive makes all results NaN.
     * Ranks and soft indices are within [0, n - 1], rounded to the dtype of the result.
-    * Two operators are equal if they are of one class and all fields are: numbers by value, arrays
-      and keys by dtype, shape and every bit (an array is not equal to a number), what is traced if
-      it is the same tracer. Equal ones have equal hashes; what is traced has none.
+    * Two operators are equal if their classes and all fields are: numbers by value, arrays and keys
+      by dtype, shape and every bit (an array never equals a number), tracers by identity. Equal
+      ones have equal hashes; traced ones have none.
     * `hard=True` is the straight-through estimator: exact values and a one-hot permutation (ties
       by index, as `jnp.argsort` and `lax.top_k`) forward, the gradient of the relaxation backward.
     * With `descending=True` the largest is at position 0.
@@ -141,12 +141,12 @@ class Operator(hooks.Hooks):
 
     @property
     def needs_key(self) -> bool:
-        """Whether it draws random numbers: its field `key` must then be set before it is called."""
+        """Whether it draws random numbers, and so needs its field `key` set before a call."""
         return False
 
     @property
     def exact_forward(self) -> bool:
-        """Whether values and weights are exact, so that gradients are those of something else."""
+        """Whether values and weights are exact, so that gradients are of another function."""
         return self.hard
 
     @property
@@ -177,7 +177,7 @@ class Operator(hooks.Hooks):
         """Returns the soft permutation `[..., n, n]` of scores `[..., n]`; raises as a call.
 
         With a mask `where` it is that of the items alone, in the first rows and in the columns of
-        the items; all else is zero. So it is in every method.
+        the items; all else is zero. The same holds in every method.
         """
         x = self._check(x, descending, weights=True)
         if where is not None:
@@ -306,9 +306,9 @@ class Operator(hooks.Hooks):
         return scores
 
     def _check_hyperparameters(self) -> None:
-        """Raises what can be said only at a call."""
+        """Checks hyperparameters when the operator is called."""
         for field in dataclasses.fields(self):
-            # What was traced when it was set could not be told from one of a batch.
+            # A traced value could not be told from a batched one when it was set.
             shape = np.shape(getattr(self, field.name)) if _is_number(field) else ()
             if shape:
                 allowed = "a scalar; use jax.vmap for several"

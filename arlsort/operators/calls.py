@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens in one call of an operator: compiled once for each shape, whatever the operator.
+"""One call of an operator: compiled once for each shape.
 
-The scores are made finite, the operator computes in its dtype, and the result is turned over, given
-the exact value of the straight-through estimator, and NaN where there is none.
+It makes the scores finite, computes in the operator's dtype, and finishes the result: descending
+order, the exact value of the straight-through estimator, and NaN where there is no result.
 """
 
 import dataclasses
@@ -27,9 +27,8 @@ class Relaxation:
     Attributes:
       values: The softly sorted scores, ascending, `[..., n]`.
       permutation: `[..., n, n]`; the weight of input `j` at ascending position `i`.
-      converged: Booleans `[...]`: whether the weights are those that the method defines, within its
-        tolerance. Always true where there is a closed form; an iteration that met its limit first
-        says False.
+      converged: Booleans `[...]`: whether the weights meet the method's definition within its
+        tolerance. Always true for a closed form; false if an iteration met its limit first.
     """
 
     values: jax.Array
@@ -110,13 +109,13 @@ def sort_by(
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """One call of an operator: what it computes with, and how its results are finished.
+    """One call of an operator: its inputs, and how its results are finished.
 
     Attributes:
       operator: The operator, in the dtype of the computation.
       x: What was given.
-      scores: The same, finite; the other way round if `reversed`.
-      unknown: Which lists have no result, `[...]`: those with NaN, or all if a temperature is not
+      scores: The same, finite, and in reverse if `reversed`.
+      unknown: Lists without a result, `[...]`: those with NaN, or all if a temperature is not
         valid.
       descending: Whether results are turned over.
       reversed: Whether the list is, so that its ties are in their order when results are turned.
@@ -152,11 +151,11 @@ class Call:
         return jnp.argsort(self.x, axis=-1, descending=self.descending)
 
     def turned(self, result: jax.Array, axis: int) -> jax.Array:
-        """Turns positions over, along an axis, if the largest comes first."""
+        """Reverses positions along an axis if the largest comes first."""
         return jnp.flip(result, axis=axis) if self.descending else result
 
     def in_place(self, result: jax.Array, axis: int = -1) -> jax.Array:
-        """Takes what is along the inputs from their order to the reversed one, or back."""
+        """Reverses an axis of inputs if the list is reversed."""
         return jnp.flip(result, axis=axis) if self.reversed else result
 
     def finish_values(self, values: jax.Array) -> jax.Array:

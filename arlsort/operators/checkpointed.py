@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What operators share that read their weights from a checkpoint: checks, limits, likelihoods."""
+"""Code shared by operators with a checkpoint: checks, limits, likelihoods."""
 
 import os
 
@@ -27,9 +27,9 @@ class TooLong(ValueError):
 class Checkpointed(base.Operator):
     """A sort that a network has learned.
 
-    Subclasses are dataclasses with the fields below. One with a likelihood has `_log_likelihood`,
-    of scores `[..., n]` that are finite, orders, noise scales or None, and the number of items of
-    each list or None.
+    Subclasses are dataclasses with the fields below. One with a likelihood defines
+    `_log_likelihood`, a function of finite scores `[..., n]`, orders, noise scales or None, and the
+    number of items of each list or None.
     """
 
     temperature: ArrayLike
@@ -65,7 +65,7 @@ class Checkpointed(base.Operator):
         raise NotImplementedError
 
     def _check_length(self, n: int, limit: int, of: str = "", *, likelihood: bool) -> None:
-        """Refuses lists longer than a limit, and advises what has none."""
+        """Refuses lists longer than a limit, and names methods without one."""
         if n <= limit or self.allow_extrapolation:
             return
         advice = "take cauchy_log_likelihood, which has no limit"
@@ -89,7 +89,7 @@ def log_likelihood(
     noise_scales: jax.Array | None,
     where: jax.Array | None,
 ) -> jax.Array:
-    """Computes how likely orders are that have been checked; NaN for what is not allowed."""
+    """Computes the likelihood of checked orders; NaN for values that are not allowed."""
     scores, order, noise_scales, unknown = orders.sanitise(x, order, noise_scales)
     unknown |= ~hyperparameters.valid(operator)
     operator = hyperparameters.in_dtype(operator, scores.dtype)

@@ -18,17 +18,16 @@ from arlsort.operators import base, matching
 class GumbelSinkhorn(base.Operator):
     """A relaxed sample from a distribution over permutations, or the mean of several.
 
-    `P = mean_s S((M + G_s) / temperature)` with `M[i, j] = c[i] z[j]`, where z are the scores less
-    their mean over their standard deviation, `c[i] = 2 i - (n - 1)`, and every entry of `G_s` is
-    standard Gumbel noise. S scales the exponential of a matrix to one whose rows and columns sum to
-    one. `sum_i M[i, order[i]]` is largest for the sorted order, and two neighbours in it lose twice
-    their distance in standard deviations by trading places. (The paper lets a network make M of
-    the scores; this is M for scores that are already known to be sorted by size.)
+    `P = mean_s S((M + G_s) / temperature)` with `M[i, j] = c[i] z[j]`. z are the standardised
+    scores, `c[i] = 2 i - (n - 1)`, and every entry of `G_s` is standard Gumbel noise. S scales the
+    exponential of a matrix until rows and columns sum to one. `sum_i M[i, order[i]]` is largest for
+    the sorted order; exchanging two neighbours in it loses twice their distance in standard
+    deviations. (In the paper a network makes M from the scores. This M sorts them by size.)
 
-    As the temperature falls, a draw becomes the permutation that is best for `M + G_s`: it is the
-    noise, not the temperature, that makes the order uncertain. S is solved by Newton's method and
-    differentiated at its solution, where the paper does a fixed number of iterations. At
-    temperatures below about 0.03 it may stop short of it: columns then do not sum to one.
+    As the temperature falls, a draw becomes the best permutation for `M + G_s`: the noise, not the
+    temperature, makes the order uncertain. Newton's method solves S, and gradients are those of the
+    solution; the paper does a fixed number of iterations. At temperatures below about 0.03 it may
+    stop early: columns then do not sum to one.
 
     A change of scale and offset of the scores changes nothing in P. Time and memory grow with
     `num_samples`; every row of a batch has its own noise. `Relaxation.converged` says for every

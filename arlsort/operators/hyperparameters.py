@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator's float hyperparameters are when it computes: cast, clipped, told if invalid."""
+"""Float hyperparameters of an operator as it computes: cast, clipped, checked."""
 
 import dataclasses
 import math
@@ -16,10 +16,10 @@ TEMPERATURE = "temperature"
 
 
 def in_dtype(operator: Any, dtype: jnp.dtype) -> Any:
-    """Takes the hyperparameters of an operator to the dtype of the computation; keys stay.
+    """Casts the hyperparameters of an operator to the dtype of the computation; keys stay.
 
-    Temperatures are clipped, `finite.temperature`. One that is negative becomes 1, so that
-    what is computed is finite: `valid` says that it is to be replaced by NaN.
+    Temperatures are clipped, `finite.temperature`. A negative one becomes 1, so that results are
+    finite; where `valid` is false they are replaced by NaN.
     """
 
     def cast(path: tuple[Any, ...], leaf: Any) -> Any:
@@ -76,7 +76,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def identity(value: Any) -> Any:
-    """What two equal hyperparameters have in common, and can be hashed."""
+    """A hashable value that equal hyperparameters share."""
     if not isinstance(value, (jax.Array, np.ndarray, np.generic)):
         return value
     kind = str(value.dtype)

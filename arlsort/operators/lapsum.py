@@ -29,7 +29,7 @@ class LapSum(base.Operator):
     O(n) memory, without P: see `arlsort.numerics.laplace`.
 
     P is the transpose of the paper's soft permutation, and the sum of its last k rows is the
-    paper's soft top-k. Two of the paper's functions are others than ours:
+    paper's soft top-k. Two of the paper's functions differ from ours:
 
     * Its soft sort is the inverse of F at `i + 1/2`, the quantiles of the smoothed scores; our
       values are `P @ x`, the means of the inputs over the cells.
@@ -119,7 +119,7 @@ class LapSum(base.Operator):
     ) -> tuple[laplace.Thresholds, jax.Array, jax.Array]:
         """The thresholds, the order of the scores, and the place of each in it.
 
-        What stands after the items has no mass within their reach.
+        Elements after the items have no mass within their reach.
         """
         if count is not None:
             scores = prefixes.keep(scores, count, prefixes.beyond(scores.dtype))

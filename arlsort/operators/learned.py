@@ -19,10 +19,10 @@ from arlsort.reasoner.readout import MAX_POWER
 
 
 class LogTrace(NamedTuple):
-    """What a reasoner says after each step of its sort, as log weights.
+    """The outputs of a reasoner after each step of its sort, as log weights.
 
     Attributes:
-      log_hints: Of each hint `[..., T - 1, choices]`, or `[..., T - 1, n, choices]` if each element
+      log_hints: Each hint, `[..., T - 1, choices]`, or `[..., T - 1, n, choices]` if each element
         chooses.
       log_predecessor: `[..., n, n]`, row j the weights of j's predecessor; that of the first
         element is the last.
@@ -41,20 +41,20 @@ class LearnedSort(checkpointed.Checkpointed):
 
     A triplet-MPNN was trained on `E[trace(x + z)]`, the trace of the algorithm averaged over unit
     noise z on every key. After every step each element points to the place where it stands. The
-    mean of the last of these pointers is the mean permutation, `E[P(x + z)]`, and P is what the
-    network predicts for it, balanced to be doubly stochastic. Noise of standard deviation
-    `temperature` beside scores of range R is unit noise beside scores of range `R / temperature`:
-    that is how the temperature enters. (Of a checkpoint that was trained without places P is a
-    guess from predecessor pointers.)
+    mean of the last of these pointers is the mean permutation, `E[P(x + z)]`. P is its prediction
+    by the network, balanced to be doubly stochastic. The temperature scales the scores: noise of
+    standard deviation `temperature` on scores of range R is unit noise on scores of range
+    `R / temperature`. (With a checkpoint trained without places P is a guess from predecessor
+    pointers.)
 
     Scores become keys in one of two ways. With `normalize=True` each list is first mapped affinely
     to range 1, so the result does not depend on the scale or offset of `x`, and the temperature is
-    a fraction of the list's range. With `normalize=False` only the mean is taken off, and the
+    a fraction of the list's range. With `normalize=False` only the mean is subtracted, and the
     temperature is in the unit of `x`: for training a network, which then learns its own scale.
 
-    The checkpoint has a sharpest spread, measured and written in its card. A lower temperature, or
-    scores more widely spread, are brought back to it; below it the pointers are raised to a power
-    up to 16 instead, which is what `temperature=0` means.
+    The checkpoint's card has a measured sharpest spread. Wider spreads and lower temperatures are
+    scaled back to it. Below it the pointers are raised to a power up to 16 instead, which is what
+    `temperature=0` means.
 
     Rows of P sum to one, columns nearly. The network also sees where each key stands, so P is only
     nearly equivariant. Gradients at scores beyond 1e30, and at infinities, overflow; values and
@@ -66,10 +66,9 @@ class LearnedSort(checkpointed.Checkpointed):
       temperature: Standard deviation of the noise; >= 0.
       normalize: Whether to map each list to range 1 first.
       allow_extrapolation: Whether to accept lists longer than the checkpoint was validated for.
-      noise: Law of the unit noise: `"gaussian"`, or for insertion sort `"cauchy"`, of scale 1 where
-        that is of standard deviation 1. Its tails are heavy, so pairs far apart in the wrong or the
-        right order are felt still: for training a network. None takes `"gaussian"`, or what a
-        checkpoint of your own was trained with.
+      noise: Law of the unit noise: `"gaussian"` with standard deviation 1, or for insertion sort
+        `"cauchy"` with scale 1. Its heavy tails give gradients to pairs far apart: for training a
+        network. None takes `"gaussian"`, or what a checkpoint of your own was trained with.
       checkpoint: A `.safetensors` file of your own training, read once; by default the shipped one.
 
     Raises:
@@ -115,7 +114,7 @@ class LearnedSort(checkpointed.Checkpointed):
         return bool(noises) and self.noise in (None, *noises)
 
     def log_pointers(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The soft output pointers of the reasoner, in logs: what the pointer likelihood needs.
+        """The soft output pointers of the reasoner, in logs, for the pointer likelihood.
 
         Args:
           x: Scores `[..., n]`, floating, n >= 2.
@@ -140,7 +139,7 @@ class LearnedSort(checkpointed.Checkpointed):
         return x
 
     def log_trace(self, x: jax.Array) -> LogTrace:
-        """What the reasoner says after each of its steps, in logs.
+        """The outputs of the reasoner after each step, in logs.
 
         Args:
           x: Scores `[..., n]`, floating, n >= 2.
@@ -169,24 +168,23 @@ class LearnedSort(checkpointed.Checkpointed):
         *,
         where: jax.Array | None = None,
     ) -> jax.Array:
-        """How likely an order is under noise: a loss for when the order is all there is.
+        """How likely an order is under noise: a loss for where only the order is known.
 
-        Insertion sort puts one element after the other among those before it, and an order is where
-        each of them went. The network is led along the given order and says at each step how likely
-        it is that noise on the scores would put the next element there, after what was seen of the
-        noise so far; by the chain rule of probability the sum of the logarithms is that of the
-        whole order. For this it is a network of its own, trained on single noisy runs
-        (`hints="sampled"`), not on their mean; the shipped one is of Cauchy noise, which is what
-        `noise=None` means here. It has seen orders as the noise makes them: of an order that is all
-        but impossible, with errors of some twenty units of noise or more, the value is low but
-        the gradient need not point the right way. Beyond the sharpest spread of its card lists are
-        brought back to it. `AmortizedSort.log_likelihood` is many times faster, and nearer.
+        Insertion sort inserts one element after the other among those before it, so an order is the
+        place of each insertion. The network is led along the given order (teacher forcing). At each
+        step it predicts how likely noise on the scores puts the next element there, given the steps
+        so far. By the chain rule the logarithms sum to that of the whole order. This is a separate
+        network, trained on single noisy runs (`hints="sampled"`) instead of their mean. The shipped
+        one has Cauchy noise, which `noise=None` means here. It has seen orders as the noise makes
+        them. For an order with errors of some twenty units of noise or more the value is low, but
+        the gradient need not point the right way. Lists beyond the sharpest spread of its card are
+        scaled back to it. `AmortizedSort.log_likelihood` is many times faster, and nearer.
 
         Args:
           x: Scores `[..., n]`, floating.
           order: `[..., n]` ints; the elements in ascending order, as `argsort` gives it.
           noise_scales: `[..., n]`, > 0; the noise of each score in units of the temperature. None
-            for 1. A network that is trained with it can say of a score that it is not sure of it.
+            for 1. A network trained with it can say how sure it is of each score.
           where: Mask of the items, `[..., n]`; None for all. Masked elements of the order are
             passed over. The network is run at every length up to n.
 
@@ -249,7 +247,7 @@ class LearnedSort(checkpointed.Checkpointed):
         return found.reshape(*scores.shape, scores.shape[-1])
 
     def _predict(self, scores: jax.Array, pick: network.Pick) -> network.Prediction:
-        """What the network says of lists `[..., n]`, as lists `[b, n]`."""
+        """The predictions of the network for lists `[..., n]`, as lists `[b, n]`."""
         model = self._checkpoint()
         keys = self._keys(scores, model)
         keys = keys.reshape(-1, keys.shape[-1])

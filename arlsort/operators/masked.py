@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens in one call with a mask: the counterpart of `calls` for lists of any length.
+"""One call with a mask: the counterpart of `calls` for lists of any length.
 
-The items of each list are moved to its front, the operator computes what it is of the shorter list,
-and the result is moved back. Nothing of what stands in masked places goes into it, or has a
-gradient. The mask is an array as any other: a new one compiles nothing.
+It moves the items of each list to its front, computes the result of the shorter list, and moves it
+back. Masked values have no effect and no gradient. The mask is an array: a new one compiles
+nothing.
 """
 
 import dataclasses
@@ -101,12 +101,12 @@ class MaskedCall:
 
     Attributes:
       operator: The operator, in the dtype of the computation.
-      x: What was given, zero where it is masked.
+      x: The argument, zero where it is masked.
       where: The mask `[..., n]`.
       scores: The items, finite, in front, and zeros after them.
       count: How many items there are, `[...]`.
       place: Where each element went `[..., n]`, of the list that the operator sees.
-      unknown: Which lists have no result, `[...]`.
+      unknown: Lists without a result, `[...]`.
       descending: Whether results are turned over.
       reversed: Whether the list that the operator sees is.
     """
@@ -148,23 +148,23 @@ class MaskedCall:
         )
 
     def to_front(self, x: jax.Array, axis: int) -> jax.Array:
-        """Takes what is along the inputs to the order in which the operator sees them."""
+        """Moves an axis of inputs to the order in which the operator sees them."""
         seen = jnp.flip(x, axis=axis) if self.reversed else x
         return _take(seen, exact_order.inverse(self.place), axis)
 
     def in_place(self, result: jax.Array) -> jax.Array:
-        """Takes numbers `[..., n]` of what the operator saw to the places of the inputs."""
+        """Moves numbers `[..., n]` from the operator's order to the places of the inputs."""
         result = _take(result, self.place, -1)
         return jnp.flip(result, axis=-1) if self.reversed else result
 
     def columns(self, weights: jax.Array) -> jax.Array:
-        """Takes the columns of weights `[..., k, n]` to the places of the inputs."""
+        """Moves the columns of weights `[..., k, n]` to the places of the inputs."""
         index = jnp.broadcast_to(self.place[..., None, :], weights.shape)
         weights = jnp.take_along_axis(weights, index, axis=-1, mode="promise_in_bounds")
         return jnp.flip(weights, axis=-1) if self.reversed else weights
 
     def turned(self, result: jax.Array, axis: int) -> jax.Array:
-        """Turns the positions of items over, along an axis, if the largest comes first."""
+        """Reverses the positions of items along an axis if the largest comes first."""
         return prefixes.reverse(result, self.count, axis) if self.descending else result
 
     def order(self) -> jax.Array:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scores as points to be matched with a sorted grid: what the operators that do it share."""
+"""Scores as points to match with a sorted grid: code shared by transport operators."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from arlsort.numerics import prefixes
 
 
 def check_solver(tolerance: ArrayLike, max_iterations: int) -> None:
-    """Checks what every operator that solves a transport problem has."""
+    """Checks the hyperparameters of every operator that solves a transport problem."""
     checks.check_number("tolerance", tolerance, "a number in [0, 1)", 0.0, 1.0)
     checks.check_count("max_iterations", max_iterations)
 
@@ -24,8 +24,8 @@ _ABSENT = -1e30
 def standardise(scores: jax.Array, count: jax.Array | None = None) -> jax.Array:
     """Takes scores `[..., n]` to mean zero and standard deviation one; equal scores to zero.
 
-    With a count `[...]`, here and below, the first ones of each list are its scores; the others
-    are zero, before and after.
+    With a count `[...]`, here and below, the first `count` elements of each list are its scores.
+    The others are zero, before and after.
     """
     centred = in_own_unit(scores, count)
     variance = (centred**2).mean(axis=-1, keepdims=True)
@@ -38,8 +38,8 @@ def standardise(scores: jax.Array, count: jax.Array | None = None) -> jax.Array:
 def in_own_unit(scores: jax.Array, count: jax.Array | None = None) -> jax.Array:
     """Centres scores and takes them to [-1, 1], by a factor that has no gradient.
 
-    What follows undoes any factor, so leaving out its gradient changes nothing; and squares neither
-    overflow nor vanish, nor do those of their gradients.
+    Later steps undo any factor, so leaving out its gradient changes nothing. Squares, and those of
+    gradients, then neither overflow nor vanish.
     """
     if count is None:
         centred = scores - scores.mean(axis=-1, keepdims=True)
@@ -50,12 +50,12 @@ def in_own_unit(scores: jax.Array, count: jax.Array | None = None) -> jax.Array:
 
 
 def excess_cost(points: jax.Array, count: jax.Array | None = None) -> jax.Array:
-    """What it costs to carry a point to a place on the grid, beyond where it belongs.
+    """The cost of carrying a point to a place on the grid, beyond that of its own place.
 
     The squared distance less what only depends on the row or the column: `-2 y[i] z[j]` plus
     potentials a[i] and b[j] that make it zero where i is the position of j, and the same, `dy dz`,
-    for both ways to exchange two neighbours. That is where entropy takes the potentials as the
-    temperature falls, and where rounding is least.
+    for both ways to exchange two neighbours. Entropy takes the potentials there as the temperature
+    falls, and rounding is least there.
 
     Args:
       points: `[..., n]`, in [-1/2, 1/2] but for a factor.
@@ -81,9 +81,9 @@ def excess_cost(points: jax.Array, count: jax.Array | None = None) -> jax.Array:
 
 
 def apart(logits: jax.Array, count: jax.Array | None) -> jax.Array:
-    """Makes logits `[..., n, n]` of the items those of two matchings that know nothing of another.
+    """Splits logits `[..., n, n]` into two independent matchings: of the items, and of the rest.
 
-    What stands after the items is matched with itself, so each part is solved as if it were alone.
+    Elements after the items are matched with themselves, so each part is solved as if alone.
     """
     if count is None:
         return logits

@@ -28,19 +28,18 @@ class Perturbed(base.Operator):
     where Q is a step function. With Gumbel noise around the exact sort it is the mean order of the
     Plackett-Luce distribution with log-weights `x / temperature`.
 
-    Gradients are those of the expectation. Around an operator with `hard=True`, as `Hard()` is,
-    Q has none, and the estimator of the paper is used, with Q(x) as control variate:
+    Gradients are those of the expectation. With `hard=True` in the inner operator, as in `Hard()`,
+    Q has none. The estimator of the paper is then used, with Q(x) as control variate:
 
     `dP/dx = mean_s (Q(x + temperature * z_s) - Q(x)) ∇ν(z_s)ᵀ / temperature`
 
     where `exp(-ν)` is the density of the noise; likewise for the temperature. Its variance falls
-    as `1 / num_samples`. (Where the mean of sorted *values* is meant, which has a gradient
-    everywhere, it is P that carries the gradient: `sort(x) = P @ x`.) Around any other operator
-    the noise is a constant and the gradient passes through Q.
+    as `1 / num_samples`. (`sort(x) = P @ x` takes its gradient through P, although the mean of
+    sorted *values* has one everywhere.) With any other operator the noise is a constant and the
+    gradient passes through Q.
 
-    An operator that has values and ranks only, no permutation, is averaged in these:
-    `sort(x) = mean_s sort(x + temperature * z_s)`, and so is the rank. This one has no permutation
-    then either.
+    An operator without a permutation has its values and ranks averaged:
+    `sort(x) = mean_s sort(x + temperature * z_s)`. The result then has no permutation either.
 
     Time and memory grow with `num_samples`. Every row of a batch has its own noise.
 
@@ -160,7 +159,7 @@ class Perturbed(base.Operator):
 
     @property
     def _inner(self) -> base.Operator:
-        """What is averaged; of a straight-through operator, what it is forward."""
+        """The averaged operator; the forward one of a straight-through operator."""
         return Hard() if self.operator.hard else self.operator
 
     def _mean(
@@ -171,7 +170,7 @@ class Perturbed(base.Operator):
     ) -> jax.Array:
         """Averages `function` of perturbed scores, with the gradient of its expectation.
 
-        With a count `[...]` the items stand first, and the function is told which they are.
+        With a count `[...]` the items stand first, and the function gets their mask.
         """
         if count is not None:
             take, items = function, prefixes.within(count, scores.shape)
@@ -199,7 +198,7 @@ class Perturbed(base.Operator):
         return scores[None] + self.temperature * self._draw(scores)
 
     def _log_density(self, scores: jax.Array, count: jax.Array | None) -> jax.Array:
-        """Log-density of the perturbed scores, held fixed, as a function of what made them."""
+        """Log-density of fixed perturbed scores as a function of scores and temperature."""
         temperature = lax.stop_gradient(self.temperature)
         # From the noise, not from the perturbed scores: those may have rounded it away.
         moved = (lax.stop_gradient(scores) - scores) / self.temperature  # zero

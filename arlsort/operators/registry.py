@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The only table of methods: name -> operator.
 
-The conformance tests, the choices of the command lines, the benchmarks and the table in the
-documentation are made from it. Adding a method is one operator file, one row here, and one oracle
-in `tests/references.py`.
+Conformance tests, command lines, benchmarks and the tables of the documentation are made from it. A
+new method takes one operator file, one row here, and one oracle in `tests/references.py`.
 """
 
 import dataclasses
@@ -33,11 +32,10 @@ DEFAULT = "amortized"
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What a reader needs to choose a method; of its defaults, for lists of n at temperature t.
+    """Facts for choosing a method: of its defaults, for lists of n at temperature t.
 
-    Time and memory are of one list, forward, up to a constant factor; memory counts what is in use
-    at one time, results included. Where s samples are drawn, both grow with s. Logarithms are
-    natural.
+    Time and memory are of one list, forward, up to a constant factor. Memory is the peak, results
+    included. Where s samples are drawn, both grow with s. Logarithms are natural.
 
     Attributes:
       time: Of the values, then of the permutation if there is one.
@@ -66,12 +64,12 @@ class Entry:
       operator: The class.
       summary: What it is, in one line.
       paper: Where it comes from.
-      fixed: Fields that make this row what it is, and that a string cannot change.
+      fixed: Fields that define this row, which a string cannot change.
       supervision: Hyperparameters for use as the loss on a network's own scores, in the experiment
         on four-digit numbers.
-      variants: Hyperparameters as `parse` reads them, for other ways of computing that the
-        conformance tests must see beside the defaults.
-      random: The same for ways of computing that draw random numbers and need a key.
+      variants: Hyperparameters as `parse` reads them, for other code paths that conformance tests
+        must cover.
+      random: The same for code paths that draw random numbers and need a key.
       facts: What to know when choosing it.
     """
 
@@ -107,7 +105,7 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             AmortizedSort,
             "the mean sort of noisy scores, as a small graph network predicts it",
             "this library, on Berthet et al., NeurIPS 2020",
-            # The CNN learns the scale; for noise and temperature see docs/research.md.
+            # The CNN learns the scale; for noise and temperature see docs/research/hypotheses.md.
             supervision={"normalize": False, "noise": "cauchy", "temperature": 0.1},
             variants=("normalize=false,temperature=0.5",),
             facts=Facts(
@@ -125,7 +123,7 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             LearnedSort,
             "a graph network that executes a sort, averaged over noise",
             "this library, on Ibarz et al., LoG 2022",
-            # The CNN learns the scale; for noise and temperature see docs/research.md.
+            # The CNN learns the scale; for noise and temperature see docs/research/hypotheses.md.
             supervision={"normalize": False, "noise": "cauchy", "temperature": 0.3},
             variants=("normalize=false,temperature=0.5",),
             facts=Facts(
@@ -239,7 +237,7 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             variants=("power=2",),
             random=("stochastic=true,num_samples=3",),
             facts=Facts(
-                time=("n^2", "n^2"),
+                time=("n log n", "n^2"),
                 memory=("n", "n^2"),
                 monotone=False,
                 error="t log n",
@@ -364,7 +362,7 @@ def entry(name: str) -> Entry:
 
 
 def unknown(argument: str, received: str, known: Iterable[str]) -> str:
-    """Words the error about a name that is not known, with the nearest one that is."""
+    """Words the error about an unknown name, with the nearest known one."""
     message = checks.error_message(argument, repr(received), checks.one_of(known))
     close = difflib.get_close_matches(received, list(known), n=1)
     return f"{message}; did you mean {close[0]!r}?" if close else message

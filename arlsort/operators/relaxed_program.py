@@ -30,9 +30,8 @@ class RelaxedProgram(base.Operator):
 
     `sum_k (p_{k-1} - p_k) s_k`, with `p_k` the weight that all passes up to k swapped something.
 
-    What happens to the scores happens to the rows of the unit matrix beside them: that is P. It is
-    doubly stochastic, as a mixture of products of swaps, and not equivariant. Values and rows go
-    through the passes without P.
+    P is the unit matrix after the same swaps of its rows. As a mixture of products of swaps it is
+    doubly stochastic; it is not equivariant. Values and rows go through the passes without P.
 
     Attributes:
       program: The algorithm, `bubble_sort`.

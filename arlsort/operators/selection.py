@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens in one call for the k largest: their rows alone, or one number for each score."""
+"""One call for the k largest: their rows alone, or one number for each score."""
 
 import functools
 from typing import Any

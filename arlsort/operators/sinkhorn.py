@@ -29,11 +29,11 @@ class Sinkhorn(base.Operator):
     Values are `P @ x`, of the scores themselves. A change of scale and offset of the scores changes
     nothing in P.
 
-    The dual is solved by Newton's method, which meets the tolerance in a few steps whatever the
-    temperature; it starts from the potentials that are right as the temperature goes to zero.
-    Gradients, also by the temperature, are those of the solution: their memory is `O(n^2)` and does
-    not grow with the steps. `operator(x).converged` says for every list whether the tolerance was
-    met; if it was not, weights and gradients are finite and rows still sum to one.
+    Newton's method solves the dual and meets the tolerance in a few steps at any temperature. It
+    starts from the potentials of the limit at temperature zero. Gradients, also by the temperature,
+    are those of the solution: their memory is `O(n^2)` and does not grow with the steps.
+    `operator(x).converged` says for every list whether the tolerance was met. If not, weights and
+    gradients are finite and rows still sum to one.
 
     Attributes:
       temperature: The paper's ε, in units of the squared range; > 0. (With weights that sum to one

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all pictures need: matplotlib, one list of scores, something to draw."""
+"""Shared by all pictures: matplotlib, and checks of their input."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -28,7 +28,7 @@ def curves(
     """Draws learning curves of an experiment: mean and range over seeds, a panel for each metric.
 
     Args:
-      results: What `experiments/sort_numbers.py` wrote, or the path of its `results.json`.
+      results: The results of `experiments/sort_numbers.py`, or the path of its `results.json`.
       metrics: Among `em`, `ew` (both on validation lists), `em5`, `train_em` and `loss`.
       figure: Where to draw; a new one without.
 

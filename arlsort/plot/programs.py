@@ -52,12 +52,12 @@ def program(
 ) -> "Figure":
     """Draws a loop of a relaxed program: its state after every step, and the weight to stop there.
 
-    A panel for each float of the state shows it over the steps, a number as a line, an array as a
-    picture with an element in a row. In the panel of a number the dashed line is what the loop
-    returns: the mean of all states by their weights to stop, which are the bars at the bottom.
+    Each float of the state has a panel over the steps: a number is a line, an array a picture with
+    an element in a row. The bars at the bottom are the weights to stop after each step. A dashed
+    line is the number that the loop returns, the mean of all states by these weights.
 
-    The program is run once, operation by operation, and not compiled. Steps at the end with next to
-    no weight are left out.
+    The program runs once, operation by operation, not compiled. Last steps with hardly any weight
+    are left out.
 
     Args:
       layer: What `programs.relaxed` made, with a loop by `r.while_` in it.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A list on its way through a sort: a network with its swaps, and the learned sort's steps."""
+"""A list on its way through a sort: the swaps of a network, the steps of the learned sort."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,8 @@ def network(x: ArrayLike, operator: SortingNetwork | None = None) -> "Figure":
     """Draws one list on its way through a sorting network.
 
     Wires run from left to right, coloured by the score that is on them. A vertical line is a
-    comparator; the number at it, and how dark it is, say how much of the two scores it exchanges:
-    0 leaves them, 1 swaps them, and the arrow points to where the larger one belongs.
+    comparator. Its number and darkness are the part of the two scores that it exchanges: 0 leaves
+    them, 1 swaps them. The arrow points to the place of the larger one.
 
     Args:
       x: Scores `[n]`, n >= 2.
@@ -124,10 +124,10 @@ def execution(
 ) -> "FuncAnimation":
     """Animates the learned sort as it executes its algorithm: the soft pointers of every step.
 
-    In the matrix, row j says which element the network holds to be before element j so far: its own
-    column that it is the first. Below are the marks of the algorithm, such as insertion sort's `i`,
-    the element that was put in, and `j`. The last frame has the output pointers, where the first
-    element points to the last one, so that the order is a cycle.
+    Row j of the matrix shows which element the network puts before element j so far. An element
+    that points to itself is the first. Below are the marks of the algorithm, such as `j` of
+    insertion sort, the element just inserted, and `i`, the one whose place it took. The last frame
+    has the output pointers, where the first element points to the last one: the order is a cycle.
 
     Args:
       x: Scores `[n]`, n >= 2.

@@ -26,12 +26,12 @@ def series(
     ax: "Axes | None" = None,
     title: str = "",
 ) -> "Axes":
-    """Draws a noisy series, in grey, with its clean form and what was made of it.
+    """Draws a noisy series, in grey, with its clean and its denoised form.
 
     Args:
       noisy: The series `[n]`.
       clean: The same without noise, `[n]`, where it is known.
-      denoised: What a method made of it, `[n]`.
+      denoised: The output of a method, `[n]`.
       ax: Where to draw; a new figure without.
       title: Above it.
 

@@ -41,7 +41,7 @@ def heat_map(
     Args:
       P: Weights `[n, n]`, from 0 (white) to 1 (dark).
       ax: Where to draw; a new figure without.
-      columns: What the inputs are called, `[n]`; their indices without.
+      columns: Names of the inputs, `[n]`; by default their indices.
       title: Above it.
       colorbar: Whether to add the scale of the weights.
 
@@ -86,7 +86,7 @@ def temperatures(
     Args:
       x: Scores `[n]`.
       operator: One with a permutation and a temperature.
-      temperatures: What to set it to.
+      temperatures: Its values.
 
     Returns:
       The figure.

@@ -29,7 +29,7 @@ _HAMACHER = 5.0
 def bubble_sort_in_steps(
     r: Relaxer, x: jax.Array, *, count: str = "swaps"
 ) -> tuple[jax.Array, jax.Array]:
-    """The program of `bubble_sort`, as it is written: `relaxed` makes a layer of it."""
+    """`bubble_sort` in the language of programs; `relaxed` makes a layer of it."""
     checks.check_choice("count", count, ("swaps", "any"))
     n = len(x)
 
@@ -51,10 +51,10 @@ def bubble_sort_in_steps(
 def bubble_sort(r: Relaxer, x: jax.Array, *, count: str = "swaps") -> tuple[jax.Array, jax.Array]:
     """Sorts by bubble sort, and counts its swaps.
 
-    Pass k compares and swaps neighbours `(i, i + 1)` for i < n - 1 - k, and the passes go on while
-    the last one has swapped. Of a list that ascends every swap is a mistake, so the mean number of
-    swaps is a loss for a network whose scores are listed in the true order. A tie counts as half a
-    swap: three equal scores cost 1.375.
+    Pass k compares and swaps neighbours `(i, i + 1)` for i < n - 1 - k. Passes go on while the last
+    one has swapped. In an ascending list every swap is a mistake, so the mean number of swaps is a
+    loss for a network whose scores are listed in the true order. A tie counts as half a swap: three
+    equal scores cost 1.375.
 
     Beyond +-M, 2^16 below the largest number of their dtype or float32, scores are clipped to that,
     and infinite ones come back as M; with `hard` they come back as they are. NaN makes all NaN.
@@ -157,8 +157,8 @@ def multiply(r: Relaxer, a: jax.Array, b: jax.Array, *, most: int = 16) -> jax.A
 def binary_search(r: Relaxer, x: jax.Array, value: jax.Array) -> jax.Array:
     """Counts by binary search how many of ascending numbers are less than a value.
 
-    A read is exact, at the nearest place below the middle, and so is the question whether anything
-    is left to search. So gradients come from the comparisons with the value alone.
+    A read is exact, at the nearest place below the middle, and so is the test whether anything is
+    left to search. So gradients come only from comparisons with the value.
 
     Args:
       r: Given by `relaxed`; not an argument of the layer.
@@ -193,7 +193,7 @@ def binary_search(r: Relaxer, x: jax.Array, value: jax.Array) -> jax.Array:
 
 @relaxed.relaxed(ranks=(2, 2))
 def levenshtein(r: Relaxer, a: jax.Array, b: jax.Array) -> jax.Array:
-    """The edit distance of two strings whose characters are known by their class probabilities.
+    """The edit distance of two strings of class probabilities.
 
     `D[i, j] = min(D[i-1, j] + 1, D[i, j-1] + 1, D[i-1, j-1] + 1 - same(a[i], b[j]))`, with the
     soft minimum and the condition `same` of `Relaxer`.
@@ -254,11 +254,11 @@ def shortest_path(
     t-conorm: `probabilistic`, `p + q - p q`; `yager`, `min(1, p + q)`; or `hamacher`,
     `(p + q + (c - 2) p q) / (1 + (c - 1) p q)` with c the parameter, at 1 the probabilistic one.
 
-    An infinite cost counts as the largest there is, so a way around it is taken if there is one.
+    An infinite cost counts as the largest number, so the path avoids it if it can.
 
     Args:
       r: Given by `relaxed`; not an argument of the layer.
-      costs: What a cell costs, `[..., h, w]`, positive; the start costs nothing.
+      costs: The cost of each cell, `[..., h, w]`, positive; the start costs nothing.
       steps: How many passes there are, each way; by default one for every cell, which finds any
         way. AlgoVision's example takes 25 for 12 x 10.
       tconorm: How marks are joined.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bubble sort fast: what `algorithms.bubble_sort_in_steps` computes, a pass being one scan.
+"""Fast bubble sort: the result of `algorithms.bubble_sort_in_steps`, with one scan a pass.
 
 A compare-and-swap under `if_` is a soft comparator, and a pass hands the larger of two scores on.
 So a pass needs no writes to the list: a scan carries that score, and gives the smaller ones.
@@ -16,13 +16,13 @@ from arlsort.numerics import meshes
 
 
 class Sorted(NamedTuple):
-    """What bubble sort makes of one list.
+    """The result of bubble sort on one list.
 
     Attributes:
       values: Soft values `[n]`, ascending.
-      rows: The rows `[n, d]` that travelled with them.
+      rows: The rows `[n, d]`, moved alike.
       swaps: The soft number of swaps.
-      any: The weight that there was one.
+      any: The weight of any swap.
     """
 
     values: jax.Array
@@ -34,9 +34,9 @@ class Sorted(NamedTuple):
 def run(swap: Swap, x: jax.Array, rows: jax.Array) -> Sorted:
     """Sorts one list of n >= 2 finite scores, and rows that travel with them, `[n, d]`.
 
-    Let `s_k` be what is there after pass k, and `quiet_k` the weight that pass k swapped nothing,
-    the product of what stays. The result is the sum of all `s_k`, weighted by how likely the loop
-    ends there: `quiet_k` times the product of `1 - quiet` of the passes before.
+    Let `s_k` be the state after pass k, and `quiet_k` the weight that pass k swapped nothing, a
+    product over its comparators. The result is the sum of all `s_k` by the weight that the loop
+    ends there: `quiet_k` times the product of `1 - quiet` of earlier passes.
     """
     n = len(x)
     zero = jnp.zeros_like(x, shape=())

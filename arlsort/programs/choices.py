@@ -14,7 +14,7 @@ from arlsort.programs import conditions, states
 
 
 def stacked(values: tuple[Any, ...], axis: int | None) -> tuple[jax.Array, int]:
-    """What to choose among, and along which axis: arguments are stacked along a new last one.
+    """The choices and their axis: arguments are stacked along a new last one.
 
     Raises:
       ValueError: If there is no argument, or several with an axis, or an axis that is not there.
@@ -50,5 +50,5 @@ def weights(
 
 
 def mean(share: jax.Array, values: jax.Array, axis: int) -> jax.Array:
-    """The weighted sum along an axis; infinite values without weight have no say."""
+    """The weighted sum along an axis; infinite values without weight change nothing."""
     return states.times(share, values).sum(axis=axis)

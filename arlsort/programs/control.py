@@ -68,7 +68,7 @@ def for_(
     def step(s: Any, i: jax.Array) -> tuple[Any, None]:
         if stop is None:
             return _pass(body, i, s, kept), None
-        # Skipped where one answer is for all rows; where each has its own, both are computed.
+        # Skipped if all rows share one answer; else both are computed.
         return lax.cond(i < stop, lambda s: _pass(body, i, s, kept), lambda s: s, s), None
 
     if count == 0:
@@ -142,7 +142,7 @@ def _pass(body: Body, index: jax.Array, state: Any, kept: list[bool], integers: 
 
 
 def _restore(start: Any, end: Any, kept: list[bool]) -> Any:
-    """Puts back leaves that no pass changes, so that it is seen that they are the same."""
+    """Restores leaves that no pass changes, so that they are known to be the same."""
     if not kept:  # run op by op, and no pass was
         return end
     before, tree = jax.tree.flatten(start)

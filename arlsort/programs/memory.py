@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Soft reads and soft writes: an array at a place that is a weight for each of its places."""
+"""Soft reads and writes of an array, at weights over its places."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes a layer of a program: `relaxed`, and the `Relaxer` that its conditions come from."""
+"""`relaxed`, which makes a layer of a program, and `Relaxer`, which has its conditions."""
 
 import dataclasses
 import functools
@@ -176,14 +176,14 @@ class Relaxer:
 
         `(1 - p_0) s_0 + sum_{k=1}^{K} (p_{k-1} - p_k) s_k + p_K s_K`.
 
-        A row whose p is zero stays as it is, whatever the others of a batch do.
+        A row whose p is zero stays as it is while others go on.
 
         Args:
           condition: A function of the state that returns a weight, `[]` or `[batch]`.
           body: A function of the number of the pass, an integer scalar, and the state; it returns
             a state of the same structure, shapes and dtypes, with integers unchanged.
           state: Any pytree. Python numbers in it become arrays.
-          max_steps: K, static. What still runs after that many passes stops.
+          max_steps: K, static. A loop that still runs then stops.
           tolerance: A row stops once its p is not above this.
           skip: Whether to skip passes in which no row runs. That saves time outside `jax.vmap`.
           remat: Whether to compute the passes again in the backward pass instead of keeping them.
@@ -262,7 +262,7 @@ def relaxed(
     Returns:
       The layer. Inputs are pytrees of arrays; settings are static, and hashable. The temperature
       is a number or a scalar array: a new one compiles nothing. Arrays and networks from outside
-      may be closures of the program; then decorate it where they are known, inside the loss.
+      may be closures of the program. Decorate it then inside the loss, where they are known.
 
     Raises:
       TypeError: At the call, if the temperature is not a number or `hard` not a bool; if an input

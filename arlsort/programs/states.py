@@ -73,7 +73,7 @@ def spread(weight: jax.Array, like: Any, name: str = "state") -> jax.Array:
 
 
 def times(weight: jax.Array, value: jax.Array) -> jax.Array:
-    """Multiplies by a weight; what is not finite has no say where the weight is zero."""
+    """Multiplies by a weight; infinities and NaN change nothing where it is zero."""
     value = jnp.where((weight == 0) & ~jnp.isfinite(value), 0.0, value)
     return weight * value
 
@@ -103,7 +103,7 @@ def _mixed(weight: jax.Array, name: str, one: Any, other: Any) -> Any:
 
 @jax.custom_jvp
 def between(weight: jax.Array, one: jax.Array, other: jax.Array) -> jax.Array:
-    """Mixes `weight * one + (1 - weight) * other`; what has no weight may be infinite or NaN."""
+    """Mixes `weight * one + (1 - weight) * other`; a side without weight may be infinite or NaN."""
     mixed = weight * one + (1 - weight) * other
     return jnp.where(weight == 0, other, jnp.where(weight == 1, one, mixed))
 
@@ -115,7 +115,7 @@ def _between_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[A
     change, by_one, by_other = tangents
     gap = one - other
     gap = jnp.where(jnp.isfinite(gap), gap, 0.0)
-    by_one = jnp.where(weight == 0, 0.0, by_one)  # neither has a say that has no weight
+    by_one = jnp.where(weight == 0, 0.0, by_one)  # a side without weight changes nothing
     by_other = jnp.where(weight == 1, 0.0, by_other)
     return between(*primals), gap * change + weight * by_one + (1 - weight) * by_other
 
@@ -191,12 +191,12 @@ def select(live: jax.Array, one: Any, other: Any) -> Any:
 
 
 def select_floats(live: jax.Array, one: Any, other: Any) -> Any:
-    """As `select`; what is not floating is that of the first state."""
+    """As `select`; leaves that are not floating are those of the first state."""
     return select(live, one, jax.tree.map(lambda a, b: b if is_float(a) else a, one, other))
 
 
 def weighted(weight: jax.Array, state: Any) -> Any:
-    """A state times a weight, in the wider dtype of both; what is not floating stays.
+    """A state times a weight, in the wider dtype of both; leaves that are not floating stay.
 
     Raises:
       ValueError: If the axes of the weight are not the leading ones of a leaf. It is named.
@@ -213,7 +213,7 @@ def weighted(weight: jax.Array, state: Any) -> Any:
 
 
 def add(total: Any, weight: jax.Array, state: Any) -> Any:
-    """Adds a state times a weight to a sum; what is not floating is that of the state."""
+    """Adds a state times a weight to a sum; leaves that are not floating are those of the state."""
 
     def leaf(old: jax.Array, new: jax.Array) -> jax.Array:
         return old + new if is_float(new) else new
@@ -252,7 +252,7 @@ def check_weight(argument: str, value: Any) -> jax.Array:
 
 
 def nan_unless_weight(value: jax.Array) -> jax.Array:
-    """Makes NaN of what is outside [0, 1] by more than rounding."""
+    """Replaces values outside [0, 1], beyond rounding, by NaN."""
     slack = _slack(value.dtype)
     return jnp.where((value >= -slack) & (value <= 1 + slack), value, jnp.nan)
 

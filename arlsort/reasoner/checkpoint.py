@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints of a reasoner: parameters as safetensors, everything else in a JSON card beside them.
+"""Checkpoints of a reasoner: parameters as safetensors, all else in a JSON card.
 
 The card holds the configurations, the scores measured and the SHA-256 of the parameters' file.
 Writes are atomic and the card is written last, so a card never describes a file that is not whole.
@@ -29,13 +29,13 @@ from arlsort.reasoner.config import (
 from arlsort.weight_files import CheckpointError
 
 WEIGHTS = pathlib.Path(__file__).parent / "weights"
-# The sorts and, of each, the noises that there is a checkpoint for; the first is the default.
+# Sorts with a shipped checkpoint, and the noises of each; the first is the default.
 SHIPPED: Final[Mapping[str, tuple[str, ...]]] = {
     "insertion_sort": ("gaussian", "cauchy"),
     "bubble_sort": ("gaussian",),
     "quicksort": ("gaussian",),
 }
-# Those that say how likely an order is (trained with hints="sampled"), in the same way.
+# The same for likelihoods of orders (trained with hints="sampled").
 SHIPPED_LIKELIHOODS: Final[Mapping[str, tuple[str, ...]]] = {"insertion_sort": ("cauchy",)}
 
 FORMAT: Final = 3
@@ -53,9 +53,9 @@ class Checkpoint:
 
     Attributes:
       params: Haiku parameters, float32.
-      config: the network.
-      training: what it was trained on.
-      card: the whole JSON card.
+      config: The network.
+      training: What it was trained on.
+      card: The whole JSON card.
     """
 
     params: hk.Params
@@ -90,17 +90,17 @@ def save(
     scores: Mapping[str, Any],
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes ``path`` (``.safetensors``) and its card, the same name with ``.json``.
+    """Writes `path` (`.safetensors`) and its card, the same name with `.json`.
 
     Args:
-      path: where to.
+      path: Where to.
       params: Haiku parameters.
-      config: the network.
-      training: what it was trained on.
-      validated_length: the longest list on which it has been measured to sort.
-      sharpest_spread: the range of scores at which it was measured to sort most exactly.
-      scores: what was measured.
-      details: more facts for the card, such as versions and steps taken.
+      config: The network.
+      training: What it was trained on.
+      validated_length: The longest list on which it has been measured to sort.
+      sharpest_spread: The range of scores at which it was measured to sort most exactly.
+      scores: The measurements.
+      details: More facts for the card, such as versions and steps taken.
     """
     card = {
         "validated_length": validated_length,
@@ -142,7 +142,7 @@ def _configurations(
 
 
 def _check_card(card: pathlib.Path, content: Any) -> None:
-    """Raises CheckpointError, naming the field, if a card says what cannot be."""
+    """Raises CheckpointError, naming the field, if a card is impossible."""
     weight_files.check_format(card, content, FORMAT)
     _, training = _configurations(card, content)
     weight_files.check_lengths(card, content, max(training.lengths))
@@ -172,9 +172,9 @@ def shipped_path(
     """Names the checkpoint of a sort and a noise that comes with the library.
 
     Args:
-      algorithm: one of ``SHIPPED``, or of ``SHIPPED_LIKELIHOODS``.
-      noise: one of those that are named there; None takes the first.
-      likelihood: whether it is to say how likely an order is, instead of the mean trace.
+      algorithm: One of `SHIPPED`, or of `SHIPPED_LIKELIHOODS`.
+      noise: One of those named there; None takes the first.
+      likelihood: Whether it predicts the likelihood of orders instead of the mean trace.
 
     Raises:
       ValueError: if there is none.
@@ -197,7 +197,7 @@ def shipped(algorithm: str, noise: str | None = None, *, likelihood: bool = Fals
 
 @functools.cache
 def load_once(path: str) -> Checkpoint:
-    """As :func:`load`, once for each path."""
+    """As `load`, once for each path."""
     return load(path)
 
 
@@ -208,14 +208,14 @@ def validated_length(path: pathlib.Path) -> int:
 
 
 def load_clrs(path: str | os.PathLike[str], algorithm: str, hidden_size: int) -> hk.Params:
-    """Parameters of a checkpoint written by ``clrs.models.BaselineModel.save_model``.
+    """Parameters of a checkpoint written by `clrs.models.BaselineModel.save_model`.
 
-    CLRS reads its own file, which is a pickle: load only files you trust. Needs the ``clrs`` extra.
+    CLRS reads its own file, which is a pickle: load only files you trust. Needs the `clrs` extra.
 
     Args:
-      path: the file.
-      algorithm: the sort it was trained on, alone and first in its specs.
-      hidden_size: its ``hidden_dim``.
+      path: The file.
+      algorithm: The sort it was trained on, alone and first in its specs.
+      hidden_size: Its `hidden_dim`.
 
     Raises:
       CheckpointError: if the parameters are not those of such a model.

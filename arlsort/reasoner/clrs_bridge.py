@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one place that touches dm-clrs: its samplers and its model.
 
-Importing this module imports dm-clrs and with it TensorFlow; nothing that ``import arlsort`` or a
-shipped checkpoint needs does so.
+Importing this module imports dm-clrs and TensorFlow. `import arlsort` and shipped checkpoints do
+not import it.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def feedback(
 ) -> tuple[Any, Any]:
     """One batch of CLRS's sampler, with its spec, after CLRS's own processing.
 
-    Uniform keys; ``clrs.process_random_pos`` unless turned off; ``clrs.process_permutations``, so
+    Uniform keys; `clrs.process_random_pos` unless turned off; `clrs.process_permutations`, so
     that the output is a cyclic permutation pointer and a mask of the first element.
     """
     sampler, spec = clrs.build_sampler(
@@ -49,11 +49,11 @@ def feedback(
 
 
 def to_batch(feedback: Any, num_hints: int | None = None) -> Batch:
-    """Converts a batch of CLRS's samplers, after ``clrs.process_permutations(..., True)``.
+    """Converts a batch of CLRS's samplers, after `clrs.process_permutations(..., True)`.
 
     Args:
-      feedback: ``clrs.Feedback`` of a sort.
-      num_hints: pad the hints to this many states, so that batches share a shape.
+      feedback: `clrs.Feedback` of a sort.
+      num_hints: Pad the hints to this many states, so that batches share a shape.
 
     Raises:
       ValueError: if the output is not a permutation pointer with its mask.
@@ -98,7 +98,7 @@ def to_batch(feedback: Any, num_hints: int | None = None) -> Batch:
 
 
 def places_of_predecessors(pred_h: np.ndarray) -> np.ndarray:
-    """Place of each element, from CLRS's pointers ``[..., n]``; the first's is itself."""
+    """Place of each element, from CLRS's pointers `[..., n]`; the first's is itself."""
     elements = np.arange(pred_h.shape[-1])
     place = np.zeros_like(pred_h)
     for _ in elements[1:]:
@@ -115,10 +115,10 @@ def batches(
     The batch of step s depends on the seed and s alone, so a resumed run sees the same data.
 
     Args:
-      algorithm: the sort.
-      training: lengths, lists and seed.
-      start: the first step.
-      random_pos: as of :func:`feedback`.
+      algorithm: The sort.
+      training: Lengths, lists and seed.
+      start: The first step.
+      random_pos: As of `feedback`.
     """
     ahead: queue.Queue[Batch | Exception] = queue.Queue(maxsize=8)
     stop = threading.Event()
@@ -157,16 +157,16 @@ def batches(
 def baseline_model(
     spec: Any, feedback: Any, config: ReasonerConfig, *, folder: str = "", seed: int = 0
 ) -> Any:
-    """``clrs.models.BaselineModel`` with the settings that ``config`` names, initialised.
+    """`clrs.models.BaselineModel` with the settings that `config` names, initialised.
 
     Soft hints are fed back, without teacher forcing: CLRS's defaults for the triplet-MPNN.
 
     Args:
-      spec: what :func:`feedback` gave.
-      feedback: likewise.
-      config: the network.
-      folder: where the model saves and restores.
-      seed: of its parameters.
+      spec: From `feedback`.
+      feedback: From `feedback`.
+      config: The network.
+      folder: Where the model saves and restores.
+      seed: Of its parameters.
     """
     model = clrs.models.BaselineModel(
         spec=spec,
@@ -190,14 +190,14 @@ def baseline_model(
 
 
 def restore_baseline(path: pathlib.Path, algorithm: str, hidden_size: int) -> hk.Params:
-    """Parameters of a file written by ``BaselineModel.save_model``, read by CLRS itself."""
+    """Parameters of a file written by `BaselineModel.save_model`, read by CLRS itself."""
     if not path.is_file():
         raise FileNotFoundError(2, "no such file", str(path))
     config = ReasonerConfig(algorithm, hidden_size=hidden_size, **CLRS_FIELDS)
     spec, data = feedback(algorithm, 4, 1, 0)
     model = baseline_model(spec, data, config, folder=str(path.parent))
     expected = jax.tree.map(jnp.shape, dict(model.params))
-    model.params = {}  # CLRS merges what it reads into what is there
+    model.params = {}  # CLRS merges the file into existing parameters
     model.restore_model(path.name)
     found = jax.tree.map(jnp.shape, dict(model.params))
     if found != expected:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a reasoner is made of and what it was trained on: the frozen configurations.
+"""The frozen configurations of a reasoner: its network and its training.
 
 Every number that shapes a forward pass or a training run is a field here, with its source.
 """
@@ -19,7 +19,7 @@ HINTS: Final = ("perturbed", "sampled", "clrs")
 REMATS: Final = ("none", "elementwise", "all")
 PAIR_DTYPES: Final = ("float32", "bfloat16")
 AGGREGATORS: Final = ("max", "mean_max")
-CPU_PAIRS_PER_PASS: Final = 1024  # docs/research.md has the measurement
+CPU_PAIRS_PER_PASS: Final = 1024  # docs/research/faster_reasoner.md has the measurement
 
 PLACE: Final = "place_h"
 """The hint of type POINTER from each element to the node of the place where it stands."""
@@ -32,17 +32,17 @@ CATEGORICAL: Final = "categorical"  # the run as a whole is in one of a few stat
 
 @dataclasses.dataclass(frozen=True)
 class AlgorithmSpec:
-    """Which probes CLRS records of a sort, and for how many steps.
+    """The probes that CLRS records of a sort, and the number of steps.
 
     Attributes:
       name: CLRS's name of the algorithm.
-      pointers: names of the hints of type POINTER. Every sort has ``pred_h``, from each element to
-        its predecessor; heapsort also ``parent``, to its parent in the heap.
-      masks: names of the hints of type MASK_ONE over nodes.
-      categories: names of the hints of type CATEGORICAL over the graph, with their numbers of
+      pointers: Names of the hints of type POINTER. Every sort has `pred_h`, from each element to
+        its predecessor; heapsort also `parent`, to its parent in the heap.
+      masks: Names of the hints of type MASK_ONE over nodes.
+      categories: Names of the hints of type CATEGORICAL over the graph, with their numbers of
         states.
-      num_hints: number of recorded states for n keys, or the most that can occur.
-      varying_length: whether the number of states depends on the keys, not on n alone.
+      num_hints: Number of recorded states for n keys, or the most that can occur.
+      varying_length: Whether the number of states depends on the keys, not on n alone.
     """
 
     name: str
@@ -62,7 +62,7 @@ class AlgorithmSpec:
         }
 
     def choices(self, hint: str, n: int) -> int:
-        """Number of things that ``hint`` chooses from in a list of ``n``."""
+        """Number of choices of `hint` in a list of `n`."""
         return dict(self.categories).get(hint, n)
 
 
@@ -103,7 +103,7 @@ ALGORITHMS: Final[Mapping[str, AlgorithmSpec]] = {
 
 
 def algorithm_spec(algorithm: str) -> AlgorithmSpec:
-    """Returns the spec of ``algorithm``; raises ValueError naming the known ones."""
+    """Returns the spec of `algorithm`; raises ValueError naming the known ones."""
     if algorithm not in ALGORITHMS:
         raise ValueError(error_message("algorithm", repr(algorithm), one_of(ALGORITHMS)))
     return ALGORITHMS[algorithm]
@@ -113,29 +113,29 @@ def algorithm_spec(algorithm: str) -> AlgorithmSpec:
 class ReasonerConfig:
     """The network: CLRS's encode-process-decode around a triplet-MPNN.
 
-    Defaults that are CLRS's own (its ``run.py`` and ``decoders.py``): layer norm, 8 triplet
+    Defaults that are CLRS's own (its `run.py` and `decoders.py`): layer norm, 8 triplet
     features, output Sinkhorn of 10 rounds at temperature 0.1, soft hints fed back.
 
     Attributes:
-      algorithm: the sort to execute.
-      hidden_size: width of every hidden feature.
-      nb_triplet_fts: number of triplet features.
-      use_layer_norm: layer norm after each processor step.
-      processor: ``"factored"`` is this library's exact and faster form; ``"clrs"`` runs the
-        processor built by ``clrs.get_processor_factory("triplet_mpnn", ...)`` on the same
-        parameters (needs the ``clrs`` extra).
-      sinkhorn_steps: rounds of row and column normalisation of the output pointer.
-      sinkhorn_temperature: divides the output pointer's logits before them.
-      noise_scales: whether every key comes with a noise scale of its own. CLRS has no such input,
-        nor the comparisons of keys in units of their scales that the network then sees beside it.
-      comparisons: whether the network sees every comparison of two keys, which CLRS's must find out
-        from the keys: -1 or 1, and under noise the mean of that. Networks with noise scales have
-        comparisons of their own, so there it must be False.
-      places: whether the network has the probe ``place_h``: each element points to its place. The
-        soft permutation is read from its last step. Keys then enter as ``asinh``, so that inputs
+      algorithm: The sort to execute.
+      hidden_size: Width of every hidden feature.
+      nb_triplet_fts: Number of triplet features.
+      use_layer_norm: Layer norm after each processor step.
+      processor: `"factored"` is this library's exact and faster form; `"clrs"` runs the
+        processor built by `clrs.get_processor_factory("triplet_mpnn", ...)` on the same
+        parameters (needs the `clrs` extra).
+      sinkhorn_steps: Rounds of row and column normalisation of the output pointer.
+      sinkhorn_temperature: Divides the output pointer's logits before them.
+      noise_scales: Whether every key has a noise scale. The network then also sees comparisons of
+        keys in units of their scales. CLRS has neither input.
+      comparisons: Whether the network sees every comparison of two keys, which CLRS's must compute:
+        -1 or 1, and under noise their mean. Networks with noise scales have their own comparisons,
+        so there it must be False.
+      places: Whether the network has the probe `place_h`: each element points to its place. The
+        soft permutation is read from its last step. Keys then enter as `asinh`, so that inputs
         have a moderate size.
-      aggregator: what a node receives of its messages: ``"max"`` as in CLRS, or ``"mean_max"``,
-        which puts the mean beside the maximum.
+      aggregator: How a node aggregates messages: `"max"` as in CLRS, or `"mean_max"`, which puts
+        the mean beside the maximum.
     """
 
     algorithm: str = "insertion_sort"
@@ -182,7 +182,7 @@ class ReasonerConfig:
 
     @property
     def spec(self) -> AlgorithmSpec:
-        """The probes of the network: CLRS's of the algorithm and, if asked for, places."""
+        """The probes of the network: CLRS's, and places if `places`."""
         spec = ALGORITHMS[self.algorithm]
         return with_places(spec) if self.places else spec
 
@@ -205,41 +205,40 @@ def with_places(spec: AlgorithmSpec) -> AlgorithmSpec:
 class TrainingConfig:
     """How a reasoner is trained.
 
-    With ``hints="perturbed"`` (default) each list of scores is copied, every copy gets
+    With `hints="perturbed"` (default) each list of scores is copied, every copy gets
     independent unit noise, the sort runs on every copy, and the *mean* trace is the target, so the
     network learns the amortised perturbed sort: temperature is the scale of the scores. With
-    ``hints="sampled"`` there is one copy, and the network is given its true hints before each step
-    (teacher forcing) and asked for those after it, so it learns how likely each step is after the
-    steps before, and thereby how likely an order is. With
-    ``hints="clrs"`` the batches are those of CLRS's own samplers: clean uniform keys, hard traces.
+    `hints="sampled"` there is one copy. The network gets its true hints before each step (teacher
+    forcing) and predicts those after it. So it learns the likelihood of each step given those
+    before, and of an order. With `hints="clrs"` the batches are those of CLRS's own samplers: clean
+    uniform keys, hard traces.
 
     Attributes:
-      lengths: list lengths, visited in turn.
-      batch_size: most lists per step.
-      pairs_per_batch: a step takes fewer lists when ``lists * n * n`` would exceed this, so that
+      lengths: List lengths, visited in turn.
+      batch_size: Most lists per step.
+      pairs_per_batch: A step takes fewer lists when `lists * n * n` would exceed this, so that
         long lists do not take all the time.
-      steps: optimiser steps.
-      learning_rate: peak of the cosine schedule.
-      warmup_steps: linear warm-up before it.
-      grad_clip: clip of the gradient's global norm.
-      ema_decay: decay of the averaged weights, which are the ones kept.
-      hints: ``"perturbed"``, ``"sampled"`` or ``"clrs"``.
-      noise: law of the unit noise. Under ``"gumbel"`` the mean trace is that of a list whose order
+      steps: Optimiser steps.
+      learning_rate: Peak of the cosine schedule.
+      warmup_steps: Linear warm-up before it.
+      grad_clip: Clip of the gradient's global norm.
+      ema_decay: Decay of the averaged weights, which are the ones kept.
+      hints: `"perturbed"`, `"sampled"` or `"clrs"`.
+      noise: Law of the unit noise. Under `"gumbel"` the mean trace is that of a list whose order
         is drawn from the Plackett-Luce distribution of its scores.
-      copies: perturbed copies averaged per list.
-      noise_scale_spread: the largest standard deviation, within a list, of the logarithms of its
+      copies: Perturbed copies averaged per list.
+      noise_scale_spread: The largest standard deviation, within a list, of the logarithms of its
         keys' noise scales (sampled); 0 for unit noise on all.
-      min_spread, max_spread: scores have a range drawn log-uniformly between these.
-      hint_weight: weight of the hint losses beside the output losses (CLRS uses 1).
-      place_weight: weight of the loss of the last place pointers, which are an output.
-      remat: what the backward pass computes again instead of keeping it: ``"none"``,
-        ``"elementwise"`` (all but products of matrices) or ``"all"`` (whole steps).
-      pair_dtype: dtype of what there is one of for each pair of elements, at hidden width:
-        ``"float32"``, or ``"bfloat16"``, which halves what is kept at that width; gradients then
-        err by percents.
-      pairs_per_pass: lists go through the network in parts of at most this many ``lists * n * n``;
-        None takes what is fast: 1,024 on a CPU, whose cache holds it, and all elsewhere.
-      seed: of parameters and data.
+      min_spread, max_spread: Scores have a range drawn log-uniformly between these.
+      hint_weight: Weight of the hint losses beside the output losses (CLRS uses 1).
+      place_weight: Weight of the loss of the last place pointers, which are an output.
+      remat: What the backward pass recomputes: `"none"`, `"elementwise"` (all but products of
+        matrices) or `"all"` (whole steps).
+      pair_dtype: Dtype of edge activations `[b, n, n, hidden]`: `"float32"`, or `"bfloat16"`, which
+        halves their memory; gradients then err by percents.
+      pairs_per_pass: Lists go through the network in parts of at most this many `lists * n * n`;
+        None takes the fastest: 1,024 on a CPU, whose cache holds them, and all elsewhere.
+      seed: Of parameters and data.
     """
 
     lengths: tuple[int, ...] = (2, 3, 4, 5, 7, 8)
@@ -295,7 +294,7 @@ class TrainingConfig:
         return self.lengths[step % len(self.lengths)]
 
     def lists(self, n: int) -> int:
-        """Number of lists of length ``n`` in a step."""
+        """Number of lists of length `n` in a step."""
         return max(1, min(self.batch_size, self.pairs_per_batch // (n * n)))
 
     def lists_per_pass(self, lists: int, n: int) -> int:

@@ -21,9 +21,9 @@ def log_sinkhorn(logits: Array, steps: int, temperature: float) -> Array:
     """Log of a nearly doubly stochastic matrix without diagonal, as CLRS computes it.
 
     Args:
-      logits: ``[..., n, n]``.
-      steps: rounds of row and then column normalisation; columns sum to one exactly.
-      temperature: divides the logits first.
+      logits: `[..., n, n]`.
+      steps: Rounds of row and then column normalisation; columns sum to one exactly.
+      temperature: Divides the logits first.
     """
     n = logits.shape[-1]
     diagonal = jnp.broadcast_to(jnp.eye(n, dtype=bool), logits.shape)
@@ -43,8 +43,8 @@ def log_doubly_stochastic(logits: Array, rounds: int = PLACE_ROUNDS) -> Array:
     """Log of a nearly doubly stochastic matrix, by Sinkhorn's rounds of rows and columns.
 
     Args:
-      logits: ``[..., n, n]``.
-      rounds: of row and then column normalisation; columns sum to one exactly.
+      logits: `[..., n, n]`.
+      rounds: Of row and then column normalisation; columns sum to one exactly.
     """
 
     def normalise(x: Array, _: None) -> tuple[Array, None]:
@@ -54,7 +54,7 @@ def log_doubly_stochastic(logits: Array, rounds: int = PLACE_ROUNDS) -> Array:
 
 
 class PointerDecoder:
-    """Logits ``[b, n, n]`` of a node pointer: row j holds the weights of j's targets.
+    """Logits `[b, n, n]` of a node pointer: row j holds the weights of j's targets.
 
     logit(j, i) = w . max(A f_j, B f_i + C [e_ij, t_ij]) + c, with f the node features and t the
     processor's edges.
@@ -71,7 +71,7 @@ class PointerDecoder:
     def __call__(
         self, source: Array, target: Array, pointers: Sequence[Array], new_edges: Array
     ) -> Array:
-        """Takes A f and B f, both ``[b, n, h]``, and the edges; new ones at their own dtype."""
+        """Takes A f and B f, both `[b, n, h]`, and the edges; new ones at their own dtype."""
         dtype, work = new_edges.dtype, source.dtype
         target = target + self._known.bias[None, None]
         edge = on_rows(lambda rows: rows @ self._new.astype(dtype), new_edges)
@@ -87,13 +87,13 @@ class PointerDecoder:
 
 
 class Step(NamedTuple):
-    """What the decoders see of one step of the processor.
+    """The inputs of the decoders from one step of the processor.
 
     Attributes:
-      scalars: of the input.
-      hidden: ``[b, n, h]`` the state before.
-      new_hidden: ``[b, n, h]`` the state after.
-      new_edges: ``[b, n, n, h]`` the processor's edges.
+      scalars: Of the input.
+      hidden: `[b, n, h]` the state before.
+      new_hidden: `[b, n, h]` the state after.
+      new_edges: `[b, n, n, h]` the processor's edges.
     """
 
     scalars: Scalars
@@ -103,7 +103,7 @@ class Step(NamedTuple):
 
 
 class StateDecoder:
-    """Logits ``[b, states]`` of a state of the whole run: A max_j f_j + B g + c."""
+    """Logits `[b, states]` of a state of the whole run: A max_j f_j + B g + c."""
 
     def __init__(self, name: str, hidden_size: int, states: int, encoders: Encoders):
         name = f"algo_0_{name}_dec_linear"
@@ -142,18 +142,18 @@ class Decoders:
         }
 
     def hints(self, step: Step) -> dict[str, Array]:
-        """Logits of the next hints, ``[b, ..., choices]``."""
+        """Logits of the next hints, `[b, ..., choices]`."""
         states = {name: decoder(step) for name, decoder in self._states.items()}
         return {**self._hints(step), **states}
 
     def outputs(self, step: Step) -> tuple[Array, Array]:
-        """Logits of the output pointer ``[b, n, n]``, before Sinkhorn, and mask ``[b, n]``."""
+        """Logits of the output pointer `[b, n, n]`, before Sinkhorn, and mask `[b, n]`."""
         logits = self._outputs(step)
         return logits["pred"], logits["pred_mask"]
 
 
 class _NodeDecoders:
-    """Pointers and masks that are decoded together: what is linear in f is one product."""
+    """Pointers and masks that are decoded together: all maps linear in f are one product."""
 
     def __init__(
         self,

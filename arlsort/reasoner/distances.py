@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How far a soft permutation is from the exact mean permutation of noisy scores.
 
-`arlsort.accuracy` measures whole operators, with their gradients; it stands above operators, this
-below them. The two take a weight of zero for other small numbers. Cards have numbers of both, so
-neither can take the other's.
+`arlsort.accuracy` measures whole operators, with their gradients. It stands above operators, this
+below them. The two replace a weight of zero by different small numbers. Cards hold numbers of both,
+so neither can change.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,8 +25,8 @@ class Distance(NamedTuple):
 
     Attributes:
       divergence: Kullback-Leibler distance in nats, mean over positions and lists.
-      value_error: largest error of a soft value as a share of the list's range, mean over lists.
-      worst_value_error: the same of the worst list.
+      value_error: Largest error of a soft value as a share of the list's range, mean over lists.
+      worst_value_error: The same of the worst list.
     """
 
     divergence: Array
@@ -35,12 +35,12 @@ class Distance(NamedTuple):
 
 
 def uniform(key: Array, lists: int, n: int) -> Array:
-    """Uniform scores ``[lists, n]``."""
+    """Uniform scores `[lists, n]`."""
     return jax.random.uniform(key, (lists, n))
 
 
 def zeros_and_ones(key: Array, lists: int, n: int) -> Array:
-    """Zeros and ones ``[lists, n]``; the first is zero and the last one."""
+    """Zeros and ones `[lists, n]`; the first is zero and the last one."""
     drawn = jax.random.bernoulli(key, 0.5, (lists, n)).astype(jnp.float32)
     return drawn.at[:, 0].set(0.0).at[:, -1].set(1.0)
 
@@ -58,10 +58,10 @@ def distance(
     """Measures P on lists whose noise is a share of their range.
 
     Args:
-      permutation: P ``[b, n, n]`` of scores ``[b, n]`` in units of the noise.
-      scores: ``[b, n]``.
-      temperature: scale of the noise as a share of the range of each list.
-      noise: its law.
+      permutation: P `[b, n, n]` of scores `[b, n]` in units of the noise.
+      scores: `[b, n]`.
+      temperature: Scale of the noise as a share of the range of each list.
+      noise: Its law.
 
     Example:
       >>> import jax.numpy as jnp

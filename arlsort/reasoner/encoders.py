@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """CLRS's encoders for the probes of a sort: each probe's scalar times a learned vector.
 
-Every probe of a sort is one scalar for each node or edge, so features of hidden width are an outer
-combination of a few scalars with fixed vectors, a :class:`Basis`. They are kept in that form: a
-linear map of the features is applied to the vectors, once for all steps, nodes and lists.
+Every probe of a sort is one scalar for each node or edge. So features of hidden width combine a few
+scalars with fixed vectors, a `Basis`, and are kept in that form. A linear map of the features is
+applied to the vectors, once for all steps, nodes and lists.
 """
 
 import functools
@@ -21,10 +21,10 @@ Array = jax.Array
 
 
 class Affine(hk.Linear):
-    """``hk.Linear`` that also gives its weights away, for maps of factored features."""
+    """`hk.Linear` that also returns its weights, for maps of factored features."""
 
     def weights(self, input_size: int) -> tuple[Array, Array]:
-        """Returns ``w`` ``[input_size, output_size]`` and ``b`` ``[output_size]``."""
+        """Returns `w` `[input_size, output_size]` and `b` `[output_size]`."""
         stddev = 1.0 / input_size**0.5
         init = self.w_init or hk.initializers.TruncatedNormal(stddev=stddev)
         w = hk.get_parameter("w", (input_size, self.output_size), jnp.float32, init)
@@ -33,39 +33,39 @@ class Affine(hk.Linear):
 
 
 class Basis(NamedTuple):
-    """What the scalars of some probes stand for: features ``scalars @ vectors + bias``.
+    """The features of scalar probes: `scalars @ vectors + bias`.
 
     Attributes:
-      vectors: ``[k, h]``, one for each probe.
-      bias: ``[h]``.
+      vectors: `[k, h]`, one for each probe.
+      bias: `[h]`.
     """
 
     vectors: Array
     bias: Array
 
     def mapped(self, w: Array, b: Array) -> "Basis":
-        """The basis of ``features @ w + b``."""
+        """The basis of `features @ w + b`."""
         return Basis(self.vectors @ w, self.bias @ w + b)
 
     def combine(self, scalars: Array) -> Array:
-        """The features of ``[..., k]`` scalars, ``[..., h]``."""
+        """The features of `[..., k]` scalars, `[..., h]`."""
         return matmul_keys(scalars, self.vectors) + lift(self.bias, scalars.ndim)
 
     def varying(self, scalars: Sequence[Array]) -> Array:
-        """The features less the bias, ``[..., h]``, of k arrays ``[...]`` of scalars."""
+        """The features less the bias, `[..., h]`, of k arrays `[...]` of scalars."""
         terms = zip(scalars, self.vectors, strict=True)
         parts = [scalar[..., None] * lift(vector, scalar.ndim + 1) for scalar, vector in terms]
         return functools.reduce(jnp.add, parts)
 
 
 class Scalars(NamedTuple):
-    """Inputs and hints as a step of the processor sees them.
+    """Inputs and hints of a step of the processor.
 
     Attributes:
-      nodes: ``[b, n, k]`` of inputs and MASK_ONE hints.
-      edges: for each POINTER hint ``[b, n, n]``; before them the comparisons, if any are seen, and
-        after them the place pointers turned round, if there are any.
-      graph: ``[b, k]`` of CATEGORICAL hints, of which most sorts have none: k = 0.
+      nodes: `[b, n, k]` of inputs and MASK_ONE hints.
+      edges: For each POINTER hint `[b, n, n]`; before them the comparisons, if any, and after them
+        the transposed place pointers, if any.
+      graph: `[b, k]` of CATEGORICAL hints, of which most sorts have none: k = 0.
     """
 
     nodes: Array
@@ -79,10 +79,9 @@ def lift(vector: Array, ndim: int) -> Array:
 
 
 def matmul_keys(rows: Array, w: Array) -> Array:
-    """``rows @ w`` in full precision also where products are short by default.
+    """`rows @ w` in full precision, whatever the default of the device.
 
-    For rows that hold keys: those are up to thousands, and what tells two of them apart is of the
-    size of one.
+    For rows that hold keys: these are up to thousands, and differences of about one matter.
     """
     return jnp.matmul(rows, w, precision=jax.lax.Precision.HIGHEST)
 
@@ -91,9 +90,9 @@ class Encoders:
     """The encoders of one algorithm, with CLRS's parameter names.
 
     Attributes:
-      nodes: basis of node features.
-      edges: basis of edge features.
-      graph: basis of graph features.
+      nodes: Basis of node features.
+      edges: Basis of edge features.
+      graph: Basis of graph features.
     """
 
     def __init__(
@@ -119,7 +118,7 @@ class Encoders:
         inputs = ["pos", "key", "level"] if noise_scales else ["pos", "key"]
         pairs = ["comparison"] if noise_scales or comparisons else []
         self.nodes = basis(dict.fromkeys([*inputs, *spec.masks], 1))
-        # An element is to see where it stands, and a place what stands there: both ways.
+        # Both ways: an element sees its place, and a place its element.
         turned = [f"{PLACE}_turned"] if places else []
         self.edges = basis(dict.fromkeys([*pairs, *spec.pointers, *turned], 1))
         self.graph = basis(dict(spec.categories))
@@ -132,16 +131,16 @@ class Encoders:
         noise_scales: Array | None = None,
         comparisons: Array | None = None,
     ) -> Scalars:
-        """Sorts inputs and hints, which are weights ``[b, ..., choices]``, by place.
+        """Sorts inputs and hints, which are weights `[b, ..., choices]`, by place.
 
         Args:
-          keys: ``[b, n]``.
-          pos: ``[b, n]``.
-          hints: by name.
-          noise_scales: ``[b, n]``, if the network sees them. Keys and their differences in units of
-            the noise then come as ``asinh``: about themselves where they are small, and logarithms
-            where the noise hardly matters.
-          comparisons: ``[b, n, n]``, if the network sees them.
+          keys: `[b, n]`.
+          pos: `[b, n]`.
+          hints: By name.
+          noise_scales: `[b, n]`, if the network sees them. Keys and their differences in units of
+            the noise then enter as `asinh`: nearly linear where they are small, logarithmic where
+            the noise hardly matters.
+          comparisons: `[b, n, n]`, if the network sees them.
         """
         spec = self._spec
         inputs, pairs = [pos, keys], [] if comparisons is None else [comparisons]

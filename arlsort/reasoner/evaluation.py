@@ -25,15 +25,15 @@ _SPREADS = 3  # tried, from the widest trained on, each half of the one before
 
 
 class Measured(NamedTuple):
-    """What :func:`measure` finds, as the arguments of :func:`arlsort.reasoner.checkpoint.save`.
+    """Results of `measure`, as arguments of `arlsort.reasoner.checkpoint.save`.
 
     Attributes:
-      scores: exact order and micro-F1 by length, and the number of lists; of a network that
-        learned from perturbed copies also the ``divergence`` of P from the mean
+      scores: Exact order and micro-F1 by length, and the number of lists; of a network that
+        learned from perturbed copies also the `divergence` of P from the mean
         permutation, by law of the lists and by temperature, at the longest length.
-      validated_length: the longest of the trained lengths up to which all are in exact order in at
+      validated_length: The longest of the trained lengths up to which all are in exact order in at
         least 95 % of the lists.
-      sharpest_spread: the range of scores at which most lists come out right.
+      sharpest_spread: The range of scores at which most lists are sorted right.
     """
 
     scores: dict[str, Any]
@@ -42,15 +42,15 @@ class Measured(NamedTuple):
 
 
 def micro_f1(log_pred: Array, log_first: Array, order: Array) -> Array:
-    """CLRS's score of output pointers: the share of elements whose predecessor is right.
+    """CLRS's score of output pointers: the share of elements with the right predecessor.
 
     The likeliest predecessor counts, and of the likeliest first element that it is the first. What
-    ``clrs.evaluate`` gives for a sort.
+    `clrs.evaluate` gives for a sort.
 
     Args:
-      log_pred: ``[b, n, n]``, row j the log weights of j's cyclic predecessor.
-      log_first: ``[b, n]`` log weights of being first.
-      order: ``[b, n]`` the elements in their true order.
+      log_pred: `[b, n, n]`, row j the log weights of j's cyclic predecessor.
+      log_first: `[b, n]` log weights of being first.
+      order: `[b, n]` the elements in their true order.
 
     Example:
       >>> import jax.numpy as jnp
@@ -79,17 +79,17 @@ def score(
     """Scores of fresh uniform lists, from 0 to 1.
 
     Args:
-      params: parameters.
-      key: random key of the lists.
-      config: the reasoner.
-      n: list length.
-      spread: the range each list is stretched to before the network sees it.
-      noise: law of the perturbation the reasoner was trained with; None for clean keys in [0, 1].
-      num_lists: number of lists.
+      params: Parameters.
+      key: Random key of the lists.
+      config: The reasoner.
+      n: List length.
+      spread: The range each list is stretched to before the network sees it.
+      noise: Law of the perturbation the reasoner was trained with; None for clean keys in [0, 1].
+      num_lists: Number of lists.
 
     Returns:
-      ``exact_order``, the share of lists that are right in every position at temperature 0, and
-      ``micro_f1``.
+      `exact_order`, the share of lists that are right in every position at temperature 0, and
+      `micro_f1`.
     """
     x = jax.random.uniform(key, (num_lists, n))
     scores = x if noise is None else scale.unit_range(x) * spread
@@ -114,11 +114,11 @@ def divergences(
     """Distance of P from the mean permutation in nats, by law of the lists and temperature.
 
     Args:
-      params: parameters.
-      config: the reasoner.
-      n: list length.
-      noise: law of the perturbation the reasoner was trained with.
-      num_lists: number of lists.
+      params: Parameters.
+      config: The reasoner.
+      n: List length.
+      noise: Law of the perturbation the reasoner was trained with.
+      num_lists: Number of lists.
     """
 
     @jax.jit
@@ -146,14 +146,14 @@ def measure(
 ) -> Measured:
     """Scores of every trained length.
 
-    The sharpest spread is the one of three, down from the widest trained on, that gets most lists
-    of the longest length right; other lists than those then measure each length.
+    The sharpest spread is the one of three, down from the widest trained on, that sorts most lists
+    of the longest length right. Other lists then measure each length.
 
     Args:
-      params: parameters.
-      config: the reasoner.
-      training: how it was trained.
-      num_lists: fresh lists for each length.
+      params: Parameters.
+      config: The reasoner.
+      training: How it was trained.
+      num_lists: Fresh lists for each length.
     """
     noise = training.noise if training.hints != "clrs" else None
     lengths = sorted(set(training.lengths))

@@ -24,10 +24,10 @@ def loss_and_metrics(
     config: ReasonerConfig,
     training: TrainingConfig,
 ) -> tuple[Array, Metrics]:
-    """Total loss of one batch and what there is to watch.
+    """Total loss of one batch, and metrics.
 
-    ``accuracy`` is the share of elements whose likeliest predecessor is the target's;
-    ``divergence`` the mean Kullback-Leibler distance in nats of the output pointers from theirs.
+    `accuracy` is the share of elements whose likeliest predecessor is the target's;
+    `divergence` the mean Kullback-Leibler distance in nats of the output pointers from theirs.
     """
     whole = _Whole(batch.keys.shape[0], losses.recorded_steps(batch))
     return _loss_of_part(
@@ -45,10 +45,10 @@ def gradients(
 ) -> tuple[hk.Params, Metrics]:
     """Gradient of the loss of one batch, and its metrics.
 
-    The lists go through the network in parts of up to ``training.pairs_per_pass`` pairs of
-    elements, whose gradients are added up: memory is that of a part, and on a CPU what it works on
-    stays in the cache. With a mesh, each of its devices does so with its share of the lists. The
-    parts' losses are shares of the whole batch's, so the sum is exact.
+    The lists go through the network in parts of up to `training.pairs_per_pass` pairs of elements,
+    and the gradients are summed. Memory is that of a part, which on a CPU fits the cache. With a
+    mesh, each device does so with its share of the lists. The parts' losses are shares of the
+    batch's, so the sum is exact.
     """
     whole = _Whole(batch.keys.shape[0], losses.recorded_steps(batch))
     part = _Part(batch, _noise(key, batch, training))
@@ -115,7 +115,7 @@ class _Part(NamedTuple):
 
 
 class _Whole(NamedTuple):
-    """What the means of a whole batch are over."""
+    """The denominators of a whole batch's means."""
 
     lists: int
     steps: Array
@@ -139,7 +139,7 @@ def _list_axes(part: _Part) -> _Part:
 
 
 def _cut(part: _Part, start: int, stop: int, size: int) -> _Part:
-    """Cuts the lists from start to stop into parts of ``size``, on a new leading axis."""
+    """Cuts the lists from start to stop into parts of `size`, on a new leading axis."""
 
     def cut(leaf: Array, axis: int) -> Array:
         lists = jax.lax.slice_in_dim(leaf, start, stop, axis=axis)
@@ -150,9 +150,9 @@ def _cut(part: _Part, start: int, stop: int, size: int) -> _Part:
 
 
 def _padded(part: _Part, devices: int) -> _Part:
-    """Adds lists until each device has as many.
+    """Adds lists until all devices have the same number.
 
-    They have no recorded state and zeros for targets, so that losses and metrics are none.
+    They have no recorded state and zero targets, so they add nothing to losses and metrics.
     """
     missing = -part.batch.keys.shape[0] % devices
 

@@ -27,15 +27,15 @@ class Batch(NamedTuple):
     """One batch of lists with soft or hard targets.
 
     Attributes:
-      keys: ``[b, n]`` the scores the network sees.
-      noise_scales: ``[b, n]`` their noise scales, if the network has such an input.
-      pos: ``[b, n]`` increasing positions in [0, 1).
-      hints: what each hint chooses, as weights: of a POINTER ``[T, b, n, n]``, each element's over
-        its targets; of a MASK_ONE ``[T, b, n]``; of a CATEGORICAL ``[T, b, states]``.
-      pred: ``[b, n, n]`` output pointers, cyclic: the first element points to the last.
-      pred_mask: ``[b, n]`` output mask of the first element.
-      places: ``[b, n, n]`` weights of each element over the places where it ends.
-      lengths: ``[b]`` number of recorded states.
+      keys: `[b, n]` the scores the network sees.
+      noise_scales: `[b, n]` their noise scales, if the network has such an input.
+      pos: `[b, n]` increasing positions in [0, 1).
+      hints: Weights over the choices of each hint: a POINTER `[T, b, n, n]`, each element's over
+        its targets; a MASK_ONE `[T, b, n]`; a CATEGORICAL `[T, b, states]`.
+      pred: `[b, n, n]` output pointers, cyclic: the first element points to the last.
+      pred_mask: `[b, n]` output mask of the first element.
+      places: `[b, n, n]` weights of each element over the places where it ends.
+      lengths: `[b]` number of recorded states.
     """
 
     keys: Array
@@ -49,7 +49,7 @@ class Batch(NamedTuple):
 
 
 def comparisons(keys: Array, noise: str | None) -> Array:
-    """How every two keys compare, ``[b, n, n]``; entry ``[j, k]`` is 1 where k is the larger one.
+    """How every two keys compare, `[b, n, n]`; entry `[j, k]` is 1 where k is the larger one.
 
     It is -1 where k is the smaller one, 0 of equal keys; under noise the mean of that.
     """
@@ -60,11 +60,11 @@ def comparisons(keys: Array, noise: str | None) -> Array:
 
 
 def initial_hints(algorithm: str, keys: Array, noise: str | None) -> dict[str, Array]:
-    """The hints before the first step, exactly, as weights ``[b, ..., choices]``.
+    """The hints before the first step, exactly, as weights `[b, ..., choices]`.
 
-    They do not depend on the keys but for quicksort. CLRS's records its first state after its first
-    comparison (first key against pivot), so its mark ``i`` is on the second element with the
-    probability that the first key is not larger; with ``noise=None`` the comparison is exact.
+    Only quicksort's depend on the keys. CLRS's records its first state after its first comparison
+    (first key against pivot), so its mark `i` is on the second element with the probability that
+    the first key is not larger; with `noise=None` the comparison is exact.
     """
     spec = algorithm_spec(algorithm)
     b, n = keys.shape
@@ -95,9 +95,9 @@ def initial_hints(algorithm: str, keys: Array, noise: str | None) -> dict[str, A
 
 
 def output_pointers(order: Array) -> tuple[Array, Array]:
-    """Cyclic predecessor matrix ``[n, n]`` and first-element mask ``[n]`` of an order ``[n]``.
+    """Cyclic predecessor matrix `[n, n]` and first-element mask `[n]` of an order `[n]`.
 
-    As ``clrs.process_permutations`` makes them: row j marks the predecessor of j, and the first
+    As `clrs.process_permutations` makes them: row j marks the predecessor of j, and the first
     element's predecessor is the last.
     """
     n = order.shape[0]
@@ -106,10 +106,10 @@ def output_pointers(order: Array) -> tuple[Array, Array]:
 
 
 def mean_trace(algorithm: str, copies: Array) -> tuple[dict[str, Array], Array, Array]:
-    """Runs the sort on every row of ``copies`` ``[c, n]`` and averages the traces.
+    """Runs the sort on every row of `copies` `[c, n]` and averages the traces.
 
     Returns:
-      The hints ``[T, ..., choices]``, ``pred`` ``[n, n]`` and ``pred_mask`` ``[n]``.
+      The hints `[T, ..., choices]`, `pred` `[n, n]` and `pred_mask` `[n]`.
     """
     spec, n = algorithm_spec(algorithm), copies.shape[-1]
 
@@ -129,10 +129,10 @@ def mean_trace(algorithm: str, copies: Array) -> tuple[dict[str, Array], Array, 
 
 
 def sample_positions(key: Array, batch_size: int, n: int) -> Array:
-    """Positions ``[b, n]``: half the lists get ``i / n``, half sorted uniform draws.
+    """Positions `[b, n]`: half the lists get `i / n`, half sorted uniform draws.
 
-    CLRS's ``process_random_pos`` draws them for every list; the evenly spaced half is what the
-    network meets when it is used as a sort.
+    CLRS's `process_random_pos` draws them for every list. The evenly spaced half is like the lists
+    of a network in use.
     """
     draw, choose = jax.random.split(key)
     drawn = jnp.sort(jax.random.uniform(draw, (batch_size, n)), axis=-1)
@@ -143,9 +143,9 @@ def sample_positions(key: Array, batch_size: int, n: int) -> Array:
 def sample_scores(
     key: Array, batch_size: int, n: int, low: float, high: float, ties: bool = True
 ) -> Array:
-    """Centred lists of scores ``[b, n]`` with log-uniform spreads.
+    """Centred lists of scores `[b, n]` with log-uniform spreads.
 
-    Scores are uniform or normal. With ``ties`` a third of the lists holds two to five grades
+    Scores are uniform or normal. With `ties` a third of the lists holds two to five grades
     instead, so many of their scores are equal.
     """
     k_spread, k_uniform, k_normal, k_law, k_grades = jax.random.split(key, 5)
@@ -163,9 +163,9 @@ def sample_scores(
 
 
 def sample_noise_scales(key: Array, batch_size: int, n: int, spread: float) -> Array:
-    """Noise scales ``[b, n]`` of geometric mean 1, their logarithms normal.
+    """Noise scales `[b, n]` of geometric mean 1, their logarithms normal.
 
-    Half the lists have a standard deviation uniform up to ``spread``, half the same scale for all.
+    Half the lists have a standard deviation uniform up to `spread`, half the same scale for all.
     """
     k_scale, k_spread, k_equal = jax.random.split(key, 3)
     log_noise_scale = jax.random.normal(k_scale, (batch_size, n))
@@ -175,7 +175,7 @@ def sample_noise_scales(key: Array, batch_size: int, n: int, spread: float) -> A
 
 
 def sample_batch(key: Array, algorithm: str, n: int, config: TrainingConfig) -> Batch:
-    """Draws one batch of lists of length ``n`` with the targets of its perturbed copies."""
+    """Draws one batch of lists of length `n` with the targets of its perturbed copies."""
     lists = config.lists(n)
     k_scores, k_pos, k_noise = jax.random.split(key, 3)
     ties = config.hints == "perturbed"

@@ -21,11 +21,11 @@ def predict(
     """Runs the reasoner on lists at evenly spaced positions.
 
     Args:
-      params: parameters.
-      config: the reasoner.
-      scores: ``[b, n]`` keys at the scale the reasoner was trained for.
-      noise: law of the perturbation it was trained with; None for clean keys.
-      pick: what of the hints is kept, as :class:`network.Reasoner` takes it.
+      params: Parameters.
+      config: The reasoner.
+      scores: `[b, n]` keys at the scale the reasoner was trained for.
+      noise: Law of the perturbation it was trained with; None for clean keys.
+      pick: Which hints to keep, as for `network.Reasoner`.
     """
     return network.transform(config).apply(
         _as_wide(params, scores), None, scores, _even_positions(scores), noise=noise, pick=pick
@@ -33,11 +33,11 @@ def predict(
 
 
 def read(prediction: network.Prediction, power: Array | float = 1.0) -> Array:
-    """The soft permutation ``[b, n, n]`` of a prediction: from its places, if it has them.
+    """The soft permutation `[b, n, n]` of a prediction: from its places, if it has them.
 
     Args:
-      prediction: what the network said.
-      power: weights are raised to it first, ``[b, 1]`` or a scalar.
+      prediction: The output of the network.
+      power: Weights are raised to it first, `[b, 1]` or a scalar.
     """
     if prediction.places is not None:
         return readout.permutation(prediction.places, power=power)
@@ -53,19 +53,19 @@ def log_likelihood(
     noise_scales: Array | None,
     noise: str | None,
 ) -> Array:
-    """Log-probability of an order: that of every insertion after those before it, added up.
+    """Log-probability of an order: the sum over insertions, each given those before it.
 
     Args:
-      params: parameters, trained with ``hints="sampled"``.
-      config: the reasoner, of insertion sort: each of its steps puts one element among those
-        before it, and its choices determine the order and are determined by it.
-      scores: ``[b, n]`` keys in units of the noise, n >= 2.
-      order: ``[b, n]`` the elements in ascending order.
-      noise_scales: ``[b, n]`` noise scales of the keys, if the network has such an input.
-      noise: law of the perturbation it was trained with.
+      params: Parameters, trained with `hints="sampled"`.
+      config: The reasoner, of insertion sort: each step inserts one element among those before it,
+        so steps and order determine one another.
+      scores: `[b, n]` keys in units of the noise, n >= 2.
+      order: `[b, n]` the elements in ascending order.
+      noise_scales: `[b, n]` noise scales of the keys, if the network has such an input.
+      noise: Law of the perturbation it was trained with.
 
     Returns:
-      ``[b]``.
+      `[b]`.
     """
     n = scores.shape[-1]
     run = traces.traces_of_orders(config.algorithm, order).hints

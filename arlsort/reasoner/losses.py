@@ -19,7 +19,7 @@ Array = jax.Array
 
 
 def _cross_entropy(target: Array, logits: Array) -> Array:
-    """Sum over the last axis of ``-target * log_softmax(logits)``."""
+    """Sum over the last axis of `-target * log_softmax(logits)`."""
     chex.assert_equal_shape([target, logits])  # one choice would broadcast
     return -jnp.sum(target * jax.nn.log_softmax(logits, axis=-1), axis=-1)
 
@@ -32,14 +32,14 @@ def recorded_steps(batch: Batch) -> Array:
 def hint_losses(
     batch: Batch, prediction: Prediction, steps: Array | None = None
 ) -> dict[str, Array]:
-    """Mean cross-entropy of each hint, over the steps each list really has.
+    """Mean cross-entropy of each hint, over the recorded steps of each list.
 
     A hint of type POINTER averages over lists, steps and elements, others over lists and steps.
 
     Args:
-      batch: the targets.
-      prediction: what the network said.
-      steps: recorded steps to average over, where the batch is a part of a larger one.
+      batch: The targets.
+      prediction: What the network said.
+      steps: Recorded steps to average over, where the batch is a part of a larger one.
     """
     steps = recorded_steps(batch) if steps is None else steps
     after = jnp.arange(prediction.hints["pred_h"].shape[0])[:, None] + 1
@@ -60,12 +60,12 @@ def hint_losses(
 def output_losses(
     batch: Batch, prediction: Prediction, lists: int | None = None
 ) -> dict[str, Array]:
-    """Mean cross-entropy of output pointers, of the mask of the first element, and of places.
+    """Mean cross-entropies of output pointers, mask of the first element, and places.
 
     Args:
-      batch: the targets.
-      prediction: what the network said.
-      lists: lists to average over, where the batch is a part of a larger one.
+      batch: The targets.
+      prediction: What the network said.
+      lists: Lists to average over, where the batch is a part of a larger one.
     """
     b, n = batch.keys.shape
     chex.assert_equal_shape([batch.pred, prediction.pred])
@@ -80,7 +80,7 @@ def output_losses(
 
 
 def log_places(prediction: Prediction) -> Array:
-    """Log weights of the last place pointers ``[b, n, n]``, balanced as in the permutation."""
+    """Log weights of the last place pointers `[b, n, n]`, balanced as in the permutation."""
     assert prediction.places is not None
     return log_doubly_stochastic(prediction.places)
 

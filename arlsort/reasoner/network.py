@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reasoner: encode, process T - 1 steps with the soft hints fed back, decode.
 
-The same computation and parameter tree as ``clrs.models.BaselineModel`` with encoded and decoded
+The same computation and parameter tree as `clrs.models.BaselineModel` with encoded and decoded
 hints, soft hints and no teacher forcing. Outputs are decoded once, from each list's own last step,
 instead of at every step.
 """
@@ -39,15 +39,14 @@ def no_hints(hints: Hints, step: Array) -> Hints:
 
 
 class Prediction(NamedTuple):
-    """What the reasoner says.
+    """The outputs of the reasoner.
 
     Attributes:
-      hints: logits of each hint after each step, ``[T - 1, b, ..., choices]``, or what was picked
-        of them.
-      pred: ``[b, n, n]`` log weights of each element's cyclic predecessor, after Sinkhorn.
-      pred_mask: ``[b, n]`` logits of being the first element.
-      places: ``[b, n, n]`` logits of each element over the places where it ends; None of a network
-        without places.
+      hints: Logits of each hint after each step, `[T - 1, b, ..., choices]`, or the picked part.
+      pred: `[b, n, n]` log weights of each element's cyclic predecessor, after Sinkhorn.
+      pred_mask: `[b, n]` logits of being the first element.
+      places: `[b, n, n]` logits of each element over its final places; None for a network without
+        places.
     """
 
     hints: Hints
@@ -57,7 +56,7 @@ class Prediction(NamedTuple):
 
 
 class _State(NamedTuple):
-    """What a step starts from."""
+    """The state before a step."""
 
     hints: Hints  # soft, [b, ..., choices]
     hidden: Array  # [b, n, h]
@@ -91,27 +90,27 @@ class Reasoner(hk.Module):
         pair_dtype: DTypeLike | None = None,
         pick: Pick = all_hints,
     ) -> Prediction:
-        """Runs the sort on ``keys`` and ``pos``, both ``[b, n]``.
+        """Runs the sort on `keys` and `pos`, both `[b, n]`.
 
         Args:
-          keys: scores.
-          pos: increasing positions in [0, 1).
-          lengths: ``[b]`` recorded states of each list; None where all lists take all steps, which
+          keys: Scores.
+          pos: Increasing positions in [0, 1).
+          lengths: `[b]` recorded states of each list; None where all lists take all steps, which
             is a step cheaper.
           num_hints: T; by default the most the algorithm can record for n keys.
-          start: the first hints, where they are known; else computed from the keys.
-          forced: ``[T - 1, b, ..., choices]`` hints to start each step from, instead of what the
-            step before said (teacher forcing).
-          noise_scales: ``[b, n]`` noise scales of the keys, if the configuration has such; by
-            default 1.
-          noise: law of the perturbation the first hints are averaged over; None for none.
-          output_noise: ``[b, n, n]`` added to the logits of the output pointer before Sinkhorn, as
-            CLRS does in training (:func:`clrs_output_noise`).
-          remat: what the backward pass computes again instead of keeping it: ``"none"``,
-            ``"elementwise"`` (all but products of matrices) or ``"all"`` (whole steps).
-          pair_dtype: dtype of what there is one of for each pair of elements, at hidden width; by
-            default that of the keys, but at least float32.
-          pick: ``pick(hints, step)`` gives the part of a step's hints ``[b, ..., choices]`` to
+          start: The first hints, where they are known; else computed from the keys.
+          forced: `[T - 1, b, ..., choices]` hints that each step starts from, instead of the
+            predicted ones (teacher forcing).
+          noise_scales: `[b, n]` noise scales of the keys, if the configuration has them; by default
+            1.
+          noise: Law of the perturbation the first hints are averaged over; None for none.
+          output_noise: `[b, n, n]` added to the logits of the output pointer before Sinkhorn, as
+            CLRS does in training (`clrs_output_noise`).
+          remat: What the backward pass recomputes: `"none"`, `"elementwise"` (all but products of
+            matrices) or `"all"` (whole steps).
+          pair_dtype: Dtype of edge activations `[b, n, n, hidden]`; by default that of the keys, at
+            least float32.
+          pick: `pick(hints, step)` gives the part of a step's hints `[b, ..., choices]` to
             keep, steps from 0; by default all, which for pointers is n^2 a step.
         """
         config = self._config
@@ -213,7 +212,7 @@ class Reasoner(hk.Module):
 
 
 def transform(config: ReasonerConfig) -> hk.Transformed:
-    """The network as two pure functions, ``init(rng, keys, pos)`` and ``apply(params, rng, ...)``.
+    """The network as two pure functions, `init(rng, keys, pos)` and `apply(params, rng, ...)`.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -235,16 +234,16 @@ def _rematerialised(function: Callable, remat: str) -> Callable:
 
 
 def clrs_output_noise(key: Array, lengths: Array, steps: int, n: int) -> Array:
-    """The Gumbel noise ``[b, n, n]`` that CLRS's training adds to the output pointer's logits.
+    """The Gumbel noise `[b, n, n]` that CLRS's training adds to the output pointer's logits.
 
-    CLRS draws it at every step, from the sequence of keys that its step consumes; of that, each
-    list's own last step counts.
+    CLRS draws it at every step, from the keys that its step consumes. Each list's own last step
+    counts.
 
     Args:
-      key: the random key given to ``clrs.models.BaselineModel``'s loss.
-      lengths: ``[b]`` recorded states of each list.
-      steps: steps of the longest list.
-      n: list length.
+      key: The random key given to `clrs.models.BaselineModel`'s loss.
+      lengths: `[b]` recorded states of each list.
+      steps: Steps of the longest list.
+      n: List length.
     """
     shape = (lengths.shape[0], n, n)
 

@@ -27,13 +27,13 @@ def permutation(log_pred: Array, log_first: Array, *, power: Array | float = 1.0
     """Reads a soft permutation from soft predecessor pointers.
 
     Args:
-      log_pred: ``[..., n, n]``, row j the log weights of j's cyclic predecessor.
-      log_first: ``[..., n]`` log weights of being first.
-      power: the pointers are raised to it first, ``[..., 1]`` or a scalar, at least 1; above 1 it
+      log_pred: `[..., n, n]`, row j the log weights of j's cyclic predecessor.
+      log_first: `[..., n]` log weights of being first.
+      power: The pointers are raised to it first, `[..., 1]` or a scalar, at least 1; above 1 it
         decides near-ties.
 
     Returns:
-      ``P[..., n, n]``, row k the weights of the elements at ascending position k.
+      `P[..., n, n]`, row k the weights of the elements at ascending position k.
 
     Example:
       >>> import jax.numpy as jnp

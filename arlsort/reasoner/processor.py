@@ -6,10 +6,10 @@ messages m_ij = MLP(relu(W1 z_j + W2 z_i + We e_ij + Wg g)), new state
 LN(relu(O1 z_j + O2 max_i m_ij)), and triplet edges
 t_jk = relu(O3 max_i(T1 z_i + T2 z_j + T3 z_k + E1 e_ij + E2 e_ik + E3 e_jk + Tg g)).
 
-x and e are factored (:mod:`arlsort.reasoner.encoders`), so their maps cost next to nothing; g is 0
-but for heapsort; everything that is linear in h is one product; and the terms of t_jk that do
-not depend on i leave the maximum. Of products on pairs of nodes only the two layers of the MLP are
-left, and the narrow O3.
+x and e are factored (`arlsort.reasoner.encoders`), so their maps cost hardly anything. g is 0
+except in heapsort. All maps linear in h are one product. Terms of t_jk that do not depend on i
+leave the maximum. The remaining products on pairs of nodes are the two layers of the MLP and the
+narrow O3.
 
 Reference: Ibarz et al., *A Generalist Neural Algorithmic Learner*, LoG 2022.
 """
@@ -30,24 +30,23 @@ from arlsort.reasoner.encoders import Affine, Basis, Encoders, Scalars, matmul_k
 Array = jax.Array
 
 Processor = Callable[[Scalars, Array], tuple[Array, Array]]
-"""One message-passing step: of scalars and the hidden state ``[b, n, h]``, the new hidden state
-``[b, n, h]`` and edges ``[b, n, n, h]``."""
+"""One message-passing step: of scalars and the hidden state `[b, n, h]`, the new hidden state
+`[b, n, h]` and edges `[b, n, n, h]`."""
 
 
 def on_rows(function: Callable[[Array], Array], x: Array) -> Array:
-    """Applies a map of ``[rows, k]`` to ``[..., k]``, since XLA is fastest on plain matrices."""
+    """Applies a map of `[rows, k]` to `[..., k]`, since XLA is fastest on plain matrices."""
     rows = function(x.reshape(-1, x.shape[-1]))
     return rows.reshape(*x.shape[:-1], rows.shape[-1])
 
 
 @jax.custom_jvp
 def max_over_senders(x: Array) -> Array:
-    """Maximum over axis 1 of ``[b, n, ...]``; at a tie the derivative is that of the first.
+    """Maximum over axis 1 of `[b, n, ...]`; at a tie the derivative is that of the first.
 
-    ``jnp.max`` finds what to differentiate by asking which elements equal the maximum. XLA may
-    compute the elements once for the maximum and again for the question, with other last bits,
-    and then the gradient is lost. Here the index comes out of a reduction of its own, and is all
-    that is kept. NaN is not looked for.
+    `jnp.max` differentiates by asking which elements equal the maximum. XLA may compute the
+    elements twice with different last bits, and then the gradient is lost. Here a reduction gives
+    the index, and only that is kept. NaN is not looked for.
     """
     return jnp.max(x, axis=1)
 
@@ -64,14 +63,14 @@ _SHORT = 16
 
 @jax.custom_jvp
 def max_of_sums(ij: Array, ik: Array) -> Array:
-    """``max_i(ij[:, i, :, None] + ik[:, i, None])``, as :func:`max_over_senders` of the sum.
+    """`max_i(ij[:, i, :, None] + ik[:, i, None])`, as `max_over_senders` of the sum.
 
     Args:
-      ij: ``[b, n, n, t]``.
-      ik: ``[b, n, n, t]``.
+      ij: `[b, n, n, t]`.
+      ik: `[b, n, n, t]`.
 
     Returns:
-      ``[b, j, k, t]``.
+      `[b, j, k, t]`.
     """
     if ij.shape[1] <= _SHORT:
         return jnp.max(ij[:, :, :, None] + ik[:, :, None], axis=1)
@@ -92,7 +91,7 @@ def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Arra
 
 @jax.custom_jvp
 def _first_largest(x: Array) -> tuple[Array, Array]:
-    """Maximum over axis 1 and where it is; ``jnp.argmax`` is slower."""
+    """Maximum over axis 1 and where it is; `jnp.argmax` is slower."""
 
     def larger(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
         keep = (a[0] > b[0]) | ((a[0] == b[0]) & (a[1] < b[1]))
@@ -104,7 +103,7 @@ def _first_largest(x: Array) -> tuple[Array, Array]:
 
 @jax.custom_jvp
 def _first_largest_sum(ij: Array, ik: Array) -> tuple[Array, Array]:
-    """As :func:`_first_largest` of the sum in :func:`max_of_sums`.
+    """As `_first_largest` of the sum in `max_of_sums`.
 
     In a loop, because XLA's reduction to a value and its index uses no vector instructions on a
     CPU.
@@ -148,13 +147,13 @@ _recomputed = functools.partial(jax.checkpoint, prevent_cse=False)
 
 @_recomputed
 def _pick(index: Array, x: Array) -> Array:
-    """The elements of ``x`` ``[b, n, ...]`` at ``index`` ``[b, ...]`` of axis 1."""
+    """The elements of `x` `[b, n, ...]` at `index` `[b, ...]` of axis 1."""
     return jnp.sum(jnp.where(_senders(x) == index[:, None], x, 0), axis=1)
 
 
 @_recomputed
 def _pick_sum(index: Array, ij: Array, ik: Array) -> Array:
-    """The elements of ``ij[:, :, :, None] + ik[:, :, None]`` at ``index`` of axis 1."""
+    """The elements of `ij[:, :, :, None] + ik[:, :, None]` at `index` of axis 1."""
 
     def add(total: Array, row: tuple[Array, Array, Array]) -> tuple[Array, None]:
         i, one, other = row
@@ -169,7 +168,7 @@ def _pick_sum(index: Array, ij: Array, ik: Array) -> Array:
 
 
 class _MLP(hk.Module):
-    """The two layers of the message MLP, under the names of ``hk.nets.MLP``."""
+    """The two layers of the message MLP, under the names of `hk.nets.MLP`."""
 
     def __init__(self, size: int, name: str = "mlp"):
         super().__init__(name=name)
@@ -260,14 +259,14 @@ class TripletMPNN(hk.Module):
 def of_scalars_and_state(
     nodes: Basis, linears: Sequence[tuple[Array, Array]]
 ) -> tuple[Array, Array]:
-    """Weights that map ``[scalars, states]`` as ``linears`` map ``[features, states]``.
+    """Weights that map `[scalars, states]` as `linears` map `[features, states]`.
 
     Args:
-      nodes: basis of the node features.
-      linears: weights ``[h + states, out]`` and biases ``[out]``.
+      nodes: Basis of the node features.
+      linears: Weights `[h + states, out]` and biases `[out]`.
 
     Returns:
-      ``[k + states, sum of out]`` and ``[sum of out]``.
+      `[k + states, sum of out]` and `[sum of out]`.
     """
     size = nodes.bias.shape[0]
     w = jnp.concatenate([w for w, _ in linears], axis=1)
@@ -311,12 +310,12 @@ class CLRSProcessor:
 
 
 def make_processor(config: ReasonerConfig, encoders: Encoders, pair_dtype: DTypeLike) -> Processor:
-    """Builds the processor that ``config.processor`` names.
+    """Builds the processor that `config.processor` names.
 
     Args:
-      config: the reasoner.
-      encoders: what the scalars it sees stand for.
-      pair_dtype: dtype of what there is one of for each pair of nodes, in the factored form.
+      config: The reasoner.
+      encoders: The features of its scalars.
+      pair_dtype: Dtype of edge activations `[b, n, n, hidden]`, in the factored form.
     """
     if config.processor == "factored":
         return TripletMPNN(config, encoders, pair_dtype)()

@@ -2,7 +2,7 @@
 """From place pointers to a soft permutation.
 
 After the last step each element points to its place. The mean of that pointer is a column of the
-mean permutation, so reading P is no more than to transpose and to balance.
+mean permutation, so P is that pointer, transposed and balanced.
 """
 
 from typing import Final
@@ -25,12 +25,12 @@ def permutation(place_logits: Array, *, power: Array | float = 1.0) -> Array:
     """Reads a soft permutation from the last place pointers.
 
     Args:
-      place_logits: ``[..., n, n]``, row j the logits of j's places.
-      power: the weights are raised to it before they are balanced, ``[..., 1]`` or a scalar, at
+      place_logits: `[..., n, n]`, row j the logits of j's places.
+      power: The weights are raised to it before they are balanced, `[..., 1]` or a scalar, at
         least 1. Above 1 it decides near-ties.
 
     Returns:
-      ``P[..., n, n]``, row k the weights of the elements at ascending position k. Rows sum to one,
+      `P[..., n, n]`, row k the weights of the elements at ascending position k. Rows sum to one,
       columns nearly.
 
     Example:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How scores become keys: the scale at which a reasoner sees a list."""
+"""How scores become keys: the scale of a list for a reasoner."""
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,9 @@ _SMALLEST_SPAN = 1e-30  # keeps its reciprocal, a gradient, far from overflow in
 
 
 def unit_range(x: Array, count: Array | None = None) -> Array:
-    """Maps each list ``[..., n]`` affinely to range 1, centred on its mean; ties go to 0.
+    """Maps each list `[..., n]` affinely to range 1, centred on its mean; ties go to 0.
 
-    With a count ``[...]`` the first ones are the list; the others are at its mean.
+    With a count `[...]` the first ones are the list; the others are at its mean.
     """
     if count is None:
         middle = jnp.mean(x, axis=-1, keepdims=True)
@@ -31,13 +31,13 @@ def unit_range(x: Array, count: Array | None = None) -> Array:
 
 
 def safe_range(x: Array) -> Array:
-    """Range of each list, ``[..., 1]``; 1 where all its scores are equal."""
+    """Range of each list, `[..., 1]`; 1 where all its scores are equal."""
     span = jnp.max(x, -1, keepdims=True) - jnp.min(x, -1, keepdims=True)
     return jnp.where(span > 0, span, 1.0)
 
 
 def relative_temperature(scores: Array, temperature: Array, normalize: bool) -> Array:
-    """The temperature as a fraction of the range of each list, ``[..., 1]``."""
+    """The temperature as a fraction of the range of each list, `[..., 1]`."""
     return jnp.minimum(jnp.asarray(temperature, scores.dtype) / _span(scores, normalize), HOTTEST)
 
 
@@ -49,15 +49,15 @@ def keys(
     sharpest_spread: float,
     log_noise_scale: Array | None = None,
 ) -> Array:
-    """Scores in units of the noise, as the network was trained on them, ``[..., n]``.
+    """Scores in units of the noise, as the network was trained on them, `[..., n]`.
 
     Args:
-      scores: ``[..., n]``.
-      temperature: a scalar; of the range of each list if ``normalize``, else in the unit of scores.
-      normalize: whether each list is first mapped to range 1.
-      sharpest_spread: the range of keys at which the network sorts best; a list whose keys would
-        spread more widely is brought back to it.
-      log_noise_scale: ``[..., 1]``; its exponential multiplies the temperature of each list.
+      scores: `[..., n]`.
+      temperature: A scalar; of the range of each list if `normalize`, else in the unit of scores.
+      normalize: Whether each list is first mapped to range 1.
+      sharpest_spread: The range of keys at which the network sorts best; lists of wider spread are
+        scaled back to it.
+      log_noise_scale: `[..., 1]`; its exponential multiplies the temperature of each list.
     """
     unit = unit_range(scores)
     relative, coldest = relative_temperature(scores, temperature, normalize), 1.0 / sharpest_spread
@@ -76,13 +76,13 @@ def clean_keys(scores: Array) -> Array:
 
 
 def power_below(relative: Array, sharpest_spread: float, most: float) -> Array:
-    """How far a temperature is below the coldest, as a power of pointers, 1 to ``most``."""
+    """How far a temperature is below the coldest, as a power of pointers, 1 to `most`."""
     coldest = 1.0 / sharpest_spread
     return _at_least(coldest / _at_least(relative, coldest / most), 1.0)
 
 
 def _span(scores: Array, normalize: bool) -> Array:
-    """The unit of the temperature, ``[..., 1]``: each list's range, or 1 if normalized."""
+    """The unit of the temperature, `[..., 1]`: each list's range, or 1 if normalized."""
     if normalize:
         return jnp.ones((*scores.shape[:-1], 1), scores.dtype)
     return jnp.maximum(jax.lax.stop_gradient(safe_range(scores)), _SMALLEST_SPAN)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sorts as array programs that record CLRS's probes.
 
-Each function takes the keys of one list, ``[n]``, and returns its trace: every state CLRS's
-samplers would record, element for element, ties included. They are pure JAX: map them over lists
-with ``jax.vmap`` and run them inside a jitted training step.
+Each function takes the keys of one list, `[n]`, and returns its trace: every state that CLRS's
+samplers record, element for element, ties included. They are pure JAX: map them over lists with
+`jax.vmap`, inside a jitted training step.
 
 Reference: Veličković et al., *The CLRS Algorithmic Reasoning Benchmark*, ICML 2022.
 """
@@ -25,12 +25,12 @@ class Trace(NamedTuple):
     """The recorded states of one run of a sort.
 
     Attributes:
-      hints: what each hint chooses, as ints: of a POINTER ``[T, n]``, each element's target, with
+      hints: The choices of each hint, as ints: of a POINTER `[T, n]`, each element's target, with
         the first element's own predecessor and the root's own parent being itself; of a MASK_ONE
-        its marked element and of a CATEGORICAL its state, both ``[T]``. Beside CLRS's hints there
-        is ``place_h``, each element's place.
-      order: ``[n]`` int, the elements in their final order.
-      length: scalar int, number of recorded states; later rows repeat the last one.
+        its marked element and of a CATEGORICAL its state, both `[T]`. Beside CLRS's hints there is
+        `place_h`, each element's place.
+      order: `[n]` int, the elements in their final order.
+      length: Scalar int, number of recorded states; later rows repeat the last one.
     """
 
     hints: dict[str, Array]
@@ -39,22 +39,22 @@ class Trace(NamedTuple):
 
 
 def predecessors(order: Array) -> Array:
-    """Predecessor pointers of the elements of ``order`` ``[..., n]``; the first's is itself."""
+    """Predecessor pointers of the elements of `order` `[..., n]`; the first's is itself."""
     before = jnp.concatenate([order[..., :1], order[..., :-1]], axis=-1)
     return _by_element(order, before)
 
 
 def places_of(order: Array) -> Array:
-    """Place of each element of ``order`` ``[..., n]``: the inverse permutation."""
+    """Place of each element of `order` `[..., n]`: the inverse permutation."""
     return _by_element(order, _places(order.shape))
 
 
 def parents(order: Array, heap_size: Array | int) -> Array:
-    """Parent pointers of the elements of a heap; its root's, and of what is not in it, are itself.
+    """Parent pointers of the elements of a heap. The root and elements outside are their own.
 
     Args:
-      order: ``[..., n]`` the elements by place.
-      heap_size: ``[...]`` the heap takes this many places, from the first.
+      order: `[..., n]` the elements by place.
+      heap_size: `[...]` the heap takes this many places, from the first.
     """
     places = _places(order.shape)
     below = (places > 0) & (places < jnp.asarray(heap_size)[..., None])
@@ -68,21 +68,21 @@ def _places(shape: tuple[int, ...], axis: int = -1) -> Array:
 
 
 def _by_element(order: Array, by_place: Array) -> Array:
-    """Sorts what is given by place, ``[..., n]``, by the element at that place.
+    """Reorders values by place, `[..., n]`, to values by the element there.
 
-    All comparisons at once: faster than a scatter, and than a gather under ``jax.vmap``.
+    All comparisons at once: faster than a scatter, and than a gather under `jax.vmap`.
     """
     elements = _places((*order.shape, order.shape[-1]), axis=-2)
     return jnp.sum(jnp.where(order[..., None, :] == elements, by_place[..., None, :], 0), axis=-1)
 
 
 def _pointers(orders: Array) -> dict[str, Array]:
-    """The pointers that every sort has, of orders ``[..., n]``."""
+    """The pointers that every sort has, of orders `[..., n]`."""
     return {"pred_h": predecessors(orders), PLACE: places_of(orders)}
 
 
 def _at(v: Array, place: Array) -> Array:
-    """``v[..., place]`` of ``[..., n]`` and ``[...]``, without a gather."""
+    """`v[..., place]` of `[..., n]` and `[...]`, without a gather."""
     return jnp.sum(jnp.where(_places(v.shape) == place[..., None], v, 0), axis=-1)
 
 
@@ -92,7 +92,7 @@ def _swap(v: Array, a: Array, b: Array) -> Array:
 
 
 def insertion_sort(keys: Array) -> Trace:
-    """Traces insertion sort: one state for each pass of its outer loop, ``T = n``."""
+    """Traces insertion sort: one state for each pass of its outer loop, `T = n`."""
     n = keys.shape[0]
     places = jnp.arange(n)
 
@@ -121,7 +121,7 @@ def insertion_sort(keys: Array) -> Trace:
 
 
 def bubble_sort(keys: Array) -> Trace:
-    """Traces bubble sort: one state for each comparison, ``T = n (n - 1) / 2 + 1``."""
+    """Traces bubble sort: one state for each comparison, `T = n (n - 1) / 2 + 1`."""
     n = keys.shape[0]
     places = jnp.arange(n)
     compared = [(i, j) for i in range(n - 1) for j in range(n - 1, i, -1)]
@@ -151,9 +151,9 @@ def bubble_sort(keys: Array) -> Trace:
 
 
 class _Run(NamedTuple):
-    """A sort between two of its states, for sorts whose number of states depends on the keys.
+    """A sort between two states, where the number of states depends on the keys.
 
-    All that is a number is in one array, since XLA spends a kernel on each array of a loop.
+    All numbers share one array, since XLA spends a kernel on each array of a loop.
     """
 
     order: Array  # [n]
@@ -163,10 +163,10 @@ class _Run(NamedTuple):
 
 
 def _until_done(step: Callable[[_Run], _Run], start: _Run, total: int) -> tuple[Array, ...]:
-    """Runs a sort for ``total`` steps; a finished one holds its last record.
+    """Runs a sort for `total` steps; a finished one holds its last record.
 
     Returns:
-      The order after each step ``[total, n]``, the marks ``[total, m]`` and the number of steps
+      The order after each step `[total, n]`, the marks `[total, m]` and the number of steps
       before the sort was done.
     """
 
@@ -183,7 +183,7 @@ def quicksort(keys: Array) -> Trace:
     """Traces quicksort with Lomuto's partition: a state for each comparison and pivot swap.
 
     The recursion runs on an explicit stack, left part first. The number of states depends on the
-    keys; the arrays have room for the most there can be, ``T = n (n + 1) / 2 - 1``.
+    keys; the arrays have room for the most there can be, `T = n (n + 1) / 2 - 1`.
     """
     n = keys.shape[0]
     places = jnp.arange(n)
@@ -308,7 +308,7 @@ _TRACERS: dict[str, Callable[[Array], Trace]] = {
 
 
 def trace(algorithm: str, keys: Array) -> Trace:
-    """Runs ``algorithm`` on ``keys`` ``[n]`` and returns what CLRS would have recorded.
+    """Runs `algorithm` on `keys` `[n]` and returns the trace of CLRS.
 
     Raises:
       ValueError: for an unknown algorithm.
@@ -323,7 +323,7 @@ def trace(algorithm: str, keys: Array) -> Trace:
 
 
 def traces_of_orders(algorithm: str, orders: Array) -> Trace:
-    """The traces of lists that end in given orders ``[b, n]``: those of their ranks.
+    """The traces of lists that end in given orders `[b, n]`: those of their ranks.
 
     Example:
       >>> import jax.numpy as jnp

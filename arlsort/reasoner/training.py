@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training a reasoner: one jitted step that also draws its own data, and the loop around it.
 
-``TrainingState`` is everything a run is: parameters, their running average, optimiser state, step.
+`TrainingState` is everything a run is: parameters, their running average, optimiser state, step.
 The random key of step s is folded from the seed and s, so a resumed run repeats the same numbers.
 """
 
@@ -25,7 +25,7 @@ Array = jax.Array
 
 
 def init(config: ReasonerConfig, training: TrainingConfig) -> TrainingState:
-    """Fresh parameters and optimiser state from ``training.seed``."""
+    """Fresh parameters and optimiser state from `training.seed`."""
     keys = jnp.zeros((1, 2))
     params = network.transform(config).init(jax.random.key(training.seed), keys, keys)
     return begin(params, training)
@@ -51,7 +51,7 @@ def step_key(training: TrainingConfig, step: Array | int) -> Array:
 
 
 def _jit(step: Callable, mesh: Mesh | None, **options: Any) -> Callable:
-    """Compiles a step; what it gives, the state and the metrics, is whole on each device."""
+    """Compiles a step; state and metrics are replicated on each device."""
     whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
     return jax.jit(step, donate_argnums=0, out_shardings=whole, **options)
 
@@ -60,7 +60,7 @@ def _jit(step: Callable, mesh: Mesh | None, **options: Any) -> Callable:
 def make_step(
     config: ReasonerConfig, training: TrainingConfig, mesh: Mesh | None = None
 ) -> Callable[[TrainingState, int], tuple[TrainingState, Metrics]]:
-    """A jitted ``step(state, n)`` that draws a batch of lists of length n and learns from it.
+    """A jitted `step(state, n)` that draws a batch of lists of length n and learns from it.
 
     With a mesh the lists of the batch are shared among its devices: the same batch, and the same
     numbers up to the order of summation. The state must be on all of them.
@@ -77,7 +77,7 @@ def make_step(
 def make_clrs_step(
     config: ReasonerConfig, training: TrainingConfig, mesh: Mesh | None = None
 ) -> Callable[[TrainingState, Batch], tuple[TrainingState, Metrics]]:
-    """A jitted ``step(state, batch)`` for batches of CLRS's samplers.
+    """A jitted `step(state, batch)` for batches of CLRS's samplers.
 
     With a mesh the lists are shared among its devices; state and batch must be on all of them.
     """
@@ -97,16 +97,16 @@ def train(
 ) -> TrainingState:
     """Trains a reasoner on perturbed traces, all in JAX.
 
-    ``experiments/train_reasoner.py`` does the same with progress, checkpoints and several devices.
+    `experiments/train_reasoner.py` does the same with progress, checkpoints and several devices.
 
     Args:
-      config: the network.
-      training: how; its ``hints`` must not be ``"clrs"``.
-      state: where to go on; by default from the beginning. Its buffers are taken over.
-      watch: called after each step, with a state that the next step takes over.
+      config: The network.
+      training: How; its `hints` must not be `"clrs"`.
+      state: Where to go on; by default from the beginning. Its buffers are taken over.
+      watch: Called after each step, with a state that the next step takes over.
 
     Returns:
-      The state after the last step; ``average`` are the parameters to keep.
+      The state after the last step; `average` are the parameters to keep.
 
     Raises:
       ValueError: if the hints are CLRS's, whose batches come from dm-clrs.

@@ -183,6 +183,18 @@ def quick_search(report: dict[str, Any], name: str) -> str:
     return f"{head}{table}\n\n```bash\n{command}\n```"
 
 
+def quick_search_in_short(reports: Sequence[dict[str, Any]]) -> str:
+    """Test EM of each method at each n, and a dash where it was not tried."""
+    found = [{record["method"]: record["em"] for record in it["records"]} for it in reports]
+    methods = dict.fromkeys(method for own in found for method in own)
+    best = {m: max(statistics.fmean(own[m]) for own in found if m in own) for m in methods}
+    rows = [
+        [f"`{method}`", *(_percent(own[method]) if method in own else "-" for own in found)]
+        for method in sorted(methods, key=lambda method: -best[method])
+    ]
+    return markdown(["method", *(f"n = {it['config']['n']}" for it in reports)], rows)
+
+
 def ablations(report: dict[str, Any]) -> str:
     """How near reasoners trained otherwise come to the mean run, on their longest lists."""
     config = report["config"]

@@ -41,13 +41,12 @@ def table(
 ) -> list[dict[str, Any]]:
     """Compares with the exact likelihood, one dictionary a row.
 
-    Each row has `n`, `spread` (the range of the scores in units of the noise), `wide` (how many
-    times wider the noise was that made the orders: 1 is the model's own); `apart`, the mean of how
-    much lower the network's log-probability is, nats an element, which for wide = 1 is the
-    Kullback-Leibler distance; `error`, the mean size of that difference; `cosine` and
-    `least_cosine`, median and tenth percentile over lists of the cosine between the gradients by
-    the scores; `same_sign`, the share of the derivatives by single scores, of those that are more
-    than a tenth of the largest of their list, that have the exact one's sign.
+    Each row has `n`, `spread` (the range of the scores in units of the noise), `wide` (factor of
+    the noise that made the orders: 1 is the model's own); `apart`, by how much the network's
+    log-probability is lower on average, nats an element, for wide = 1 the Kullback-Leibler
+    distance; `error`, the mean absolute difference; `cosine` and `least_cosine`, median and tenth
+    percentile over lists of the cosine between the gradients by the scores; `same_sign`, the share
+    of derivatives with the exact sign, among those above a tenth of the largest of their list.
     """
     apply = jax.jit(network.transform(config).apply)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the network of orders is made of and what it was trained on: the frozen configurations."""
+"""The frozen configurations of the network of orders and its training."""
 
 import dataclasses
 import math
@@ -15,8 +15,8 @@ class OrderConfig:
     """The network: a recurrent state along the order, and a reading of it at each score.
 
     Attributes:
-      state: width of the recurrent state.
-      width: width of the hidden layer that reads it.
+      state: Width of the recurrent state.
+      width: Width of the hidden layer that reads it.
     """
 
     state: int = 64
@@ -35,26 +35,26 @@ class OrderTraining:
 
     The targets are the log-probabilities of `arlsort.numerics.cauchy_orders`, on a grid three times
     as dense as that of `cauchy_log_likelihood`, and their gradients. They take longer to compute
-    than a step, so lists are drawn once, and each step takes some of them.
+    than a step. So lists are drawn once, and each step takes some of them.
 
     Attributes:
-      lengths: list lengths, visited in turn.
-      lists: how many lists are drawn of each length.
-      batch_size: lists in a step.
-      steps: optimiser steps.
-      learning_rate: peak of the cosine schedule.
-      warmup_steps: linear warm-up before it.
-      grad_clip: clip of the gradient's global norm.
-      ema_decay: decay of the averaged weights, which are the ones kept.
-      gradient_weight: weight of the squared error of the gradients by scores and by the logarithms
+      lengths: List lengths, visited in turn.
+      lists: How many lists are drawn of each length.
+      batch_size: Lists in a step.
+      steps: Optimiser steps.
+      learning_rate: Peak of the cosine schedule.
+      warmup_steps: Linear warm-up before it.
+      grad_clip: Clip of the gradient's global norm.
+      ema_decay: Decay of the averaged weights, which are the ones kept.
+      gradient_weight: Weight of the squared error of the gradients by scores and by the logarithms
         of noise scales, each as a share of its square, beside the squared error of the values.
-      wide_share: share of the orders that come from more noise than the network is told of, so
-        that they are unlikely.
-      widest: the noise of those is up to this many times as wide, log-uniformly.
-      min_spread, max_spread: lists have a size drawn log-uniformly between these.
-      scaled_share: share of the lists whose scores have noise scales of their own.
-      noise_scale_spread: the largest standard deviation, within a list, of the logarithms of them.
-      seed: of parameters and data.
+      wide_share: Share of the orders that come from more noise than the network is told, and so are
+        unlikely.
+      widest: Largest factor of their noise, drawn log-uniformly.
+      min_spread, max_spread: Lists have a size drawn log-uniformly between these.
+      scaled_share: Share of the lists with a noise scale for each score.
+      noise_scale_spread: The largest standard deviation, within a list, of their logarithms.
+      seed: Of parameters and data.
     """
 
     lengths: tuple[int, ...] = (3, 4, 6, 9, 12, 16, 24, 32)

@@ -2,11 +2,11 @@
 """The network of orders: scores along an order in, the log-probability of each step out.
 
 An order is a chain: the second score is above the first, the third above the second, and so on. By
-the chain rule its probability is the product of those that each score is above the one before,
-given that those before are in order. With Cauchy noise a score and its predecessor alone have a
-formula, `1/2 + atan(gap) / pi` with the gap in units of the sum of their noise scales. What the
-scores before them change is what a recurrent network learns: its state is what is known of the
-noise so far, relative to the last score. It adds to the log odds of the pair.
+the chain rule its probability is the product of the probabilities that each score is above the one
+before, given that those before are in order. Under Cauchy noise a pair alone has a formula, `1/2 +
+atan(gap) / pi` with the gap in units of the sum of their noise scales. A recurrent network learns
+how earlier scores change its log odds. Its state holds what is known of the noise so far, relative
+to the last score.
 
 No input has a unit or an origin: the network sees gaps in units of noise, from the score before and
 from the largest so far, and ratios of noise scales.
@@ -27,14 +27,14 @@ _ASINH_UNIT = 3.0
 
 
 class OrderNetwork(hk.Module):
-    """Says how likely scores with noise are to stand in the order that they are given in."""
+    """Predicts the log-probability that noisy scores stand in their given order."""
 
     def __init__(self, config: OrderConfig, name: str | None = None):
         super().__init__(name=name)
         self._config = config
 
     def __call__(self, a: Array, w: Array) -> Array:
-        """Gives the log-probability of each score to be above the one before it.
+        """Gives the log-probability that each score is above the one before it.
 
         Args:
           a: Scores `[b, n]` in the order, n >= 2, in any unit.
@@ -71,7 +71,7 @@ class OrderNetwork(hk.Module):
         _, (gaps, states, seen) = hk.scan(step, start, (along[1:], scales[1:]))
         hidden = jax.nn.silu(first(jnp.concatenate([states, seen], axis=-1)))
         learned = last(hidden)[..., 0]  # [n - 1, b]
-        learned = learned.at[0].set(0.0)  # a pair is what the formula says
+        learned = learned.at[0].set(0.0)  # a pair alone has the formula
         return jnp.moveaxis(jax.nn.log_sigmoid(_log_odds(gaps) + learned), 0, 1)
 
 

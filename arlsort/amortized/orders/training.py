@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training a network of orders: lists with what is to be said of them, a step, and the loop."""
+"""Training a network of orders: lists with their targets, a step, and the loop."""
 
 import functools
 from collections.abc import Callable
@@ -21,17 +21,17 @@ Array = jax.Array
 Metrics = dict[str, Array]
 
 _DENSITY = 3
-_SMALL = 1e-3  # of an order that is all but certain there is hardly a gradient
+_SMALL = 1e-3  # an order that is all but certain has hardly a gradient
 _CHUNK = 200  # lists whose integrals are computed at a time
 
 
 class Orders(NamedTuple):
-    """Lists in an order, and the truth about it.
+    """Lists in an order, and their exact likelihood.
 
     Attributes:
       scores: `[b, n]` in the order, in units of the noise.
       noise_scales: `[b, n]`.
-      log_increments: `[b, n - 1]`, the log-probability of each score to be above the one before.
+      log_increments: `[b, n - 1]`, the log-probability that each score is above the one before.
       by_scores: `[b, n]`, the derivatives of their sum by the scores in units of their noise.
       by_log_scales: `[b, n]`, the derivatives by the logarithms of the noise scales.
     """
@@ -46,7 +46,7 @@ class Orders(NamedTuple):
 def with_gradients(
     log_increments: Callable[[Array, Array], Array], scores: Array, noise_scales: Array
 ) -> Orders:
-    """What a function of scores in an order and noise scales says, with its gradients."""
+    """The values of a function of ordered scores and noise scales, with its gradients."""
 
     def total(scores: Array, logs: Array) -> tuple[Array, Array]:
         found = log_increments(scores, jnp.exp(logs))
@@ -58,7 +58,7 @@ def with_gradients(
 
 
 def exact(scores: Array, noise_scales: Array) -> Orders:
-    """The truth about scores `[b, n]` in an order, by integration."""
+    """The exact likelihood of scores `[b, n]` in an order, by integration."""
 
     def log_increments(a: Array, w: Array) -> Array:
         return cauchy_orders.log_increments(a, w, density=_DENSITY)[:, 1:]
@@ -85,7 +85,7 @@ def draw(key: Array, n: int, count: int, training: OrderTraining) -> Orders:
         for i in range(chunks)
     ]
     whole = [np.concatenate(leaf) for leaf in zip(*parts, strict=True)]
-    # Not of orders so unlikely that float32 cannot say how unlikely.
+    # Without orders so unlikely that float32 underflows.
     kept = np.all([np.isfinite(leaf).all(axis=-1) for leaf in whole], axis=0)
     return Orders(*(jnp.asarray(leaf[kept][:count]) for leaf in whole))
 
@@ -100,7 +100,7 @@ def init(config: OrderConfig, training: OrderTraining) -> TrainingState:
 def loss(
     params: hk.Params, target: Orders, config: OrderConfig, training: OrderTraining
 ) -> tuple[Array, Metrics]:
-    """Distance of what the network says of some orders from the truth.
+    """Distance of the network from the exact likelihood of some orders.
 
     Returns:
       The loss and its parts: `values`, the squared error of the log-probability of each step;
@@ -126,7 +126,7 @@ def loss(
 def make_step(
     config: OrderConfig, training: OrderTraining
 ) -> Callable[[TrainingState, Orders], tuple[TrainingState, Metrics]]:
-    """A jitted `step(state, lists)` that learns from some of the lists that were drawn.
+    """A jitted `step(state, lists)` that learns from some of the drawn lists.
 
     The random key of a step is folded from the seed and its number, so a resumed run repeats the
     same numbers.

@@ -2,8 +2,8 @@
 """AlgoVision's vocabulary, for programs that exist: change the import, and `torch` to `jnp`.
 
 Arguments, defaults and results are AlgoVision's: arrays have a leading batch axis, beta is one over
-the temperature, and an algorithm returns a tuple in the order of its outputs. Where the result of a
-row depended on the others of its batch, it is now that of a batch of one.
+the temperature, and an algorithm returns a tuple in the order of its outputs. AlgoVision's rows can
+depend on the others of their batch; here each row is a batch of one.
 
 Example:
   >>> import jax.numpy as jnp

@@ -15,7 +15,7 @@ from arlsort.programs.relaxed import Relaxer
 
 
 class Condition:
-    """What gives every row a weight; joined by `&`, `|` and `~`."""
+    """Gives every row a weight; joined by `&`, `|` and `~`."""
 
     def __init__(self, left: Any, right: Any, beta: ArrayLike | None = None) -> None:
         if beta is not None:

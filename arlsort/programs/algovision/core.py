@@ -29,13 +29,13 @@ def _check_name(name: Any) -> str:
 
 
 class _Port:
-    """What goes in or out: a name, and what its shape without batch axis and its dtype must be."""
+    """An input or output: its name, shape without batch axis, and dtype."""
 
     def __init__(self, name: str, shape: tuple[int, ...] | None = None, dtype: Any = None) -> None:
         self.name, self.shape, self.dtype = _check_name(name), shape, dtype
 
     def check(self, value: jax.Array) -> None:
-        """Raises ValueError if an array is not as it must be."""
+        """Raises ValueError if an array has the wrong shape or dtype."""
         if self.shape is not None and value.shape[1:] != tuple(self.shape):
             allowed = f"shape {tuple(self.shape)} after the batch axis"
             raise ValueError(error_message(self.name, f"shape {value.shape}", allowed))

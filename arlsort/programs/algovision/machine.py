@@ -2,9 +2,9 @@
 """How a program of statements runs: integers first, in Python, then everything else, compiled.
 
 AlgoVision's integer variables do not depend on the values of the inputs. So all of them are known
-when a program is traced: `Integers` walks through it pass by pass, and writes down what every
-integer expression is worth in every pass. A compiled loop looks that up by the numbers of its
-passes, so that loops are compiled once and lambdas on integers are plain Python.
+when a program is traced. `Integers` walks through it pass by pass and records the value of every
+integer expression. A compiled loop looks these up by the numbers of its passes. So loops compile
+once, and lambdas on integers are plain Python.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ def exactness(exact: bool) -> Iterator[None]:
 
 
 class Changed:
-    """What an integer is worth after a `While` that changes it: it depends on the data."""
+    """The value of an integer after a `While` that changes it: it depends on the data."""
 
 
 CHANGED = Changed()
@@ -55,10 +55,10 @@ class Statement(Protocol):
     """A step of a program."""
 
     def simulate(self, integers: "Integers") -> None:
-        """Does what it does to integers, and records what its integer expressions are worth."""
+        """Runs it on integers, and records the values of its integer expressions."""
 
     def run(self, state: State, machine: "Machine") -> State:
-        """Does what it does to arrays."""
+        """Runs it on arrays."""
 
 
 def arguments(function: Callable[..., Any]) -> list[str]:
@@ -87,11 +87,11 @@ class Integers:
     """All integers of a program, while it is walked through.
 
     Attributes:
-      shapes: The arrays of the program, by name: what there is to know of them.
+      shapes: Shapes and dtypes of the arrays of the program, by name.
       values: Integer variables with their values now.
       max_iter: The most passes of a `While`.
       passes: The numbers of the passes of the loops around.
-      found: What each site was worth, by the numbers of the passes.
+      found: The value of each site, by the numbers of the passes.
     """
 
     shapes: Mapping[str, jax.ShapeDtypeStruct]
@@ -101,7 +101,7 @@ class Integers:
     found: dict[Site, dict[tuple[int, ...], Any]] = dataclasses.field(default_factory=dict)
 
     def get(self, name: str) -> Any:
-        """An integer variable, or what is known of an array."""
+        """An integer variable, or the shape of an array."""
         if name not in self.values and name not in self.shapes:
             known = ", ".join([*self.shapes, *self.values])
             raise ValueError(error_message("variable", repr(name), known))
@@ -116,20 +116,20 @@ class Integers:
         return function(*(self.get(name) for name in arguments(function)))
 
     def evaluate(self, name: str, value: Any) -> int | list[int]:
-        """The worth of what an integer is set to: a function, the name of a variable, a number."""
+        """The value of an integer expression: a function, the name of a variable, a number."""
         if isinstance(value, LambdaType):
             return as_integers(name, self.call(value))
         return as_integers(name, self.get(value) if isinstance(value, str) else value)
 
     def record(self, site: Site, value: Any) -> None:
-        """Writes down what an expression is worth now."""
+        """Records the value of an expression."""
         found = self.found.setdefault(site, {})
         if found.setdefault(self.passes, value) != value:
             received = f"one statement in two places, where {site[1]} differs"
             raise ValueError(error_message("Algorithm", received, "a statement for each place"))
 
     def record_arguments(self, statement: Any, function: Callable[..., Any]) -> None:
-        """Writes down the integer variables that a function of a statement asks for."""
+        """Records the integer variables that a statement's function asks for."""
         for name in arguments(function):
             if name in self.values:
                 self.record((id(statement), name), self.get(name))
@@ -148,10 +148,10 @@ class Machine:
     """What statements run with.
 
     Attributes:
-      found: What integer expressions are worth, from `Integers`.
+      found: The values of integer expressions, from `Integers`.
       beta: One over the temperature, of conditions that have none of their own.
       max_iter: The most passes of a `While`.
-      epsilon: What has no more weight than this counts as stopped.
+      epsilon: A row with no more weight than this counts as stopped.
       exact: Whether this is the exact program.
       debug: Whether to print the weights of `If` and `While`.
       batch_size: How many rows there are.
@@ -186,7 +186,7 @@ class Machine:
         return max(self.found.get((id(statement), slot), {(): 0}).values())
 
     def value(self, statement: Any, slot: Any) -> Any:
-        """What an integer expression is worth: a Python value if it is always the same."""
+        """The value of an integer expression: a Python value if it is always the same."""
         here = self.found[id(statement), slot]
         found = {key: value for key, value in here.items() if len(key) == len(self.passes)}
         values = list(found.values())

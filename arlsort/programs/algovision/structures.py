@@ -28,7 +28,7 @@ def _listed(branch: Any) -> tuple[Statement, ...]:
 
 
 class _Relaxed:
-    """What has options of its own; None takes those of the algorithm."""
+    """A statement with its own options; None takes those of the algorithm."""
 
     epsilon: float | None
     hard: bool | None
@@ -56,7 +56,7 @@ class If(_Relaxed):
     """Runs both branches, and mixes the states: `p if_true + (1 - p) if_false`.
 
     Args:
-      condition: What gives every row its p.
+      condition: Gives every row its p.
       if_true: A statement, a list of statements, or None.
       if_false: The same.
       epsilon: A branch that has no more weight than this changes nothing, row by row.
@@ -107,7 +107,7 @@ class While(_Relaxed):
     """Runs statements while a condition holds, and mixes the states by the weight to stop there.
 
     Args:
-      condition: What gives every row the weight to go on.
+      condition: Gives every row the weight to go on.
       *sequence: The statements.
       max_iter: The most passes.
       epsilon: A row stops once its weight to have gone on is not above this.
@@ -128,7 +128,7 @@ class While(_Relaxed):
         self.epsilon, self.hard, self.debug = epsilon, hard, debug
 
     def simulate(self, integers: Integers) -> None:
-        """Walks through all passes; how many there are is not known, so what changes is lost."""
+        """Walks through all passes. Their number is not known, so integers that change are lost."""
         before = dict(integers.values)
         self.condition.simulate(integers)
         most = integers.max_iter if self.max_iter is None else self.max_iter
@@ -161,7 +161,7 @@ class For:
     """Runs statements for every integer of a range.
 
     Args:
-      var: The name of the integer inside the loop; not one that there is outside.
+      var: The name of the integer inside the loop; not one from outside.
       range_or_list: How many passes; or the integers; or a variable or a function that gives them.
       *sequence: The statements.
     """

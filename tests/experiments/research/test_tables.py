@@ -80,6 +80,22 @@ def test_a_quick_search_says_what_was_asked_besides():
     assert "  --anneal=10.0 \\" in text.splitlines()
 
 
+def test_quick_searches_stand_side_by_side_by_their_best_n():
+    def report(n, **found):
+        records = [{"method": name, "em": em} for name, em in found.items()]
+        return {"config": {"n": n}, "records": records}
+
+    text = tables.quick_search_in_short(
+        [report(5, a=[0.3, 0.3]), report(9, b=[0.4, 0.4], a=[0.1, 0.2])]
+    )
+    assert text.splitlines() == [
+        "| method | n = 5 | n = 9 |",
+        "| --- | --- | --- |",
+        "| `b` | - | 40.0 ± 0.0 |",
+        "| `a` | 30.0 ± 0.0 | 15.0 ± 7.1 |",
+    ]
+
+
 def test_variants_are_compared_on_their_longest_lists():
     def distance(n, spread, pointers):
         learned = {"steps": {"divergence": 0.2}, "run": {"divergence": 0.3}}
