@@ -7,7 +7,8 @@ weight on the way depends on the first bits of the output and on the last ones o
 the matrix of a stage is one product of arrays that are broadcast.
 
 A stage of a large block is two matrices in turn, each of few wires: the layers with wide gaps, and
-those with gaps below `_LOW`. The latter are alike in all stages and are built together.
+those with gaps below about the root of the number of wires. The latter are alike in all stages and
+are built together.
 """
 
 import jax
@@ -16,8 +17,6 @@ from jax import lax
 
 # Up to this block all lists are side by side in the last dimension, and sums are over few terms.
 _SIDE_BY_SIDE = 8
-# Layers with gaps below the first, from a list of the second length on below the third.
-_LOW, _LONG, _LOW_IF_LONG = 16, 512, 32
 
 
 def join(kept: jax.Array) -> jax.Array:
@@ -29,7 +28,7 @@ def join(kept: jax.Array) -> jax.Array:
     half, lists = kept.shape[2:]
     wires = 2 * half
     stages = wires.bit_length() - 1
-    low = min(wires, _LOW if wires < _LONG else _LOW_IF_LONG)
+    low = min(wires, max(_SIDE_BY_SIDE, 1 << (stages // 2)))
     narrow = low.bit_length() - 1  # layers that act within `low` wires
     # By bit of the output and bit of the input: [layers, 2, 2, pairs, lists].
     keep, move = kept[:, 0], kept[:, 1]
@@ -93,8 +92,9 @@ def _join_whole(blocks: jax.Array, layers: jax.Array) -> jax.Array:
     """Joins blocks `[lists, blocks, m, m]` in pairs by one product for each."""
     lists, count, m, _ = blocks.shape
     matrix = _paths(layers[None], 1).reshape(2 * m, 2, m, count // 2, lists)
-    matrix = matrix.transpose(4, 3, 0, 1, 2)
-    joined = _einsum("lpitj,lptjc->lpitc", matrix, blocks.reshape(lists, count // 2, 2, m, m))
+    matrix = matrix.transpose(4, 3, 1, 0, 2).reshape(lists * count, 2 * m, m)
+    joined = _einsum("brs,bsc->brc", matrix, blocks.reshape(lists * count, m, m))
+    joined = joined.reshape(lists, count // 2, 2, 2 * m, m).swapaxes(2, 3)
     return joined.reshape(lists, count // 2, 2 * m, 2 * m)
 
 
