@@ -4,6 +4,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from arlsort import programs
 from arlsort.comparison import comparison_sort, rank_among, smooth_sort, vector_sort
 from arlsort.functional import (
     argsort,
@@ -31,7 +32,7 @@ from arlsort.operators.sorting_network import SortingNetwork
 from arlsort.selection import median, quantile, top_k, top_k_mask
 
 if TYPE_CHECKING:
-    from arlsort import plot, programs, quadratic
+    from arlsort import plot, quadratic
     from arlsort.quadratic_layer import QuadraticLayer
 
 __version__ = "0.2.0"
@@ -79,7 +80,6 @@ __all__ = [
 _LATER = {
     "QuadraticLayer": "arlsort.quadratic_layer",
     "plot": "arlsort.plot",
-    "programs": "arlsort.programs",
     "quadratic": "arlsort.quadratic",
 }
 

@@ -104,7 +104,7 @@ jax.monitoring.register_event_duration_secs_listener(
 import arlsort
 x = jax.device_put(numpy.float32([3, 1, 2]))
 arlsort.sort(x)
-later = ("plot", "quadratic", "quadratic_layer", "programs.algovision")
+later = ("plot", "quadratic", "quadratic_layer")
 print(len(compiled), [name for name in later if f"arlsort.{name}" in sys.modules])
 print(arlsort.QuadraticLayer.__name__, arlsort.quadratic.__name__, arlsort.plot.__name__)
 """

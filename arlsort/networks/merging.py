@@ -18,7 +18,7 @@ from arlsort.networks import comparators, engine, merging_across, merging_bitoni
 from arlsort.networks.swaps import Swap
 
 # Lists of this many wires at most go through the layers themselves: there, products are slower.
-_SMALL = 8
+_SMALL = 16
 # Lists whose permutations are computed together have about this many weights: as much as stays in
 # the cache. Their intermediate results are computed again for the gradient.
 _TOGETHER = 2**19
