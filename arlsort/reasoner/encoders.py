@@ -58,7 +58,7 @@ class Basis(NamedTuple):
         """
         rows = jnp.stack(scalars, axis=-1)
         found = matmul_keys(rows.reshape(-1, rows.shape[-1]), self.vectors)
-        return found.reshape(*rows.shape[:-1], -1)
+        return found.reshape(*rows.shape[:-1], found.shape[-1])
 
 
 class Scalars(NamedTuple):
