@@ -36,7 +36,6 @@ from experiments.four_digits.config import (
     PROTOCOLS,
     QUICK,
     Config,
-    ConfigError,
     Method,
     read_channels,
     read_lengths,
@@ -239,7 +238,7 @@ def announce(config: Config, methods: Sequence[Method], mesh: Mesh | None, out_d
     print(f"{'out_dir':18} {out_dir}", flush=True)
 
 
-ERRORS = (ConfigError, datasets.DataError, RunError, OSError)
+ERRORS = (datasets.DataError, RunError, OSError)
 SCRIPT = Script("sort_numbers", __doc__, FLAGS, main, ERRORS)
 
 if __name__ == "__main__":

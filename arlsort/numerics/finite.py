@@ -115,16 +115,17 @@ def mix(apply: Callable[[jax.Array], jax.Array], rows: jax.Array) -> jax.Array:
         infinite = jnp.where(up > 0, jnp.inf, 0.0) - jnp.where(down > 0, jnp.inf, 0.0)
         return jnp.where(unknown > 0, jnp.nan, infinite).astype(mixed.dtype)
 
-    infinite = lax.cond(_any(~jnp.isfinite(known)), beyond, lambda: jnp.zeros_like(mixed))
+    infinite = lax.cond(any_of(~jnp.isfinite(known)), beyond, lambda: jnp.zeros_like(mixed))
     return jnp.where(infinite == 0, mixed, infinite)
 
 
 @jax.custom_batching.custom_vmap
-def _any(flags: jax.Array) -> jax.Array:
+def any_of(flags: jax.Array) -> jax.Array:
+    """Tells whether any flag is set, also of all lists that are mapped over: one answer."""
     return flags.any()
 
 
-@_any.def_vmap
+@any_of.def_vmap
 def _any_of_batch(size: int, batched: list[bool], flags: jax.Array) -> tuple[jax.Array, bool]:
     # One answer for the batch: a condition that depends on the list would compute both branches.
-    return _any(flags), False
+    return any_of(flags), False

@@ -8,20 +8,28 @@ for it, and its cotangent read once.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import export, lax
+from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 from arlsort.numerics import prefixes
+
+Arrays = tuple[jax.Array, ...]
 
 # Elements of a block, by backend. A megabyte is in the cache of one core or two; an accelerator
 # wants as much work as fits its memory.
 _BLOCK = {"cpu": 2**18}
 _LARGE_BLOCK = 2**26
+
+# The derivative of the weights is better off with larger blocks: its loop copies less.
+_LARGER = 4
 
 # Shorter lists than this are compared all with all: sums along a list have more steps.
 _SHORT = 32
@@ -30,20 +38,34 @@ _SHORT = 32
 _SLACK = 8
 
 
+# How the logits of weights follow from the heads, the columns and what all rows share.
+Level = Callable[[Arrays, Arrays, Arrays], jax.Array]
+Whole = Callable[[Arrays, Arrays, Arrays, jax.Array], jax.Array]
+
+
 @dataclasses.dataclass(frozen=True)
 class Rows:
     """How each row of weights follows from numbers of its own and the columns.
 
     Attributes:
-      weigh: A function of the heads, each `[..., r]`, and of each of the columns `[..., n]` that
-        returns weights `[..., r, n]`; any other array that it closes over is differentiated too.
+      level: A function of the heads, each `[..., r]`, of the columns, each `[..., n]`, and of what
+        is shared. It returns logits `[..., r, n]` that are at most zero, and zero or near it
+        somewhere in each row; the weights are their softmax. It closes over nothing that is
+        differentiated.
       heads: Arrays `[..., m]`, with one number for each row.
       columns: Arrays `[..., n]`.
+      shared: Scalars.
+      whole: If given, a faster way to the weights, not differentiated, each row multiplied by a
+        last number `[..., m]`.
+      summed: Whether the logits are the logarithms of the weights; then `mix` is not for them.
     """
 
-    weigh: Callable[..., jax.Array]
-    heads: tuple[jax.Array, ...]
-    columns: tuple[jax.Array, ...]
+    level: Level
+    heads: Arrays
+    columns: Arrays
+    shared: Arrays = ()
+    whole: Whole | None = None
+    summed: bool = False
 
 
 def total(matrix: jax.Array) -> jax.Array:
@@ -59,40 +81,123 @@ def spread(heads: jax.Array, n: int) -> jax.Array:
     return lax.dot_general(heads, ones, (((), ()), ((), ())), precision=lax.Precision.HIGHEST)
 
 
-def normalised_exp(below: jax.Array, temperature: ArrayLike) -> jax.Array:
-    """Computes `softmax(below / temperature)` over the last axis.
+def over(below: jax.Array, temperature: ArrayLike) -> jax.Array:
+    """Computes `below / temperature` for what is at most zero.
 
     Dividing first would make infinities of large numbers at a small temperature, and NaN of their
-    gradients. What is so far below zero that its weight is zero in this dtype is cut off before
-    the division.
+    gradients. What is so far below zero that its exponential is zero in this dtype is cut off
+    before the division.
 
     Args:
-      below: At most zero, and zero (or near it, in temperatures) somewhere in each row.
+      below: At most zero.
       temperature: A scalar > 0.
 
     Returns:
-      Weights of the shape of `below`.
+      Logits of the shape of `below`.
     """
     cutoff = -2.0 * math.log(float(jnp.finfo(below.dtype).tiny))
-    weights = jnp.exp(jnp.maximum(below, -cutoff * temperature) / temperature)
+    limit = -cutoff * temperature
+    # Neither the derivative of a maximum nor that of a division: both divide each element.
+    return jnp.where(below > limit, below, limit) * (1.0 / temperature)
+
+
+def side(apart: jax.Array) -> jax.Array:
+    """The sign of differences; times it they are distances that equals draw neither way."""
+    return jnp.where(apart > 0, 1.0, jnp.where(apart < 0, -1.0, 0.0)).astype(apart.dtype)
+
+
+def normalised_exp(below: jax.Array, temperature: ArrayLike) -> jax.Array:
+    """Computes `softmax(below / temperature)` over the last axis, where `below` is zero once."""
+    weights = jnp.exp(over(below, temperature))
     return weights * spread(1.0 / total(weights), below.shape[-1])
+
+
+def normalised(weights: jax.Array, factor: ArrayLike = 1.0) -> jax.Array:
+    """Divides weights `[..., r, n]` by the sum of their row, and multiplies rows by a factor.
+
+    XLA makes one kernel of this and of the weights, if nothing else reads them: it goes through a
+    few rows at a time, which stay in the cache.
+    """
+    return weights * (factor / weights.sum(axis=-1))[..., None]
 
 
 def matrix(rows: Rows, has_nan: jax.Array) -> jax.Array:
     """Makes the weights `[..., m, n]`, NaN and without a gradient where `has_nan[...]` is true."""
+    how = (rows.level, rows.whole, rows.summed)
+    return _matrix(how, has_nan, rows.heads, rows.columns, rows.shared)
 
-    def weigh(heads: tuple[jax.Array, ...], has_nan: jax.Array, *columns: jax.Array) -> jax.Array:
-        return jnp.where(has_nan[..., None, None], jnp.nan, rows.weigh(heads, *columns))
 
-    return _in_blocks(weigh, rows.heads, (has_nan, *rows.columns))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _matrix(
+    how: tuple[Level, Whole | None, bool],
+    has_nan: jax.Array,
+    heads: Arrays,
+    columns: Arrays,
+    shared: Arrays,
+) -> jax.Array:
+    factor = jnp.where(has_nan[..., None], jnp.nan, jnp.ones_like(heads[0]))
+    level, whole, summed = how
+    if whole is not None:
+        return whole(heads, columns, shared, factor)
+    weights = jnp.exp(level(heads, columns, shared))
+    return weights * factor[..., None] if summed else normalised(weights, factor)
+
+
+def _matrix_jvp(
+    how: tuple[Level, Whole | None, bool], primals: Any, tangents: Any
+) -> tuple[Any, Any]:
+    level, _, summed = how
+    has_nan, *arrays = primals
+    # What has no tangent costs nothing.
+    moves = [[not isinstance(t, SymbolicZero) for t in group] for group in tangents[1:]]
+    moving = [_pick(group, flags) for group, flags in zip(tangents[1:], moves, strict=True)]
+    kept = tuple(len(group) for group in arrays[:2])
+
+    def change(heads: Arrays, has_nan: jax.Array, *columns: jax.Array) -> jax.Array:
+        groups = (heads[: kept[0]], columns[: kept[1]], arrays[2])
+        changes = (heads[kept[0] :], columns[kept[1] :], moving[2])
+
+        def of(*moved: Arrays) -> jax.Array:
+            return level(*(_put(*parts) for parts in zip(groups, moves, moved, strict=True)))
+
+        at = tuple(_pick(group, flags) for group, flags in zip(groups, moves, strict=True))
+        logits, slope = jax.jvp(of, at, changes)
+        weights = jnp.exp(logits)
+        if not summed:
+            n = weights.shape[-1]
+            weights = weights * spread(1.0 / total(weights), n)
+            slope = slope - spread(total(weights * slope), n)
+        return jnp.where(has_nan[..., None, None], 0.0, weights * slope)
+
+    out = _matrix(how, *primals)
+    if not any(map(any, moves)):
+        return out, jnp.zeros_like(out)
+    heads, columns = ((*a, *m) for a, m in zip(arrays[:2], moving[:2], strict=True))
+    return out, _in_blocks(change, heads, (has_nan, *columns), larger=_LARGER)
+
+
+_matrix.defjvp(_matrix_jvp, symbolic_zeros=True)
+
+
+def _pick(group: Arrays, flags: list[bool]) -> Arrays:
+    return tuple(array for array, flag in zip(group, flags, strict=True) if flag)
+
+
+def _put(group: Arrays, flags: list[bool], moved: Arrays) -> Arrays:
+    """Puts arrays in place of those that are flagged."""
+    fresh = iter(moved)
+    return tuple(next(fresh) if flag else a for a, flag in zip(group, flags, strict=True))
 
 
 def mix(rows: Rows, items: jax.Array) -> jax.Array:
     """Computes the weights times items `[..., n, d]` in O(n) memory, `[..., m, d]`."""
+    # The sums of the weights are one more item.
+    items = jnp.concatenate([items, jnp.ones_like(items[..., :1])], axis=-1)
 
-    def product(heads: tuple[jax.Array, ...], items: jax.Array, *columns: jax.Array) -> jax.Array:
-        weights = rows.weigh(heads, *columns)
-        return jnp.matmul(weights, items, precision=lax.Precision.HIGHEST)
+    def product(heads: Arrays, items: jax.Array, *columns: jax.Array) -> jax.Array:
+        weights = jnp.exp(rows.level(heads, columns, rows.shared))
+        sums = jnp.matmul(weights, items, precision=lax.Precision.HIGHEST)
+        return sums[..., :-1] / sums[..., -1:]
 
     return _in_blocks(product, rows.heads, (items, *rows.columns))
 
@@ -109,7 +214,8 @@ def mean_distance(ascending: jax.Array, count: jax.Array | None = None) -> jax.A
     """
     n = ascending.shape[-1]
     if n < _SHORT:
-        distance = jnp.abs(ascending[..., :, None] - ascending[..., None, :])
+        apart = ascending[..., :, None] - ascending[..., None, :]
+        distance = apart * side(apart)
         if count is not None:
             distance = jnp.where(prefixes.within(count, distance.shape, -2), distance, 0.0)
         return distance.mean(axis=-2)
@@ -137,14 +243,14 @@ def mean_distance(ascending: jax.Array, count: jax.Array | None = None) -> jax.A
 
 
 def _in_blocks(
-    function: Callable[..., jax.Array], heads: tuple[jax.Array, ...], columns: tuple[jax.Array, ...]
+    function: Callable[..., jax.Array], heads: Arrays, columns: Arrays, larger: int = 1
 ) -> jax.Array:
     """Applies a function of rows to all of them, block after block; each block is recomputed."""
     *batch, m = heads[0].shape
     n, lists = columns[-1].shape[-1], math.prod(batch)
     # Within a block, XLA may keep what it has; the backward pass is a loop of its own.
     function = jax.checkpoint(function, prevent_cse=False)
-    count, height = _block_shape(lists, m, n)
+    count, height = _block_shape(lists, m, n, larger)
     if (count, height) == (lists, m):
         return function(heads, *columns)
     heads = tuple(head.reshape(lists, m) for head in heads)
@@ -154,7 +260,7 @@ def _in_blocks(
         result = lax.map(lambda part: function(part[0], *part[1]), parts)
         return result.reshape(*batch, m, *result.shape[3:])
 
-    def rows(part: tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]) -> jax.Array:
+    def rows(part: tuple[Arrays, Arrays]) -> jax.Array:
         # All blocks of a list share its columns, of which copies would be as many as there are.
         blocks = tuple(head.reshape(-1, height) for head in part[0])
         return lax.map(lambda block: function(block, *part[1]), blocks)
@@ -163,9 +269,11 @@ def _in_blocks(
     return result.reshape(*batch, m, *result.shape[3:])
 
 
-def _block_shape(lists: int, m: int, n: int) -> tuple[int, int]:
+def _block_shape(lists: int, m: int, n: int, larger: int = 1) -> tuple[int, int]:
     """Tells how many lists, and how many rows of each, make one block: divisors of both."""
-    size = _BLOCK.get(jax.default_backend(), _LARGE_BLOCK)
+    size = _LARGE_BLOCK
+    if (backend := jax.default_backend()) in _BLOCK:
+        size = larger * _BLOCK[backend]
     unknown = export.is_symbolic_dim(lists)
     if unknown:  # what suits one list must do for all
         return (lists, m) if m * n <= size else (1, _divisor(m, size // n))

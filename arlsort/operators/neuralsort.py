@@ -78,18 +78,15 @@ class NeuralSort(sampling.PlackettLuce):
         factor = 2 * row - (items - 1)
         absent = () if count is None else (~prefixes.within(count, scores.shape),)
 
-        def weigh(
-            heads: tuple[jax.Array, ...],
-            points: jax.Array,
-            apart: jax.Array,
-            *absent: jax.Array,
-        ) -> jax.Array:
-            factor, summit, saddle = (rowwise.spread(head, n) for head in heads)
-            across = factor * (points[..., None, :] - summit)
-            below = across - (apart[..., None, :] - saddle)
-            level = below - lax.stop_gradient(jnp.maximum(below, 0.0))
-            for without in absent:
-                level = jnp.where(without[..., None, :], -prefixes.beyond(level.dtype), level)
-            return rowwise.normalised_exp(level, 1.0)
+        return rowwise.Rows(_level, (factor, summit, saddle), (points, apart, *absent))
 
-        return rowwise.Rows(weigh, (factor, summit, saddle), (points, apart, *absent))
+
+def _level(heads: rowwise.Arrays, columns: rowwise.Arrays, shared: rowwise.Arrays) -> jax.Array:
+    points, apart, *absent = columns
+    factor, summit, saddle = (head[..., :, None] for head in heads)
+    across = factor * (points[..., None, :] - summit)
+    below = across - (apart[..., None, :] - saddle)
+    level = below - lax.stop_gradient(jnp.maximum(below, 0.0))
+    for without in absent:
+        level = jnp.where(without[..., None, :], -prefixes.beyond(level.dtype), level)
+    return level

@@ -239,7 +239,7 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
             variants=("power=2",),
             random=("stochastic=true,num_samples=3",),
             facts=Facts(
-                time=("n^2", "n^2"),
+                time=("n log n", "n^2"),
                 memory=("n", "n^2"),
                 monotone=False,
                 error="t log n",

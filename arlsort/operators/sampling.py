@@ -63,32 +63,38 @@ class PlackettLuce(base.Operator):
 
     def _apply(self, scores: jax.Array, rows: jax.Array) -> jax.Array:
         if not self.stochastic:
-            return rowwise.mix(self._rows(scores), rows)
+            return self._mix(scores, rows, None)
         items = jnp.broadcast_to(rows, (self.num_samples, *rows.shape))
-        return rowwise.mix(self._rows(self._drawn(scores)), items).mean(axis=0)
+        return self._mix(self._drawn(scores), items, None).mean(axis=0)
 
     def _sort(self, scores: jax.Array) -> jax.Array:
         return self._apply(scores, scores[..., None])[..., 0]
 
     def _masked_permutation(self, scores: jax.Array, count: jax.Array) -> jax.Array:
-        return self._mean(scores, count, lambda rows, _: rowwise.matrix(rows, _none(rows)))
+        def permutation(drawn: jax.Array, count: jax.Array | None) -> jax.Array:
+            rows = self._rows(drawn, count)
+            return rowwise.matrix(rows, _none(rows))
+
+        return self._mean(scores, count, permutation)
 
     def _masked_apply(self, scores: jax.Array, count: jax.Array, rows: jax.Array) -> jax.Array:
-        def apply(weights: rowwise.Rows, batch: tuple[int, ...]) -> jax.Array:
-            return rowwise.mix(weights, jnp.broadcast_to(rows, (*batch, *rows.shape[-2:])))
+        def apply(drawn: jax.Array, count: jax.Array | None) -> jax.Array:
+            items = jnp.broadcast_to(rows, (*drawn.shape[:-1], *rows.shape[-2:]))
+            return self._mix(drawn, items, count)
 
         return self._mean(scores, count, apply)
 
     def _top(self, scores: jax.Array, k: int, count: jax.Array | None = None) -> jax.Array:
         n = scores.shape[-1]
 
-        def top(rows: rowwise.Rows, batch: tuple[int, ...]) -> jax.Array:
+        def top(drawn: jax.Array, count: jax.Array | None) -> jax.Array:
+            rows = self._rows(drawn, count)
             if count is None:
                 heads = tuple(jnp.flip(head[..., n - k :], axis=-1) for head in rows.heads)
             else:
-                at = prefixes.largest(n, k, jnp.broadcast_to(count, batch))
+                at = prefixes.largest(n, k, count)
                 heads = tuple(jnp.take_along_axis(head, at, axis=-1) for head in rows.heads)
-            picked = rowwise.Rows(rows.weigh, heads, rows.columns)
+            picked = dataclasses.replace(rows, heads=heads)
             return rowwise.matrix(picked, _none(picked))
 
         return self._mean(scores, count, top)
@@ -97,22 +103,26 @@ class PlackettLuce(base.Operator):
         self,
         scores: jax.Array,
         count: jax.Array | None,
-        function: Callable[[rowwise.Rows, tuple[int, ...]], jax.Array],
+        function: Callable[[jax.Array, jax.Array | None], jax.Array],
     ) -> jax.Array:
-        """Averages a function of the rows and their batch over the draws, if there are any."""
+        """Averages a function of scores and their count over the draws, if there are any."""
         if not self.stochastic:
-            return function(self._rows(scores, count), scores.shape[:-1])
+            return function(scores, count)
         drawn = self._drawn(scores)
         if count is not None:
             count = jnp.broadcast_to(count, drawn.shape[:-1])
             drawn = prefixes.keep(drawn, count)
-        return function(self._rows(drawn, count), drawn.shape[:-1]).mean(axis=0)
+        return function(drawn, count).mean(axis=0)
 
     def _drawn(self, scores: jax.Array) -> jax.Array:
         """Adds noise: `[num_samples, ..., n]`."""
         assert self.key is not None  # checked where the operator is called
         noise = jax.random.gumbel(self.key, (self.num_samples, *scores.shape), scores.dtype)
         return scores[None] + noise
+
+    def _mix(self, scores: jax.Array, items: jax.Array, count: jax.Array | None) -> jax.Array:
+        """Mixes items `[..., n, d]` by the weights of scores `[..., n]`, without sampling."""
+        return rowwise.mix(self._rows(scores, count), items)
 
     def _rows(self, scores: jax.Array, count: jax.Array | None = None) -> rowwise.Rows:
         """Says how the weights follow from scores `[..., n]`, without sampling.

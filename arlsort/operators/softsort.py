@@ -2,15 +2,24 @@
 """SoftSort: a softmax around each sorted value, deterministic or stochastic."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import ArrayLike
 
 from arlsort import checks
 from arlsort.networks import exact_order
-from arlsort.numerics import prefixes, rowwise
+from arlsort.numerics import finite, laplace_sums, prefixes, rowwise
 from arlsort.operators import base, sampling
+
+# From this length on values are sums over neighbours in the order, O(n), and need no weights.
+_LONG = 128
+
+# Lists of at most so many temperatures need no exponential for each pair: rounding a score in
+# temperatures costs a weight less than a millionth.
+_NEAR = 16.0
 
 
 @base.register
@@ -20,7 +29,8 @@ class SoftSort(sampling.PlackettLuce):
 
     `P[i, :] = softmax_j(-|sort(x)[i] - x[j]| ** power / temperature)`, the paper's definition in
     ascending order. Rows sum to one, columns need not. The largest weight of row i is always that
-    of the input at position i, at any temperature.
+    of the input at position i, at any temperature. With `power=1` values and sorted rows of long
+    lists take O(n log n) time and O(n) memory, without P: see `arlsort.numerics.laplace_sums`.
 
     With `stochastic=True` it is the mean over orders drawn from a Plackett-Luce distribution whose
     log-weights are the scores (`sampling.PlackettLuce`).
@@ -52,13 +62,84 @@ class SoftSort(sampling.PlackettLuce):
         checks.check_positive("temperature", self.temperature)
         checks.check_choice("power", self.power, (1, 2))
 
+    def _mix(self, scores: jax.Array, items: jax.Array, count: jax.Array | None) -> jax.Array:
+        n = scores.shape[-1]
+        if self.power == 2 or n < _LONG:
+            return super()._mix(scores, items, count)
+        ascending, order = exact_order.sort(_with_none_after(scores, count))
+        rows = jnp.take_along_axis(items, order[..., None], axis=-2, mode="promise_in_bounds")
+        # A power of two is exact; sums of so many of the largest items would overflow.
+        shrink = 0.5 ** max(n.bit_length() - 16, 0)
+        rows = jnp.concatenate([rows * shrink, jnp.ones_like(rows[..., :1])], axis=-1)
+        temperature = jnp.asarray(self.temperature)
+        sums = laplace_sums.sums(ascending, temperature, jnp.swapaxes(rows, -1, -2))
+        return jnp.swapaxes(sums[..., :-1, :] / sums[..., -1:, :], -1, -2) / shrink
+
     def _rows(self, scores: jax.Array, count: jax.Array | None = None) -> rowwise.Rows:
-        if count is not None:
-            scores = prefixes.keep(scores, count, prefixes.beyond(scores.dtype))
+        scores = _with_none_after(scores, count)
+        heads: rowwise.Arrays = (exact_order.sort(scores)[0],)
+        temperature = jnp.asarray(self.temperature)
+        summed = self.power == 1 and scores.shape[-1] >= _LONG
+        if summed:  # with the sums known, each row is gone through once only
+            ones = jnp.ones_like(scores)[..., None, :]
+            sums = laplace_sums.sums(heads[0], temperature, ones)[..., 0, :]
+            heads = (*heads, jnp.log(sums))
+        level = functools.partial(_level, self.power)
+        whole = functools.partial(_whole, self.power)
+        return rowwise.Rows(level, heads, (scores,), (temperature,), whole, summed=summed)
 
-        def weigh(heads: tuple[jax.Array, ...], scores: jax.Array) -> jax.Array:
-            # Each head is among the scores: its distance of zero is the row's least.
-            distance = jnp.abs(rowwise.spread(heads[0], scores.shape[-1]) - scores[..., None, :])
-            return rowwise.normalised_exp(-(distance**self.power), self.temperature)
 
-        return rowwise.Rows(weigh, (exact_order.sort(scores)[0],), (scores,))
+def _level(
+    power: int, heads: rowwise.Arrays, columns: rowwise.Arrays, shared: rowwise.Arrays
+) -> jax.Array:
+    ascending, *sums = (head[..., :, None] for head in heads)
+    # Each head is among the scores: its distance of zero is the row's least.
+    apart = ascending - columns[0][..., None, :]
+    distance = apart * rowwise.side(apart)
+    level = rowwise.over(-(distance**power), shared[0])
+    return level - sums[0] if sums else level
+
+
+def _with_none_after(scores: jax.Array, count: jax.Array | None) -> jax.Array:
+    """Puts what stands after the items so far away that no weight reaches it."""
+    return scores if count is None else prefixes.keep(scores, count, prefixes.beyond(scores.dtype))
+
+
+def _whole(
+    power: int,
+    heads: rowwise.Arrays,
+    columns: rowwise.Arrays,
+    shared: rowwise.Arrays,
+    factor: jax.Array,
+) -> jax.Array:
+    """The weights, without a derivative: one pass, which writes them."""
+    (ascending, *sums), (scores,), (temperature,) = heads, columns, shared
+    if not sums:
+        return rowwise.normalised(_direct(power, ascending, scores, temperature), factor)
+    factor = jnp.exp(-sums[0]) * factor
+    low, high = scores.min(axis=-1, keepdims=True), scores.max(axis=-1, keepdims=True)
+    near = high - low <= _NEAR * temperature
+    rows, places = ((x - (low + high) / 2) / temperature for x in (ascending, scores))
+    ends = (factor * jnp.exp(rows), factor * jnp.exp(-rows), jnp.exp(places), jnp.exp(-places))
+    # Made once for each row, and not again for each element.
+    factor, up, down, above, below = lax.optimization_barrier((factor, *ends))
+
+    def separable() -> jax.Array:
+        # exp(-|a - b|) is the lesser of exp(a) exp(-b) and exp(b) exp(-a).
+        return jnp.minimum(
+            up[..., :, None] * below[..., None, :], down[..., :, None] * above[..., None, :]
+        )
+
+    def either() -> jax.Array:  # with each list as it is among near ones
+        far = _direct(1, ascending, scores, temperature) * factor[..., :, None]
+        return jnp.where(near[..., None], separable(), far)
+
+    return lax.cond(finite.any_of(~near), either, separable)
+
+
+def _direct(
+    power: int, ascending: jax.Array, scores: jax.Array, temperature: jax.Array
+) -> jax.Array:
+    apart = jnp.abs(ascending[..., :, None] - scores[..., None, :])
+    # Dividing each element takes as long as half of the exponential.
+    return jnp.exp(-(apart**power) * (1.0 / temperature))

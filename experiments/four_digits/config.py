@@ -11,20 +11,14 @@ from typing import Any, NoReturn
 import jax
 
 from arlsort import operators
-from arlsort.checks import error_message
 from arlsort.operators.base import Operator
 from experiments.common import identities, rates
-from experiments.common.command_line import FlagError
+from experiments.common.command_line import FlagError, refused
 from experiments.common.datasets import DATASETS, EMBEDDED
 from experiments.common.methods import check_distinct, read_specs
 from experiments.four_digits import losses
 from experiments.four_digits.convolution import PRECISIONS
 from experiments.four_digits.sampling import RESOLUTIONS
-
-
-class ConfigError(Exception):
-    """A setting that is not allowed; the message is one line."""
-
 
 NO_OPERATOR = "loss:"
 """What a method without an operator begins with; a loss that needs none follows."""
@@ -161,7 +155,7 @@ def resolve(given: Mapping[str, Any], flag: str = "operators") -> tuple[Config, 
       The complete settings, and the methods they name.
 
     Raises:
-      ConfigError: If a setting is not allowed, or would change nothing.
+      FlagError: If a setting is not allowed, or would change nothing.
     """
     stated = {name: value for name, value in given.items() if value is not None}
     protocol = stated.get("protocol", PROTOCOLS[0])
@@ -185,10 +179,7 @@ def resolve(given: Mapping[str, Any], flag: str = "operators") -> tuple[Config, 
     if not config.operators:
         _refuse(flag, "none", ", ".join(operators.names()))
     methods = tuple(_method(spec, config, flag) for spec in config.operators)
-    try:
-        check_distinct(flag, ((each.spec, each.identity) for each in methods))
-    except FlagError as error:
-        raise ConfigError(str(error)) from None
+    check_distinct(flag, ((each.spec, each.identity) for each in methods))
     return config, methods
 
 
@@ -216,7 +207,7 @@ def _check(config: Config) -> None:
         if config.loss != losses.AUTO:
             losses.parse(config.loss)
     except ValueError as error:
-        raise ConfigError(f"--{error}") from None
+        raise FlagError(f"--{error}") from None
     _check_choice("schedule", config.schedule, rates.SCHEDULES)
     if config.protocol == "published":
         _check_choice("dataset", config.dataset, PUBLISHED_DATASETS)
@@ -257,9 +248,7 @@ def _method(spec: str, config: Config, flag: str) -> Method:
         )
     except (TypeError, ValueError) as error:
         line = " ".join(str(error).split())
-        raise ConfigError(
-            f"--{flag} {spec} (n={config.n}, --loss {config.loss}): {line}"
-        ) from error
+        raise FlagError(f"--{flag} {spec} (n={config.n}, --loss {config.loss}): {line}") from error
     return method
 
 
@@ -290,4 +279,4 @@ def _check_choice(name: str, value: str, allowed: Collection[str]) -> None:
 
 
 def _refuse(name: str, received: Any, allowed: Any) -> NoReturn:
-    raise ConfigError(error_message(f"--{name}", received, allowed))
+    raise refused(name, received, allowed)

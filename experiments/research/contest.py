@@ -44,7 +44,6 @@ from experiments.common.rates import SCHEDULES
 from experiments.four_digits import results
 from experiments.four_digits.config import (
     Config,
-    ConfigError,
     Method,
     essence,
     read_channels,
@@ -235,7 +234,7 @@ def main() -> None:
     print(out_dir / "contest.json")
 
 
-SCRIPT = Script("contest", __doc__, FLAGS, main, (ConfigError, OSError))
+SCRIPT = Script("contest", __doc__, FLAGS, main, (OSError,))
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -47,7 +47,7 @@ from experiments.common.command_line import (
     refused,
 )
 from experiments.common.reports import measure_once, open_report
-from experiments.four_digits.config import ConfigError, Method, resolve
+from experiments.four_digits.config import Method, resolve
 from experiments.four_digits.losses import order_loss, parse, with_key
 from experiments.four_digits.results import check_means_the_same
 
@@ -244,7 +244,7 @@ def main() -> None:
     print(out)
 
 
-SCRIPT = Script("gradient_quality", __doc__, FLAGS, main, (ConfigError, OSError))
+SCRIPT = Script("gradient_quality", __doc__, FLAGS, main, (OSError,))
 
 if __name__ == "__main__":
     SCRIPT.run(sys.argv)

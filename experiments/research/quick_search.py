@@ -44,7 +44,7 @@ from experiments.common.command_line import (
     refused,
 )
 from experiments.common.reports import measure_once, open_report
-from experiments.four_digits.config import ConfigError, Method, resolve
+from experiments.four_digits.config import Method, resolve
 from experiments.four_digits.losses import LIKELIHOOD, order_loss, parse
 from experiments.four_digits.metrics import accuracy
 from experiments.four_digits.reader import Reading, dense_layers, linear
@@ -293,7 +293,7 @@ def main() -> None:
     print(out)
 
 
-SCRIPT = Script("quick_search", __doc__, FLAGS, main, (ConfigError, datasets.DataError, OSError))
+SCRIPT = Script("quick_search", __doc__, FLAGS, main, (datasets.DataError, OSError))
 
 if __name__ == "__main__":
     SCRIPT.run(sys.argv)

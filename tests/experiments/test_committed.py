@@ -8,7 +8,7 @@ import pytest
 
 from experiments.common.command_line import FlagError
 from experiments.common.reports import open_report
-from experiments.four_digits.config import ConfigError, essence, resolve
+from experiments.four_digits.config import essence, resolve
 from experiments.four_digits.results import check_means_the_same
 from experiments.research import (
     gradient_quality,
@@ -51,7 +51,7 @@ def test_methods_of_committed_reports_mean_what_they_meant(path):
     specs = {record["method"]: record for record in report["records"]}
     for spec, record in specs.items():
         if any(name in spec for name in NOT_OFFERED):
-            with pytest.raises(ConfigError, match="readout"):
+            with pytest.raises(FlagError, match="readout"):
                 resolve({"operators": [spec], "n": 5})
         elif "checkpoint=" not in spec:  # those are made by ablations.py and multi_task.py
             _, methods = resolve({"operators": [spec], "n": record.get("n", 5)})

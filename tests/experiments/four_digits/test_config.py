@@ -8,9 +8,10 @@ import pytest
 
 from arlsort import operators
 from experiments import sort_numbers
+from experiments.common.command_line import FlagError
 from experiments.common.methods import read_specs
 from experiments.four_digits import config as configuration
-from experiments.four_digits.config import Config, ConfigError, resolve
+from experiments.four_digits.config import Config, resolve
 from experiments.four_digits.runs import _OUTSIDE, Run
 from tests.experiments.flags import defined, kept, refusal
 
@@ -144,7 +145,7 @@ def test_an_operator_may_name_its_loss():
 
 
 def test_too_long_list_for_the_learned_sort_is_refused():
-    with pytest.raises(ConfigError, match="allow_extrapolation=True"):
+    with pytest.raises(FlagError, match="allow_extrapolation=True"):
         resolve({"operators": ["learned"], "n": 999})
 
 
@@ -252,17 +253,17 @@ def test_nonsense_is_refused_in_one_line(argument, capsys):
 
 @pytest.mark.parametrize("name", configuration.PUBLISHED)
 def test_published_protocol_takes_no_other_settings(name):
-    with pytest.raises(ConfigError, match=f"--{name}: .*fixed by --protocol published"):
+    with pytest.raises(FlagError, match=f"--{name}: .*fixed by --protocol published"):
         resolve({"protocol": "published", name: configuration.QUICK[name]})
 
 
 def test_published_protocol_refuses_other_pictures():
-    with pytest.raises(ConfigError, match="--dataset"):
+    with pytest.raises(FlagError, match="--dataset"):
         resolve({"protocol": "published", "dataset": "digits", "operators": ["odd_even"]})
 
 
 def test_operators_are_tried_before_training():
-    with pytest.raises(ConfigError, match="--operators odd_even:temperature=-1"):
+    with pytest.raises(FlagError, match="--operators odd_even:temperature=-1"):
         resolve({"operators": ["odd_even:temperature=-1"]})
 
 
