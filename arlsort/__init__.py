@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Differentiable sorting in JAX: the public names, and nothing else."""
 
-from arlsort import plot, programs, quadratic
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from arlsort import programs
 from arlsort.comparison import comparison_sort, rank_among, smooth_sort, vector_sort
 from arlsort.functional import (
     argsort,
@@ -26,8 +29,11 @@ from arlsort.operators.relaxed_program import RelaxedProgram
 from arlsort.operators.sinkhorn import Sinkhorn
 from arlsort.operators.softsort import SoftSort
 from arlsort.operators.sorting_network import SortingNetwork
-from arlsort.quadratic_layer import QuadraticLayer
 from arlsort.selection import median, quantile, top_k, top_k_mask
+
+if TYPE_CHECKING:
+    from arlsort import plot, quadratic
+    from arlsort.quadratic_layer import QuadraticLayer
 
 __version__ = "0.2.0"
 
@@ -68,3 +74,24 @@ __all__ = [
     "top_k_mask",
     "vector_sort",
 ]
+
+
+# What a sort does not need is imported when it is first asked for.
+_LATER = {
+    "QuadraticLayer": "arlsort.quadratic_layer",
+    "plot": "arlsort.plot",
+    "quadratic": "arlsort.quadratic",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(_LATER[name])
+    found = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -55,7 +55,7 @@ def sort(
       [1. 2. 3.]
     """
     method, scores, axis, mask = prepare(x, operator, axis, where)
-    return jnp.moveaxis(method.sort(scores, descending=descending, where=mask), -1, axis)
+    return put_back(method.sort(scores, descending=descending, where=mask), axis)
 
 
 def permutation(
@@ -131,7 +131,7 @@ def rank(
       [2. 0. 1.]
     """
     method, scores, axis, mask = prepare(x, operator, axis, where)
-    return jnp.moveaxis(method.rank(scores, descending=descending, where=mask), -1, axis)
+    return put_back(method.rank(scores, descending=descending, where=mask), axis)
 
 
 def argsort(
@@ -165,7 +165,7 @@ def argsort(
       [1. 2. 0.]
     """
     method, scores, axis, mask = prepare(x, operator, axis, where)
-    return jnp.moveaxis(method.argsort(scores, descending=descending, where=mask), -1, axis)
+    return put_back(method.argsort(scores, descending=descending, where=mask), axis)
 
 
 def sort_by(
@@ -228,8 +228,16 @@ def prepare(
     if not -scores.ndim <= axis < scores.ndim:
         allowed = f"{-scores.ndim} to {scores.ndim - 1} for {argument} of shape {scores.shape}"
         raise ValueError(checks.error_message("axis", axis, allowed))
+    axis %= scores.ndim
     mask = None
     if where is not None:
         mask = checks.check_mask("where", where, scores.shape, argument)
-        mask = jnp.moveaxis(mask, axis, -1)
-    return method, jnp.moveaxis(scores, axis, -1), axis % scores.ndim, mask
+    if axis < scores.ndim - 1:  # or else a call that is not jitted compiles a program for nothing
+        scores = jnp.moveaxis(scores, axis, -1)
+        mask = None if mask is None else jnp.moveaxis(mask, axis, -1)
+    return method, scores, axis, mask
+
+
+def put_back(result: jax.Array, axis: int) -> jax.Array:
+    """Moves the last axis to where `prepare` found it."""
+    return result if axis == result.ndim - 1 else jnp.moveaxis(result, -1, axis)

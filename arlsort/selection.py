@@ -53,7 +53,7 @@ def top_k(
     """
     method, scores, axis, mask = functional.prepare(x, operator, axis, where)
     values, weights = method.top_k(scores, k, where=mask)
-    return jnp.moveaxis(values, -1, axis), weights
+    return functional.put_back(values, axis), weights
 
 
 def top_k_mask(
@@ -98,7 +98,7 @@ def top_k_mask(
       ICML 2020.
     """
     method, scores, axis, mask = functional.prepare(x, operator, axis, where)
-    return jnp.moveaxis(method.top_k_mask(scores, k, where=mask), -1, axis)
+    return functional.put_back(method.top_k_mask(scores, k, where=mask), axis)
 
 
 def quantile(

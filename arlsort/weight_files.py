@@ -66,13 +66,16 @@ def write(path: Path, params: hk.Params, number: int, card: Mapping[str, Any]) -
     write_atomically(card_path(path), (json.dumps(card, indent=2) + "\n").encode())
 
 
-def read(path: Path, card: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]]) -> hk.Params:
+def read(
+    path: Path, card: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]] | None
+) -> hk.Params:
     """Reads parameters and verifies them.
 
     Args:
       path: The file.
       card: Its card.
-      expected: The shapes of the parameters, as `shapes` gives them.
+      expected: The shapes of the parameters, as `shapes` gives them; None if what has the SHA-256
+        of the card is known to have them.
 
     Raises:
       CheckpointError: If the file is missing, unreadable, or not what the card says.
@@ -92,7 +95,8 @@ def read(path: Path, card: Mapping[str, Any], expected: Mapping[str, tuple[int, 
         tensors = safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"checkpoint {path}: not one of arlsort ({error})") from error
-    _check_shapes(path, {name: value.shape for name, value in tensors.items()}, expected)
+    if expected is not None:
+        _check_shapes(path, {name: value.shape for name, value in tensors.items()}, expected)
     _check_values(path, tensors)
     params: dict[str, dict[str, Any]] = {}
     for name, value in tensors.items():

@@ -46,6 +46,7 @@ def test_tutorials_run_and_give_what_they_print(page):
     if page == "relax_an_algorithm":
         assert names["find"]([0.0, 0.2, 0.7, 0.6, 0.9], 0.5) == 2  # the loop on the page
         assert names["slope"] > 0
+        assert 0.2 < names["level"] < 0.7
     if page == "qp_layer":
         assert names["improvement"] < 0.1 and names["outputs"].shape == (32, 4)
 

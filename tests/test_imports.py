@@ -3,6 +3,7 @@
 
 import ast
 import graphlib
+import os
 import pathlib
 import subprocess
 import sys
@@ -90,6 +91,32 @@ print(sorted(heavy & {name.split(".")[0] for name in sys.modules}))
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_a_first_sort_imports_what_it_needs_and_compiles_one_program():
+    program = """
+import sys
+import jax, numpy
+compiled = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
+)
+import arlsort
+x = jax.device_put(numpy.float32([3, 1, 2]))
+arlsort.sort(x)
+later = ("plot", "quadratic", "quadratic_layer")
+print(len(compiled), [name for name in later if f"arlsort.{name}" in sys.modules])
+print(arlsort.QuadraticLayer.__name__, arlsort.quadratic.__name__, arlsort.plot.__name__)
+"""
+    # Nothing may come from a folder of programs: what is read there is not compiled.
+    environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    assert result.stdout.splitlines() == [
+        "1 []",
+        "QuadraticLayer arlsort.quadratic arlsort.plot",
+    ]
 
 
 def test_the_public_names_are_sorted_documented_and_there():

@@ -144,10 +144,13 @@ def balanced(weights: Array, config: NetworkConfig, inside: Array | None = None)
     """
     small = weights + _SMALLEST  # also of a place that no element points to
     weights = small if inside is None else jnp.where(inside, small, weights)
-    for _ in range(config.balancing_rounds):
+
+    def balance(weights: Array, _: None) -> tuple[Array, None]:
         weights = weights / jnp.sum(weights, axis=-2, keepdims=True)
-        weights = weights / jnp.sum(weights, axis=-1, keepdims=True)
-    return weights
+        return weights / jnp.sum(weights, axis=-1, keepdims=True), None
+
+    # A loop compiles one round: that is a tenth of the time of the first call.
+    return jax.lax.scan(balance, weights, None, length=config.balancing_rounds)[0]
 
 
 def _counts_times(counts: Array, weights: Array) -> Array:

@@ -20,7 +20,7 @@ from arlsort.numerics import meshes
 
 
 class Comparator(Protocol):
-    """What a network asks at each comparator; `Swap` also knows of rows and of its weights."""
+    """What a network asks at each comparator; `Swap` also knows of rows."""
 
     def scores(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Gives what goes on along the first and the last wire of each pair.
@@ -38,6 +38,10 @@ Wires = tuple[jax.Array, ...]
 # What a pass may keep for its gradient, in numbers, before it computes segments of its layers again
 # in the backward pass instead.
 _KEPT = 2**26
+
+# From so many lanes on, a loop of scores has two layers in its body, which saves a copy. With fewer
+# lanes wires that move are not read in vectors: scores are compared first, once each.
+_LANES = 8
 
 
 def run(swap: Comparator, network: str, wires: Wires, count: jax.Array | None = None) -> Wires:
@@ -70,7 +74,7 @@ def run(swap: Comparator, network: str, wires: Wires, count: jax.Array | None = 
             for w in wires
         )
     for signs in plan.signs:
-        wires, _ = stage(swap, signs, wires, across=plan.across)
+        wires = stage(swap, signs, wires, across=plan.across)
     return tuple(lax.slice_in_dim(w, plan.absent, plan.absent + n) for w in wires)
 
 
@@ -97,7 +101,7 @@ def _counted(swap: Comparator, network: str, wires: Wires, count: jax.Array) -> 
         inside = (first >= start[None, None]) & (last < end[None, None])
         inside &= number < stages[None, None]
         table = jnp.where(inside, jnp.asarray(signs).reshape(*signs.shape, *lift), 0)
-        wires, _ = stage(swap, table, wires, across=plan.across)
+        wires = stage(swap, table, wires, across=plan.across)
     return tuple(_shifted(w, -start)[:n] for w in wires)
 
 
@@ -112,14 +116,7 @@ def _shifted(w: jax.Array, by: jax.Array) -> jax.Array:
     return jnp.take(w, index, axis=0)
 
 
-def stage(
-    swap: Comparator,
-    signs: np.ndarray | jax.Array,
-    wires: Wires,
-    *,
-    across: bool,
-    keep: bool = False,
-) -> tuple[Wires, jax.Array | None]:
+def stage(swap: Comparator, signs: np.ndarray | jax.Array, wires: Wires, *, across: bool) -> Wires:
     """Sends arrays `[wires, ...]` through one stage of a network by powers of two.
 
     Args:
@@ -127,36 +124,30 @@ def stage(
       signs: `[layers, wires / 2, ...]`, of `topology.Schedule`; more dimensions meet the lanes.
       wires: The arrays.
       across: Whether all steps but the first compare across.
-      keep: Whether to return the weights of the comparators.
-
-    Returns:
-      The arrays, and the weights `[layers, 2, wires / 2, lanes...]` of `Swap.keep`, in the order of
-      the signs.
     """
     layers, size = len(signs), wires[0].shape[0]
     blocks = size >> layers
+    lanes = math.prod(wires[0].shape[1:])
+    few = len(wires) == 1 and not export.is_symbolic_dim(lanes) and lanes < _LANES
+    unroll = 2 if len(wires) == 1 and not few else 1
     halves = tuple(_turn(w, blocks).reshape(2, size // 2, *w.shape[1:]) for w in wires)
 
-    def step(compare: Callable[..., tuple[Wires, jax.Array | None]]) -> Callable[..., tuple]:
-        def body(halves: Wires, sign: jax.Array) -> tuple[Wires, jax.Array | None]:
-            halves, weights = compare(swap, halves, sign, keep)
+    def step(compare: Callable[..., Wires]) -> Callable[..., tuple[Wires, None]]:
+        def body(halves: Wires, sign: jax.Array) -> tuple[Wires, None]:
+            halves = compare(swap, halves, sign, apart=few)
             # The half becomes the last bit of the index: the bit below it is the next half.
-            return tuple(h.swapaxes(0, 1).reshape(h.shape) for h in halves), weights
+            return tuple(h.swapaxes(0, 1).reshape(h.shape) for h in halves), None
 
         return body
 
     table = jnp.asarray(signs)
     if across:
-        halves, first = step(_near)(halves, table[0])
-        rest: Any = None
+        halves, _ = step(_near)(halves, table[0])
         if layers > 1:
-            halves, rest = lax.scan(step(_across), halves, table[1:])
-        weights = None if first is None else first[None]
-        if rest is not None:
-            weights = jnp.concatenate([first[None], rest])
+            halves, _ = lax.scan(step(_across), halves, table[1:], unroll=unroll)
     else:
-        halves, weights = lax.scan(step(_near), halves, table)
-    return tuple(h.reshape(w.shape) for h, w in zip(halves, wires, strict=True)), weights
+        halves, _ = lax.scan(step(_near), halves, table, unroll=unroll)
+    return tuple(h.reshape(w.shape) for h, w in zip(halves, wires, strict=True))
 
 
 def _turn(w: jax.Array, blocks: int) -> jax.Array:
@@ -186,8 +177,8 @@ def _brick(swap: Comparator, wires: Wires, count: jax.Array | None) -> Wires:
 
     def pair(halves: Wires, index: jax.Array | None) -> tuple[Wires, None]:
         layer = 0 if index is None else 2 * index
-        halves = _near(swap, halves, there(near, layer, 1))[0]
-        return _across(swap, halves, there(across, layer + 1, 2))[0], None
+        halves = _near(swap, halves, there(near, layer, 1))
+        return _across(swap, halves, there(across, layer + 1, 2)), None
 
     halves = tuple(split(w) for w in wires)
     pairs = n // 2
@@ -207,43 +198,37 @@ def _brick(swap: Comparator, wires: Wires, count: jax.Array | None) -> Wires:
         pairs %= inner
     halves, _ = lax.scan(pair, halves, indices, length=pairs)
     if n % 2:
-        halves = _near(swap, halves, there(near, n - 1, 1))[0]
+        halves = _near(swap, halves, there(near, n - 1, 1))
     return tuple(h.swapaxes(0, 1).reshape(2 * half, *h.shape[2:])[:n] for h in halves)
 
 
-def _near(
-    swap: Comparator, halves: Wires, sign: jax.Array, keep: bool = False
-) -> tuple[Wires, jax.Array | None]:
+def _near(swap: Comparator, halves: Wires, sign: jax.Array, *, apart: bool = False) -> Wires:
     """Compares wire j of the first half with wire j of the second."""
-    first, last, weights = _compare(swap, halves, sign, keep)
-    pairs = zip(first, last, strict=True)
-    return tuple(jnp.stack(pair) for pair in pairs), weights
+    first, last = _compare(swap, halves, sign, apart)
+    return tuple(jnp.stack(pair) for pair in zip(first, last, strict=True))
 
 
-def _across(
-    swap: Comparator, halves: Wires, sign: jax.Array, keep: bool = False
-) -> tuple[Wires, jax.Array | None]:
+def _across(swap: Comparator, halves: Wires, sign: jax.Array, *, apart: bool = False) -> Wires:
     """Compares wire j of the second half with wire j + 1 of the first."""
     turned = tuple((h[1], jnp.roll(h[0], -1, axis=0)) for h in halves)
-    first, last, weights = _compare(swap, turned, sign, keep)
+    first, last = _compare(swap, turned, sign, apart)
     pairs = zip(first, last, strict=True)
-    return tuple(jnp.stack([jnp.roll(b, 1, axis=0), a]) for a, b in pairs), weights
+    return tuple(jnp.stack([jnp.roll(b, 1, axis=0), a]) for a, b in pairs)
 
 
 def _compare(
-    swap: Comparator, pairs: Sequence[Any], sign: jax.Array, keep: bool
-) -> tuple[list[jax.Array], list[jax.Array], jax.Array | None]:
+    swap: Comparator, pairs: Sequence[Any], sign: jax.Array, apart: bool
+) -> tuple[list[jax.Array], list[jax.Array]]:
     a, b = pairs[0][0], pairs[0][1]
     # One column for each pair, with as many dimensions as there are lanes.
     sign = sign.astype(a.dtype).reshape(*sign.shape, *(1,) * (a.ndim - sign.ndim))
-    weights = None
-    if keep:
-        assert isinstance(swap, Swap)
-        weights = swap.keep(a, b, sign)
-    first, last = ([score] for score in swap.scores(a, b, sign))
+    scores = swap.scores(a, b, sign)
+    if apart:  # or else each of the two is compared again where it is moved
+        scores = lax.optimization_barrier(scores)
+    first, last = ([score] for score in scores)
     for row in pairs[1:]:
         assert isinstance(swap, Swap)
         mixed = swap.rows(a[:, None], b[:, None], sign[:, None], row[0], row[1])
         first.append(mixed[0])
         last.append(mixed[1])
-    return first, last, weights
+    return first, last

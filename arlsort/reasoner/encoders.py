@@ -52,10 +52,13 @@ class Basis(NamedTuple):
         return matmul_keys(scalars, self.vectors) + lift(self.bias, scalars.ndim)
 
     def varying(self, scalars: Sequence[Array]) -> Array:
-        """The features less the bias, `[..., h]`, of k arrays `[...]` of scalars."""
-        terms = zip(scalars, self.vectors, strict=True)
-        parts = [scalar[..., None] * lift(vector, scalar.ndim + 1) for scalar, vector in terms]
-        return functools.reduce(jnp.add, parts)
+        """The features less the bias, `[..., h]`, of k arrays `[...]` of scalars.
+
+        A product, whose gradient is one as well, and not k sums over `h`.
+        """
+        rows = jnp.stack(scalars, axis=-1)
+        found = matmul_keys(rows.reshape(-1, rows.shape[-1]), self.vectors)
+        return found.reshape(*rows.shape[:-1], found.shape[-1])
 
 
 class Scalars(NamedTuple):

@@ -73,7 +73,7 @@ def max_of_sums(ij: Array, ik: Array) -> Array:
       `[b, j, k, t]`.
     """
     if ij.shape[1] <= _SHORT:
-        return jnp.max(ij[:, :, :, None] + ik[:, :, None], axis=1)
+        return _largest(_sums(ij, ik), -jnp.inf)
     one, other = jnp.moveaxis(ij, 1, 0), jnp.moveaxis(ik, 1, 0)
 
     def larger(best: Array, row: tuple[Array, Array]) -> tuple[Array, None]:
@@ -81,6 +81,24 @@ def max_of_sums(ij: Array, ik: Array) -> Array:
 
     first = one[0][:, :, None] + other[0][:, None]
     return jax.lax.scan(larger, first, (one[1:], other[1:]))[0]
+
+
+def _sums(ij: Array, ik: Array) -> Array:
+    """What `max_of_sums` is the maximum of."""
+    return ij[:, :, :, None] + ik[:, :, None]
+
+
+def _largest(x: Array, lowest: float) -> Array:
+    """Maximum over axis 1 of what is at least `lowest`.
+
+    XLA's CPU backend has kernels of its own for `jnp.max`, and they are slow on a sum that is
+    broadcast. What is spelled as a choice it compiles to a loop, with vector instructions.
+    """
+
+    def larger(a: Array, b: Array) -> Array:
+        return jnp.where(a > b, a, b)
+
+    return jax.lax.reduce(x, jnp.array(lowest, x.dtype), larger, (1,))
 
 
 @max_of_sums.defjvp
@@ -92,6 +110,8 @@ def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Arra
 @jax.custom_jvp
 def _first_largest(x: Array) -> tuple[Array, Array]:
     """Maximum over axis 1 and where it is; `jnp.argmax` is slower."""
+    if x.shape[1] <= _SHORT:
+        return max_over_senders(x), _first_of_few(x)
 
     def larger(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
         keep = (a[0] > b[0]) | ((a[0] == b[0]) & (a[1] < b[1]))
@@ -105,9 +125,11 @@ def _first_largest(x: Array) -> tuple[Array, Array]:
 def _first_largest_sum(ij: Array, ik: Array) -> tuple[Array, Array]:
     """As `_first_largest` of the sum in `max_of_sums`.
 
-    In a loop, because XLA's reduction to a value and its index uses no vector instructions on a
-    CPU.
+    Two reductions or a loop, because XLA's reduction to a value and its index uses no vector
+    instructions on a CPU.
     """
+    if ij.shape[1] <= _SHORT:
+        return max_of_sums(ij, ik), _first_of_few(_sums(ij, ik))
 
     def larger(best: tuple[Array, Array], row: tuple[Array, Array, Array]) -> tuple[tuple, None]:
         i, one, other = row
@@ -118,6 +140,27 @@ def _first_largest_sum(ij: Array, ik: Array) -> tuple[Array, Array]:
     indices = jnp.arange(ij.shape[1], dtype=jnp.int32)
     rows = (indices, jnp.moveaxis(ij, 1, 0), jnp.moveaxis(ik, 1, 0))
     return jax.lax.scan(larger, start, rows)[0]
+
+
+def _first_of_few(x: Array) -> Array:
+    """Where axis 1 of `x`, at most 16 long, has its maximum.
+
+    The last four bits of each float32 give way to its index, so that one maximum finds the index:
+    elements that differ in those bits alone count as equal. Shorter floats have bits to spare.
+    """
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    bits = jnp.finfo(wide.dtype).bits
+    integer, limits = jnp.dtype(f"int{bits}"), jnp.iinfo(f"int{bits}")
+    mask = jnp.array(_SHORT - 1, integer)
+    whole = jax.lax.bitcast_convert_type(wide, integer)
+    # In the order of the floats: all bits of a negative one but the sign are flipped.
+    ordered = whole ^ ((whole >> (bits - 1)) & limits.max)
+    # In a loop XLA computes once what does not change, here as many indices as elements, and each
+    # step would read them. Behind a barrier with what does change, they are counted on the way.
+    changing = wide[(slice(1),) * wide.ndim]
+    senders, _ = jax.lax.optimization_barrier((jnp.arange(x.shape[1], dtype=integer), changing))
+    tagged = (ordered | mask) ^ jnp.expand_dims(senders, (0, *range(2, x.ndim)))
+    return ((_largest(tagged, limits.min) & mask) ^ mask).astype(jnp.int8)
 
 
 @_first_largest.defjvp
@@ -136,8 +179,8 @@ def _no_tangent(index: Array) -> np.ndarray:
     return np.zeros(index.shape, jax.dtypes.float0)
 
 
-def _senders(x: Array) -> Array:
-    return jax.lax.broadcasted_iota(jnp.int32, x.shape, 1)
+def _senders(x: Array, dtype: DTypeLike = jnp.int32) -> Array:
+    return jax.lax.broadcasted_iota(dtype, x.shape, 1)
 
 
 # Computed again in the backward pass, so that what is kept for it is the index and not where it is.
@@ -148,12 +191,15 @@ _recomputed = functools.partial(jax.checkpoint, prevent_cse=False)
 @_recomputed
 def _pick(index: Array, x: Array) -> Array:
     """The elements of `x` `[b, n, ...]` at `index` `[b, ...]` of axis 1."""
-    return jnp.sum(jnp.where(_senders(x) == index[:, None], x, 0), axis=1)
+    senders = _senders(x, index.dtype)
+    return jnp.sum(jnp.where(senders == index[:, None], x, 0), axis=1)
 
 
 @_recomputed
 def _pick_sum(index: Array, ij: Array, ik: Array) -> Array:
     """The elements of `ij[:, :, :, None] + ik[:, :, None]` at `index` of axis 1."""
+    if ij.shape[1] <= _SHORT:
+        return _pick_few(index, ij, 2) + _pick_few(index, ik, 1)
 
     def add(total: Array, row: tuple[Array, Array, Array]) -> tuple[Array, None]:
         i, one, other = row
@@ -165,6 +211,26 @@ def _pick_sum(index: Array, ij: Array, ik: Array) -> Array:
         jnp.moveaxis(ik, 1, 0),
     )
     return jax.lax.scan(add, jnp.zeros_like(index, ij.dtype), rows)[0]
+
+
+def _pick_few(index: Array, x: Array, axis: int) -> Array:
+    """Elements of `x`, broadcast along `axis`, at `index` of axis 1, for few senders.
+
+    Slice by slice, so that the transpose is a sum of slices, which is one kernel.
+
+    Args:
+      index: `[b, n, n, t]`.
+      x: `[b, n, n, t]`.
+      axis: Of `index`, 1 or 2.
+    """
+    index = jax.lax.optimization_barrier(index)  # else read from all steps' at each comparison
+    senders = _senders(x, index.dtype)
+
+    def at(i: int) -> Array:
+        chosen = jax.lax.index_in_dim(index, i, axis, keepdims=False)
+        return jnp.sum(jnp.where(senders == chosen[:, None], x, 0), axis=1)
+
+    return jnp.stack([at(i) for i in range(index.shape[axis])], axis=axis)
 
 
 class _MLP(hk.Module):
@@ -243,7 +309,10 @@ class TripletMPNN(hk.Module):
 
             ij = t_i[:, :, None] + ij_edges.varying(scalars.edges)
             ik = ik_edges.varying(scalars.edges)
-            triplets = max_of_sums(ij, ik)  # [b, j, k, triplet]
+            # Behind barriers the maximum is a kernel of its own: the sums before it would be
+            # computed once for each pair, and with what follows it no vectors would be used.
+            ij, ik = jax.lax.optimization_barrier((ij, ik))
+            triplets = jax.lax.optimization_barrier(max_of_sums(ij, ik))  # [b, j, k, triplet]
             t_j = t_j + (triplet_bias[None] + t_g)[:, None]
             triplets += t_j[:, :, None] + t_k[:, None]
             triplets += jk_edges.varying(scalars.edges)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from arlsort.networks import merging
+from arlsort.networks import merging, merging_across, merging_bitonic
 from arlsort.networks.swaps import DISTRIBUTIONS
 from arlsort.networks.topology import NETWORKS
 from arlsort.operators import parse, registry
@@ -97,13 +97,29 @@ def test_bad_hyperparameters_are_named(arguments, message):
         SortingNetwork(**arguments)
 
 
-@pytest.mark.slow
-# A long list goes through layers, then by one product for each stage, then by two. Here it need not
-# be long for that; wires are absent.
-@pytest.mark.parametrize(("network", "n"), [("bitonic", 27), ("odd_even_merge", 13)])
-def test_long_permutations_are_the_oracle_with_its_gradient(network, n, monkeypatch):
+@pytest.fixture
+def short_is_long(monkeypatch):
+    """Lets short lists, with absent wires, take every way that long ones take."""
     monkeypatch.setattr(merging, "_SMALL", 4)
-    monkeypatch.setattr(merging, "_TWICE", 16)
+    monkeypatch.setattr(merging_bitonic, "_SIDE_BY_SIDE", 2)
+    monkeypatch.setattr(merging_across, "_SIDE_BY_SIDE", 4)
+
+
+@pytest.mark.usefixtures("short_is_long")
+@pytest.mark.parametrize(("network", "n"), [("bitonic", 27), ("odd_even_merge", 13)])
+def test_long_permutations_are_the_oracle(network, n):
+    x = np.random.default_rng(n).normal(size=n)
+    operator = SortingNetwork(network, temperature=0.3)
+    with jax.enable_x64(True):
+        weights = operator.permutation(x)
+    oracle = references.sorting_network(x, network, "cauchy", temperature=0.3)
+    np.testing.assert_allclose(weights, oracle, rtol=0, atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("short_is_long")
+@pytest.mark.parametrize(("network", "n"), [("bitonic", 27), ("odd_even_merge", 13)])
+def test_long_permutations_have_the_gradient_of_their_layers(network, n):
     x = np.random.default_rng(n).normal(size=(3, n))
     operator = SortingNetwork(network, "cauchy", temperature=0.3)
     mix = np.random.default_rng(1).normal(size=(3, n, n))
@@ -119,11 +135,21 @@ def test_long_permutations_are_the_oracle_with_its_gradient(network, n, monkeypa
             ]
 
         (total, gradient), (expected, slow) = both(x)
-        weights = operator.permutation(x[:1])
     np.testing.assert_allclose(total, expected, rtol=1e-10)
     np.testing.assert_allclose(gradient, slow, rtol=1e-8, atol=1e-10)
-    oracle = references.sorting_network(x[0], network, "cauchy", temperature=0.3)
-    np.testing.assert_allclose(weights[0], oracle, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("network", ["bitonic", "odd_even_merge"])
+def test_programs_hardly_grow_with_the_list(network):
+    # Each operation is compiled: one program for each layer would take minutes.
+    operator = SortingNetwork(network, "logistic")
+
+    def operations(n):
+        shape = jax.ShapeDtypeStruct((n,), jnp.float32)
+        loss = jax.grad(lambda x: operator._permutation(x)[0].sum())
+        return str(jax.make_jaxpr(loss)(shape)).count(" = ")
+
+    assert operations(256) < 2 * operations(32)
 
 
 def test_parts_of_a_batch_are_the_batch(monkeypatch):

@@ -145,6 +145,23 @@ def test_gradient_of_a_maximum_is_complete_where_its_terms_are_computed_twice():
     np.testing.assert_allclose(rows, wide, rtol=1e-4)
 
 
-def test_a_tie_gives_its_gradient_to_the_first():
-    gradient = jax.grad(lambda x: max_over_senders(x).sum())(jnp.array([[1.0, 2.0, 2.0]]))
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_tie_gives_its_gradient_to_the_first(sign):
+    x = jnp.array([[2.0 * sign - 1.0, 2.0 * sign, 2.0 * sign]])
+    gradient = jax.jit(jax.grad(lambda x: max_over_senders(x).sum()))(x)
     np.testing.assert_array_equal(gradient, [[0.0, 1.0, 0.0]])
+    zeros = jnp.zeros((1, 3, 3, 1))
+    sums = jax.jit(jax.grad(lambda x: max_of_sums(x[..., None, None] + zeros, zeros).sum()))
+    np.testing.assert_array_equal(sums(x)[0] > 0, [False, True, False])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_the_index_of_a_maximum_is_right_to_the_last_bits(dtype, sign):
+    # float32 has the index in its last four bits.
+    step = float(jnp.finfo(dtype).eps) * (16 if dtype == "float32" else 1)
+    below, above = sign, sign + step
+    x = jnp.array([[[below, above, -jnp.inf], [above, below, -3.0], [below, below, -2.0]]], dtype)
+    total = lambda x: max_over_senders(x).astype(jnp.float32).sum()  # noqa: E731
+    gradient = jax.jit(jax.grad(total))(x)
+    np.testing.assert_array_equal(gradient[0], [[0, 1, 0], [1, 0, 0], [0, 0, 1]])
