@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shipped amortised sorts are as near to the mean permutation as their cards say."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +34,15 @@ def test_it_is_as_near_to_the_mean_as_its_card_says(noise):
         assert found.values < HALF_MORE * row["values"] + SMALLEST_VALUE, row
         assert found.worst_value < HALF_MORE * row["worst_value"] + 2 * SMALLEST_VALUE, row
         assert found.gradient > 1 - HALF_MORE * (1 - row["gradient"]) - 5 * SMALLEST, row
+
+
+@pytest.mark.parametrize(
+    "which", [{"noise": noise} for noise in checkpoint.SHIPPED] + [{"of_orders": True}], ids=str
+)
+def test_shipped_weights_have_the_shapes_of_their_network(which):
+    # Their loading does not check it, so that the first sort comes sooner.
+    loaded = checkpoint.load(checkpoint.shipped_path(**which))
+    chex.assert_trees_all_equal(loaded.params, checkpoint.shipped(**which).params)
 
 
 @pytest.mark.parametrize("noise", checkpoint.SHIPPED)
