@@ -149,7 +149,7 @@ def total_variation(y: jax.Array, weight: ArrayLike) -> jax.Array:
         allowed = f"a scalar or one that broadcasts to {y.shape[:-1]}"
         if not _broadcasts(weight.shape, y.shape[:-1]):
             raise ValueError(checks.error_message("weight", f"shape {weight.shape}", allowed))
-    return _denoise(weight, y)
+    return _denoise(None, y, jnp.broadcast_to(jnp.asarray(weight), y.shape[:-1]))
 
 
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
@@ -160,9 +160,9 @@ def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
 
 
 @meshes.jit_over_lists
-def _denoise(weight: ArrayLike, y: jax.Array) -> jax.Array:
+def _denoise(_: None, y: jax.Array, weight: jax.Array) -> jax.Array:
     dtype, work = y.dtype, finite.work_dtype(y)
-    weight = jnp.broadcast_to(jnp.asarray(weight).astype(work), y.shape[:-1])
+    weight = weight.astype(work)
     unknown = ~jnp.isfinite(y).all(axis=-1) | ~(weight >= 0)
     if y.shape[-1] == 0:
         return y

@@ -50,14 +50,12 @@ from docs.result_files import (
     SPEED_OF_QUADRATIC,
     SPEED_OF_REASONER,
     SPEED_OF_STEP,
-    SPEED_OF_TOP_K,
     STUDIES,
 )
 from experiments.benchmarks import learned as learned_speed
+from experiments.benchmarks import operator_tables, relaxed_programs, shipped, training_step
 from experiments.benchmarks import quadratic as quadratic_speed
-from experiments.benchmarks import relaxed_programs, training_step
 from experiments.benchmarks import tables as speed_tables
-from experiments.benchmarks import top_k as top_k_speed
 from experiments.common import storage
 from experiments.common.reports import markdown
 from experiments.denoising import results as denoising_results
@@ -166,13 +164,16 @@ def comparisons(folder: Path = RESULTS) -> str:
 
 def speed_of_operators() -> str:
     """Renders the speed of every operator beside its peers."""
-    table = speed_tables.operators_table(storage.read_json(SPEED_OF_OPERATORS))
+    table = operator_tables.operators_table(storage.read_json(SPEED_OF_OPERATORS))
     return f"{table}\n\n![Time of a list over n]({_link(SPEED_OF_OPERATORS.with_suffix('.png'))})"
 
 
 def speed_of_reasoner() -> str:
     """Renders the speed of the reasoner beside CLRS's model."""
-    return speed_tables.speed_table(storage.read_json(SPEED_OF_REASONER))
+    report = storage.read_json(SPEED_OF_REASONER)
+    remark = shipped.remark(report, ["learned"])
+    table = speed_tables.speed_table(report)
+    return f"{remark}\n\n{table}" if remark else table
 
 
 def contests() -> dict[int, dict[str, Any]]:
@@ -306,9 +307,6 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         ),
     },
     ROOT / "docs" / "neighbours.md": {
-        "top-k-speed": lambda: speed_of(
-            SPEED_OF_TOP_K, top_k_speed.table, "The {k} largest of {n}, {batch_size} lists"
-        ),
         "neighbours": lambda: neighbours_results.page(RESULTS / "neighbours", _link),
         "quantiles": lambda: quantiles_results.page(RESULTS / "quantiles", _link),
     },

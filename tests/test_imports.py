@@ -25,7 +25,7 @@ LAYERS = (
     ("arlsort.accuracy",),
     ("arlsort.functional", "arlsort.comparison", "arlsort.likelihood", "arlsort.quadratic"),
     ("arlsort.selection", "arlsort.quadratic_layer"),
-    ("arlsort.neighbours",),
+    ("arlsort.neighbours", "arlsort.sharding"),
     ("arlsort.plot",),
     ("arlsort",),
     ("arlsort.commands",),

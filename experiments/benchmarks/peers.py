@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.benchmarks.selections import PICKED, QUANTILE
+
 Function = Callable[[Any], Any]
 Make = Callable[[int, float], Function]
 
@@ -33,6 +35,7 @@ class Peer:
       values: Makes the function of the values for lists of n and a temperature; None if it has
         none.
       permutation: The same for P.
+      selections: The same for what picks of a sorted list, by its name in `selections`.
       alike: Whether it computes the same function as the operator it stands beside.
       tolerance: How near to it then: rounding, or what its iterations stop at.
     """
@@ -42,6 +45,7 @@ class Peer:
     framework: str
     values: Make | None = None
     permutation: Make | None = None
+    selections: Mapping[str, Make] = dataclasses.field(default_factory=dict)
     alike: bool = True
     tolerance: float = 1e-5
 
@@ -55,8 +59,9 @@ class Peer:
         return importlib.util.find_spec(self.package) is not None
 
     def make(self, what: str) -> Make | None:
-        """How to make its function of `values` or of the `permutation`."""
-        return {"values": self.values, "permutation": self.permutation}[what]
+        """How to make its function of `values`, of the `permutation`, or of a selection."""
+        known = {"values": self.values, "permutation": self.permutation, **self.selections}
+        return known.get(what)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,19 +89,22 @@ def softjax(
 ) -> Peer:
     """A method of softjax; with its standardisation of the scores only where ours has that too."""
 
-    def call(name: str) -> Make:
+    def call(name: str, *more: Any) -> Make:
         def make(n: int, temperature: float) -> Function:
             import softjax as package
 
             function, soft = getattr(package, name), softness(n, temperature)
             return lambda x: function(
-                x, axis=-1, softness=soft, mode=mode, method=method, standardize=standardize
+                x, *more, axis=-1, softness=soft, mode=mode, method=method, standardize=standardize
             )
 
         return make
 
     values, weights = call("sort"), call("argsort") if permutation else None
-    return Peer("softjax", method, "jax", values, weights, alike, tolerance)
+    picking = {"quantile": call("quantile", QUANTILE)}
+    if permutation:
+        picking["top_k"] = call("top_k", PICKED)
+    return Peer("softjax", method, "jax", values, weights, picking, alike, tolerance)
 
 
 def diffsort(network: str, distribution: str = "logistic", *, alike: bool = True) -> Peer:
@@ -117,7 +125,7 @@ def diffsort(network: str, distribution: str = "logistic", *, alike: bool = True
 
         return make
 
-    return Peer("diffsort", network, "torch", part(0), part(1), alike)
+    return Peer("diffsort", network, "torch", part(0), part(1), alike=alike)
 
 
 def _differentiable_sorting(n: int, temperature: float) -> Function:

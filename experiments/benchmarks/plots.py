@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.benchmarks.growth import MEASURES, exponents, terms
+from experiments.benchmarks.operator_tables import TITLES
 from experiments.benchmarks.programs import YARDSTICK
-from experiments.benchmarks.tables import OPERATOR_TITLES
 from experiments.common import figures
 
 STYLES = ("o-", "s--", "^:", "v-.", "x:")  # an operator's line, and its peers'
@@ -59,9 +59,7 @@ def speed(records: Sequence[dict[str, Any]], path: Path) -> Path:
     lengths = sorted({record["n"] for record in records})
     figure = Figure(figsize=(16, 14), layout="constrained")
     labels: dict[str, Any] = {}
-    for axis, (panel, title) in zip(
-        figure.subplots(2, 2).flat, OPERATOR_TITLES.items(), strict=True
-    ):
+    for axis, (panel, title) in zip(figure.subplots(2, 2).flat, TITLES.items(), strict=True):
         for i, operator in enumerate(operators):
             lines: dict[str, list[tuple[int, float]]] = {}
             for r in records:

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times an operator beside its peers: programs, in turn, for growing n, within a budget.
-
-Forward is the function itself. Backward is forward and backward: the result, and the gradient of a
-fixed weighted sum of it with respect to the scores.
-"""
+"""Times an operator beside its peers: programs, in turn, for growing n, within limits."""
 
 import dataclasses
 import functools
 import importlib.metadata
 import math
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -20,18 +17,22 @@ import numpy as np
 
 from arlsort import operators
 from arlsort.operators.base import Operator
-from experiments.benchmarks import timing
+from arlsort.operators.registry import REGISTRY
+from experiments.benchmarks import preparing, selections, timing
 from experiments.benchmarks.peers import ROWS, Peer, Row
+from experiments.benchmarks.preparing import Prepared, Skipped
 
 WHAT = ("values", "permutation")
-DIRECTIONS = ("forward", "backward")
 YARDSTICK = "jnp.sort"
+WHOLE = "the whole P"  # of which a selection is a part
+MOVEMENT = "memory"
 FLOAT_BYTES = 4
 SMALL = (2, 8)  # the scores on which a peer's result is compared with ours
 
-# Where there is one length only, time is taken to grow with this power of n.
-GROWTH = 3.0
+# Time is taken to grow with at least this power of n, and at most that one.
 SLOWEST_GROWTH, FASTEST_GROWTH = 1.0, 4.0
+LEAST_RUNS = 4  # of which there are quartiles
+_POWER = re.compile(r"n\^([0-9.]+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,136 +41,24 @@ class Limits:
 
     Attributes:
       repeats: Most timed runs of a program.
-      budget_seconds: Time for the repeats of a program; one whose first run takes longer is not run
-        again.
-      give_up_seconds: A program that is expected to take longer, from how its time has grown, is
-        left out.
+      budget_seconds: Time for the repeats of a program; one whose run takes longer has one, every
+        other at least `LEAST_RUNS`.
+      give_up_seconds: A program whose run is expected to take longer, from how the time of its runs
+        has grown, is left out. What it took to compile does not count.
       max_bytes: So is one that would work in more memory, where that is known before it runs.
+      until: When to begin no more programs, by `time.monotonic`.
     """
 
     repeats: int
     budget_seconds: float
     give_up_seconds: float
     max_bytes: float
+    until: float = math.inf
 
     def runs(self, first: float) -> int:
-        """How often to repeat a program whose first run took this long."""
-        if first > self.budget_seconds:
-            return 0
-        return min(self.repeats, max(1, int(self.budget_seconds / max(first, 1e-9))))
-
-
-class Skipped(Exception):
-    """A program that is not run, and why."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """A program that is ready to run.
-
-    Attributes:
-      run: Runs it.
-      ready_seconds: What it took to compile (JAX) or to set up (others).
-      bytes: Temporary memory and output, where known.
-    """
-
-    run: Callable[[], Any]
-    ready_seconds: float
-    bytes: int | None
-
-
-def prepare(
-    function: Callable[[], Callable[[Any], Any]],
-    framework: str,
-    direction: str,
-    x: np.ndarray,
-    mix: np.ndarray,
-    max_bytes: float = math.inf,
-) -> Prepared:
-    """Makes a program ready: everything that is done once is done here, and timed apart.
-
-    Args:
-      function: Gives the function of the scores.
-      framework: What the function is written in.
-      direction: `forward` or `backward`.
-      x: Scores.
-      mix: Weights of the sum that is differentiated, in the shape of the result.
-      max_bytes: What a JAX program may use.
-
-    Raises:
-      Skipped: If it would use more, or has no gradient.
-    """
-    if framework == "numpy" and direction == "backward":
-        raise Skipped("no gradient")
-    return {"jax": _jax_program, "torch": _torch_program, "numpy": _numpy_program}[framework](
-        function, direction, x, mix, max_bytes
-    )
-
-
-def _jax_program(
-    function: Callable[[], Callable[[Any], Any]],
-    direction: str,
-    x: np.ndarray,
-    mix: np.ndarray,
-    max_bytes: float,
-) -> Prepared:
-    arguments = tuple(map(jnp.asarray, (x,) if direction == "forward" else (x, mix)))
-    jax.clear_caches()  # of traces of the same function for another program
-    start = time.perf_counter()
-    forward = function()
-
-    def backward(x: jax.Array, mix: jax.Array) -> tuple[jax.Array, jax.Array]:
-        result, pull = jax.vjp(forward, x)
-        return result, pull(mix)[0]
-
-    compiled: Any = (
-        jax.jit(forward if direction == "forward" else backward).lower(*arguments).compile()
-    )
-    ready = time.perf_counter() - start
-    memory = compiled.memory_analysis()
-    used = memory.temp_size_in_bytes + memory.output_size_in_bytes
-    if used > max_bytes:
-        raise Skipped(f"needs {used / 1e9:.1f} GB")
-    return Prepared(lambda: compiled(*arguments), ready, used)
-
-
-def _torch_program(
-    function: Callable[[], Callable[[Any], Any]],
-    direction: str,
-    x: np.ndarray,
-    mix: np.ndarray,
-    max_bytes: float,
-) -> Prepared:
-    import torch
-
-    start = time.perf_counter()
-    forward = function()
-    ready = time.perf_counter() - start
-    scores, weights = torch.tensor(x), torch.tensor(mix)
-
-    def run_forward() -> Any:
-        with torch.no_grad():
-            return forward(scores).numpy()
-
-    def run_backward() -> Any:
-        leaf: Any = scores.clone().requires_grad_()
-        result = forward(leaf)
-        result.backward(weights)
-        return result.detach().numpy(), leaf.grad.numpy()
-
-    return Prepared(run_forward if direction == "forward" else run_backward, ready, None)
-
-
-def _numpy_program(
-    function: Callable[[], Callable[[Any], Any]],
-    direction: str,
-    x: np.ndarray,
-    mix: np.ndarray,
-    max_bytes: float,
-) -> Prepared:
-    start = time.perf_counter()
-    forward = function()
-    return Prepared(lambda: forward(x), time.perf_counter() - start, None)
+        """How often to run a program that took this long to warm up."""
+        least = LEAST_RUNS if first <= self.budget_seconds else 1
+        return min(self.repeats, max(least, int(self.budget_seconds / max(first, 1e-9))))
 
 
 @dataclasses.dataclass
@@ -177,10 +66,12 @@ class Series:
     """One program over growing n: what was measured so far, to foresee what comes.
 
     Attributes:
-      points: n and seconds for a list, of each length measured.
+      growth: With which power of n its time grows in theory.
+      points: n and seconds of a run for a list, of each length measured.
       ended: Why it is not run any more.
     """
 
+    growth: float = 2.0
     points: list[tuple[int, float]] = dataclasses.field(default_factory=list)
     ended: str = ""
 
@@ -189,12 +80,22 @@ class Series:
         if not self.points:
             return 0.0
         length, seconds = self.points[-1]
-        power = GROWTH
+        power = self.growth
         if len(self.points) > 1:
             shorter, before = self.points[-2]
             power = math.log(seconds / before) / math.log(length / shorter)
         power = min(max(power, SLOWEST_GROWTH), FASTEST_GROWTH)
         return seconds * batch * (n / length) ** power
+
+
+def growth(name: str, what: str) -> float:
+    """With which power of n the time of an operator's values or of its P grows, by the registry."""
+    facts = REGISTRY[name].facts
+    stated = facts.time if facts else ()
+    if len(stated) < 2 and what != "values":
+        return Series.growth
+    known = _POWER.search(stated[0 if what == "values" else 1]) if stated else None
+    return float(known[1]) if known else SLOWEST_GROWTH
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,14 +118,16 @@ def subject(name: str) -> Subject:
     return Subject(name, spec, operator, tuple(peer for peer in row.peers if peer.installed()))
 
 
-def inputs(what: str, n: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores `[batch, n]` and the weights of a sum of values or of P, float32."""
+def inputs(what: str, n: int, batch: int) -> tuple[np.ndarray, Any]:
+    """Scores `[batch, n]` and the weights of a sum of what is computed of them, float32."""
     generator = np.random.default_rng(n)
-    shape = (batch, n, n) if what == "permutation" else (batch, n)
-    return (
-        generator.standard_normal((batch, n), np.float32),
-        generator.standard_normal(shape, np.float32),
-    )
+    x = generator.standard_normal((batch, n), np.float32)
+    if what in selections.FUNCTIONS:
+        result = selections.result(what, n, batch)
+    else:
+        shape = (batch, n, n) if what == "permutation" else (batch, n)
+        result = jax.ShapeDtypeStruct(shape, jnp.float32)
+    return x, jax.tree.map(lambda part: generator.standard_normal(part.shape, np.float32), result)
 
 
 Candidates = dict[str, tuple[Callable[[], Callable[[Any], Any]], str]]
@@ -232,16 +135,23 @@ Candidates = dict[str, tuple[Callable[[], Callable[[Any], Any]], str]]
 
 def candidates(of: Subject, what: str, n: int) -> Candidates:
     """The functions to compare, ours first, by name, with what each is written in."""
-    function = of.operator.sort if what == "values" else of.operator.permutation
+    whole = None
+    if what in selections.FUNCTIONS:
+        function = selections.function(what, of.operator)
+        whole = selections.through_whole(what, of.operator)
+    else:
+        function = of.operator.sort if what == "values" else of.operator.permutation
 
     def ours() -> Callable[[Any], Any]:
         try:
             jax.eval_shape(function, jax.ShapeDtypeStruct((n,), jnp.float32))
-        except ValueError as error:  # lists may be too long for it
+        except ValueError as error:  # lists may be too long for it, or it has no P
             raise Skipped(first_line(error)) from None
         return function
 
     found: Candidates = {of.name: (ours, "jax")}
+    if whole is not None:
+        found[WHOLE] = (lambda: whole, "jax")
     temperature = getattr(of.operator, "temperature", math.nan)
     for peer in of.peers:
         if (make := peer.make(what)) is not None:
@@ -261,7 +171,7 @@ def measure(
 
     Args:
       of: What to measure.
-      what: `values` or `permutation`.
+      what: `values`, `permutation`, or a name in `selections`.
       direction: `forward` or `backward`.
       sizes: n and batch, n ascending.
       limits: What it may take.
@@ -269,7 +179,7 @@ def measure(
 
     Returns:
       For each n a record; in it, for the operator and for each peer by name, either what was
-      measured or why it was not.
+      measured or why it was not. Beside P, `memory` is what it takes to move its bytes.
     """
     series: dict[str, Series] = {}
     records = []
@@ -288,12 +198,14 @@ def measure(
         if what == "permutation":  # P is written once, and its cotangent read once
             passes = 1 if direction == "forward" else 2
             record["floor_bytes"] = passes * batch * n * n * FLOAT_BYTES
-        found = _compare(tried, series, direction, inputs(what, n, batch), limits)
+        for name in tried:
+            whole = name == WHOLE and "permutation"
+            series.setdefault(name, Series(growth(of.name, whole or what)))
+        found = _compare(tried, series, what, direction, inputs(what, n, batch), limits)
         record["ours"] = found.pop(of.name)
+        if MOVEMENT in found:
+            record[MOVEMENT] = found.pop(MOVEMENT)
         record["peers"] = found
-        for measured in found.values():
-            if "seconds" in measured and "seconds" in record["ours"]:
-                measured["ratio"] = measured["seconds"] / record["ours"]["seconds"]
         records.append(record)
     return records
 
@@ -301,61 +213,88 @@ def measure(
 def _compare(
     tried: Candidates,
     series: dict[str, Series],
+    what: str,
     direction: str,
-    arrays: tuple[np.ndarray, np.ndarray],
+    arrays: tuple[np.ndarray, Any],
     limits: Limits,
 ) -> dict[str, dict[str, Any]]:
     """Runs the programs of one comparison in turn; what cannot run says why."""
     batch, n = arrays[0].shape
     found: dict[str, dict[str, Any]] = {}
     ready: dict[str, Prepared] = {}
-    for name, (function, framework) in tried.items():
-        own = series.setdefault(name, Series())
-        expected = own.expected(n, batch)
-        if own.ended:
-            found[name] = {"skipped": own.ended}
-            continue
-        if expected > limits.give_up_seconds:
-            found[name] = {"skipped": f"would take about {expected:.0f} s"}
-            continue
+    planned: dict[str, int] = {}
+    for name, candidate in tried.items():
         try:
-            program = prepare(function, framework, direction, *arrays, limits.max_bytes)
-            # Once before the runs that are timed: here it may fail, and memory is new to it.
-            jax.block_until_ready(program.run())
-            ready[name] = program
+            ready[name], warm = _warm(candidate, series[name], direction, arrays, limits)
+            planned[name] = limits.runs(warm)
         except Skipped as reason:
             found[name] = {"skipped": str(reason)}
-            own.ended = f"{reason} at n = {n}"
         except Exception as error:  # of other people's code, all of them
             found[name] = {"failed": first_line(error)}
-            own.ended = f"failed at n = {n}"
-    seconds = timing.in_turn({name: p.run for name, p in ready.items()}, limits.runs)
+            series[name].ended = f"failed at n = {n}"
+    ours = next(iter(tried))
+    if ours in ready and what == "permutation":
+        ready[MOVEMENT] = preparing.movement(direction, arrays[1])
+        planned[MOVEMENT] = limits.runs(timing.seconds_of(ready[MOVEMENT].run))
+    seconds = timing.rounds({name: p.run for name, p in ready.items()}, planned)
     for name, program in ready.items():
-        median = statistics.median(seconds[name])
-        # The fastest run says most about the next n: it has the least of what else goes on.
-        series[name].points.append((n, min(seconds[name]) / batch))
         found[name] = {
-            "seconds": median,
+            "seconds": statistics.median(seconds[name]),
             "fastest": min(seconds[name]),
             "runs": len(seconds[name]),
             "ready_seconds": program.ready_seconds,
             "bytes": program.bytes,
         }
-    return {name: found[name] for name in tried}
+        if name in series:
+            # The fastest run says most about the next n: it has the least of what else goes on.
+            series[name].points.append((n, min(seconds[name]) / batch))
+        if name not in (ours, MOVEMENT) and ours in ready:
+            found[name] |= timing.ratios(seconds[name], seconds[ours])
+    return {name: found[name] for name in (*tried, MOVEMENT) if name in found}
+
+
+def _warm(
+    candidate: tuple[Callable[[], Callable[[Any], Any]], str],
+    own: Series,
+    direction: str,
+    arrays: tuple[np.ndarray, Any],
+    limits: Limits,
+) -> tuple[Prepared, float]:
+    """Makes a program ready and runs it once, to warm up: that run does not count.
+
+    Raises:
+      Skipped: If it is not to be run.
+    """
+    batch, n = arrays[0].shape
+    if own.ended:
+        raise Skipped(own.ended)
+    if time.monotonic() > limits.until:
+        raise Skipped("no time left")
+    expected = own.expected(n, batch)
+    if expected > limits.give_up_seconds:
+        raise Skipped(f"would take about {expected:.3g} s")
+    try:
+        program = preparing.prepare(*candidate, direction, *arrays, limits.max_bytes)
+    except Skipped as reason:
+        own.ended = f"{reason} at n = {n}"
+        raise
+    return program, timing.seconds_of(program.run)
 
 
 def deviations(of: Subject) -> list[dict[str, Any]]:
     """How far each peer's results are from ours on small scores: is like compared with like?"""
     found = []
-    for what in WHAT:
+    for what in (*WHAT, *selections.FUNCTIONS):
         if what == "permutation" and not of.operator.has_permutation:
             continue
         x, mix = inputs(what, SMALL[1], SMALL[0])
         tried = candidates(of, what, SMALL[1])
-        ours = np.asarray(prepare(*tried[of.name], "forward", x, mix).run())
+        ours = None
         for peer in of.peers:
             if peer.name not in tried:
                 continue
+            if ours is None:
+                ours = _result(tried[of.name], x, mix)
             record: dict[str, Any] = {
                 "operator": of.name,
                 "peer": peer.name,
@@ -363,12 +302,21 @@ def deviations(of: Subject) -> list[dict[str, Any]]:
                 "what": what,
             }
             try:
-                theirs = np.asarray(prepare(*tried[peer.name], "forward", x, mix).run())
-                record["deviation"] = float(np.abs(theirs - ours).max())
+                record["deviation"] = max(
+                    float(np.abs(one - other).max())
+                    for one, other in zip(_result(tried[peer.name], x, mix), ours, strict=True)
+                )
             except Exception as error:  # of other people's code, all of them
                 record["failed"] = first_line(error)
             found.append(record)
     return found
+
+
+def _result(
+    candidate: tuple[Callable[[], Callable[[Any], Any]], str], x: np.ndarray, mix: Any
+) -> list[np.ndarray]:
+    program = preparing.prepare(*candidate, "forward", x, mix)
+    return [np.asarray(part) for part in jax.tree.leaves(program.run())]
 
 
 def first_line(error: Exception) -> str:

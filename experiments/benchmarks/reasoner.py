@@ -37,7 +37,7 @@ from arlsort.reasoner.config import (
 from arlsort.reasoner.gradients import gradients
 from arlsort.reasoner.hints import Batch, sample_batch
 from arlsort.reasoner.traces import trace
-from experiments.benchmarks import growth, plots, timing
+from experiments.benchmarks import growth, plots, shipped, timing
 from experiments.benchmarks.tables import speed_table
 from experiments.common import storage
 from experiments.common.command_line import (
@@ -314,6 +314,7 @@ def main() -> None:
         "rival": RIVAL,
         "commit": git_commit(),
         "machine": machine(),
+        "weights": shipped.fingerprints(),
         "reasoner": [
             reasoner_case(algorithm, n, config["hidden_size"], size, repeats)
             for algorithm, n in config["cases"]

@@ -1,101 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the benchmarks measured, as Markdown: the operators' speed and the reasoner's."""
+"""What the benchmark of the reasoner measured, as Markdown."""
 
 from typing import Any
 
 from arlsort.reasoner.config import REMATS
 from experiments.benchmarks import growth
-
-Cells = dict[tuple[str, ...], dict[tuple[int, int], str]]  # of a table's rows, by n and batch
-
-OPERATOR_TITLES = {
-    ("values", "forward"): "Values",
-    ("values", "backward"): "Values and their gradient",
-    ("permutation", "forward"): "P",
-    ("permutation", "backward"): "P and its gradient",
-}
-
-
-def operators_table(report: dict[str, Any]) -> str:
-    """Renders what `experiments/benchmarks/operators.py` measured, as Markdown."""
-    config, device = report["config"], report["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in report["peers"].items())
-    lines = [
-        f"float32, {device['device']} with {device['cpus']} cores; medians in milliseconds, in "
-        f"brackets seconds to compile. Lists in a call: {config['batch_size']}, fewer where it is "
-        f"said. jax {device['jax']}; beside {versions or 'no other package'}.",
-    ]
-    for (what, direction), title in OPERATOR_TITLES.items():
-        own = [r for r in report["records"] if (r["what"], r["direction"]) == (what, direction)]
-        if own:
-            lines += ["", f"**{title}**", *_panel(own, config["batch_size"])]
-    unlike = [d for d in report["deviations"] if not d["alike"] and "deviation" in d]
-    if unlike:
-        lines += [
-            "",
-            "Other functions to the same end, and how far they are from ours on lists of eight "
-            "normal scores:",
-            "",
-            "| operator | beside | what | largest difference |",
-            "| --- | --- | --- | --- |",
-        ]
-    for d in unlike:
-        cells = (f"`{d['operator']}`", d["peer"], d["what"], f"{d['deviation']:.2g}")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _panel(records: list[dict[str, Any]], batch_size: int) -> list[str]:
-    """The tables of values or of P, in one direction: times, bytes moved, and peers."""
-    sizes = sorted({(r["n"], r["batch"]) for r in records})
-    heads = [
-        f"n = {n:,}" + ("" if batch == batch_size else f", {batch} in a call") for n, batch in sizes
-    ]
-    times: Cells = {}
-    moved: Cells = {}
-    beside: Cells = {}
-    for r in records:
-        size, spec = (r["n"], r["batch"]), f"`{r['spec']}`"
-        times.setdefault((spec,), {})[size] = _milliseconds(r["ours"])
-        if "floor_bytes" in r:
-            moved.setdefault((spec,), {})[size] = _bandwidth(r)
-        for name, measured in r["peers"].items():
-            beside.setdefault((spec, name), {})[size] = _ratio(measured)
-
-    def table(first: tuple[str, ...], rows: Cells) -> list[str]:
-        lines = ["", f"| {' | '.join((*first, *heads))} |"]
-        lines.append("|" + " --- |" * (len(first) + len(heads)))
-        for row, cells in rows.items():
-            lines.append(f"| {' | '.join((*row, *(cells.get(size, '-') for size in sizes)))} |")
-        return lines
-
-    lines = table(("operator",), times)
-    if moved:
-        read = ", its cotangent read once" if records[0]["direction"] == "backward" else ""
-        lines += ["", f"GB/s of the bytes that must be moved, P written once{read}:"]
-        lines += table(("operator",), moved)
-    if beside:
-        lines += ["", "In times of the operator's time, above 1 where the operator is faster:"]
-        lines += table(("operator", "beside"), beside)
-    return lines
-
-
-def _milliseconds(measured: dict[str, Any]) -> str:
-    if "seconds" not in measured:
-        return "-"
-    return f"{1e3 * measured['seconds']:.3g} [{measured['ready_seconds']:.1f}]"
-
-
-def _bandwidth(record: dict[str, Any]) -> str:
-    if "seconds" not in record["ours"]:
-        return "-"
-    return f"{record['floor_bytes'] / record['ours']['seconds'] / 1e9:.2g}"
-
-
-def _ratio(measured: dict[str, Any]) -> str:
-    if "failed" in measured:
-        return "failed"
-    return f"{measured['ratio']:.2g}" if "ratio" in measured else "-"
 
 
 def speed_table(report: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ def programs(calls, names="ab"):
 def test_programs_take_turns_after_one_run_each():
     calls = []
     seconds = timing.medians(programs(calls), repeats=2)
-    assert "".join(calls) == "ababab"
+    assert "".join(calls) == "ababba"
     assert set(seconds) == {"a", "b"} and min(seconds.values()) >= 0
 
 
@@ -21,3 +21,9 @@ def test_how_often_may_depend_on_the_first_run():
     assert "".join(calls) == "abaaa"
     assert len(seconds["a"]) == 3
     assert len(seconds["b"]) == 1  # the first run is all there is
+
+
+def test_ratios_are_of_rounds_and_have_quartiles_where_there_are_enough():
+    theirs, ours = [2.0, 4.0, 9.0, 8.0, 1.0], [1.0, 2.0, 3.0, 2.0]
+    assert timing.ratios(theirs, ours) == {"ratio": 2.5, "ratio_low": 2.0, "ratio_high": 3.25}
+    assert timing.ratios(theirs[:3], ours) == {"ratio": 2.0}

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lists shared among devices: what is allowed, and in a process of eight, what comes out."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, PartitionSpec
+
+import arlsort
+from arlsort import sharding
+
+ROOT = Path(__file__).resolve().parents[1]
+FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+SECONDS = "900"
+
+
+def values(operator, x):
+    kinds, along = (AxisType.Auto,), PartitionSpec("n")
+    mesh = jax.make_mesh((1,), ("n",), axis_types=kinds, devices=jax.devices()[:1])
+    run = jax.shard_map(
+        lambda x: sharding.sort(x, operator, "n"), mesh=mesh, in_specs=along, out_specs=along
+    )
+    return run(x)
+
+
+def test_one_device_gives_the_sort():
+    x, operator = jnp.array([3.0, 1.0, 4.0, 1.0]), arlsort.SoftSort(temperature=0.5)
+    np.testing.assert_allclose(values(operator, x), arlsort.sort(x, operator), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "operator, n, message",
+    [
+        ("lapsum", 4, "operator: received LapSum"),
+        (arlsort.SoftSort(hard=True), 4, "neither hard"),
+        (arlsort.SortingNetwork(error_free=True), 4, "operator: received SortingNetwork"),
+        ("bitonic", 6, "x: received lists of 6, allowed: a power of two"),
+        ("odd_even", 3, "x: received parts of 3, allowed: an even number"),
+    ],
+)
+def test_what_cannot_be_shared_is_named(operator, n, message):
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(lambda x: values(operator, x), jnp.zeros(n))
+
+
+@pytest.mark.slow
+def test_eight_devices_give_the_values_of_one_and_need_less_memory_each():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.on_long_lists", SECONDS],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "JAX_PLATFORMS": "cpu",
+            "PYTHONPATH": str(ROOT),
+            "XLA_FLAGS": f"{FAST} --xla_force_host_platform_device_count=8",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout == ""
+
+
+@pytest.mark.slow
+def test_the_program_of_the_page_runs_with_eight_devices():
+    page = (ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
+    (program,) = (part.split("```")[0] for part in page.split("```python\n")[1:])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={
+            **os.environ,
+            "JAX_PLATFORMS": "cpu",
+            "PYTHONPATH": str(ROOT),
+            "XLA_FLAGS": f"{FAST} --xla_force_host_platform_device_count=8",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "nothing gathered: True" in done.stdout
