@@ -320,8 +320,8 @@ def _result(
 
 
 def first_line(error: Exception) -> str:
-    """The kind of an error and the first line of what it says."""
-    lines = str(error).strip().splitlines()
+    """The kind of an error and what it says first, without what it suggests."""
+    lines = str(error).strip().partition("; ")[0].splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
