@@ -75,18 +75,26 @@ class SoftSort(sampling.PlackettLuce):
         sums = laplace_sums.sums(ascending, temperature, jnp.swapaxes(rows, -1, -2))
         return jnp.swapaxes(sums[..., :-1, :] / sums[..., -1:, :], -1, -2) / shrink
 
+    def _top(self, scores: jax.Array, k: int, count: jax.Array | None = None) -> jax.Array:
+        if self.stochastic or count is not None:
+            return super()._top(scores, k, count)
+        # Neither the other scores in order nor sums along them: a few rows are soon summed.
+        rows = self._direct_rows(lax.top_k(scores, k)[0], scores)
+        return rowwise.matrix(rows, jnp.zeros(scores.shape[:-1], bool))
+
     def _rows(self, scores: jax.Array, count: jax.Array | None = None) -> rowwise.Rows:
         scores = _with_none_after(scores, count)
-        heads: rowwise.Arrays = (exact_order.sort(scores)[0],)
-        temperature = jnp.asarray(self.temperature)
-        summed = self.power == 1 and scores.shape[-1] >= _LONG
-        if summed:  # with the sums known, each row is gone through once only
-            ones = jnp.ones_like(scores)[..., None, :]
-            sums = laplace_sums.sums(heads[0], temperature, ones)[..., 0, :]
-            heads = (*heads, jnp.log(sums))
-        level = functools.partial(_level, self.power)
-        whole = functools.partial(_whole, self.power)
-        return rowwise.Rows(level, heads, (scores,), (temperature,), whole, summed=summed)
+        rows = self._direct_rows(exact_order.sort(scores)[0], scores)
+        if self.power == 2 or scores.shape[-1] < _LONG:
+            return rows
+        # With the sums known, each row is gone through once only.
+        ones = jnp.ones_like(scores)[..., None, :]
+        sums = laplace_sums.sums(rows.heads[0], rows.shared[0], ones)[..., 0, :]
+        return dataclasses.replace(rows, heads=(*rows.heads, jnp.log(sums)), summed=True)
+
+    def _direct_rows(self, heads: jax.Array, scores: jax.Array) -> rowwise.Rows:
+        level, whole = (functools.partial(form, self.power) for form in (_level, _whole))
+        return rowwise.Rows(level, (heads,), (scores,), (jnp.asarray(self.temperature),), whole)
 
 
 def _level(
