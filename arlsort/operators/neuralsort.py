@@ -75,10 +75,13 @@ class NeuralSort(sampling.PlackettLuce):
         apart = exact_order.at(saddle, position)
         summit, saddle = lax.stop_gradient((exact_order.at(points, order), saddle))
         row = lax.broadcasted_iota(scores.dtype, scores.shape, scores.ndim - 1)
-        factor = 2 * row - (items - 1)
-        absent = () if count is None else (~prefixes.within(count, scores.shape),)
-
-        return rowwise.Rows(_level, (factor, summit, saddle), (points, apart, *absent))
+        heads: rowwise.Arrays = (2 * row - (items - 1), summit, saddle)
+        if count is None:
+            return rowwise.Rows(_level, heads, (points, apart))
+        # Rows after the items are those of the last one: with no weight in a row it would be NaN.
+        heads = tuple(prefixes.keep(head, count, prefixes.last(head, count)) for head in heads)
+        absent = ~prefixes.within(count, scores.shape)
+        return rowwise.Rows(_level, heads, (points, apart, absent))
 
 
 def _level(heads: rowwise.Arrays, columns: rowwise.Arrays, shared: rowwise.Arrays) -> jax.Array:

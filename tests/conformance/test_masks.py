@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import arlsort
+from arlsort import operators
 from arlsort.operators.hooks import Hooks
 from tests.conformance.conftest import (
     KEY,
@@ -127,6 +128,42 @@ def test_masked_items_get_no_gradient(operator):
     assert not got[~WHERE].any() and not got[2].any()
     # The others have that of the shorter list.
     np.testing.assert_allclose(got[:2][WHERE[:2]].reshape(2, ITEMS), want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "n"),
+    [
+        ("neuralsort", 40),  # from 32 on distances are sums along the list
+        pytest.param("softsort", 140, marks=pytest.mark.slow),
+        pytest.param("lapsum", 140, marks=pytest.mark.slow),
+    ],
+)
+def test_items_of_long_lists_have_the_gradient_of_the_shorter(name, n):
+    operator = operators.parse(f"{name}:temperature=0.3")
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, n)), jnp.float32)
+    counts = np.array([n - 1, n // 2])
+    where = jnp.asarray(np.arange(n) < counts[:, None])
+
+    @jax.jit
+    def slope(x, where):
+        def loss(x):
+            weights = arlsort.permutation(x, operator, where=where)
+            held = where[:, :, None] & where[:, None, :]
+            return (jnp.where(held, weights, 0.0) ** 2 @ jnp.arange(float(n))).sum()
+
+        return jax.grad(loss)(x)
+
+    got = slope(x, where)
+    assert not got[~where].any()
+    for row, count in enumerate(counts):
+
+        def loss(part, count=count):
+            return (arlsort.permutation(part, operator) ** 2 @ jnp.arange(float(count))).sum()
+
+        want = jax.grad(loss)(x[row, :count])
+        np.testing.assert_allclose(
+            got[row, :count], want, rtol=1e-3, atol=1e-4 * np.abs(want).max()
+        )
 
 
 @pytest.mark.slow
