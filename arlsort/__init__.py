@@ -32,7 +32,8 @@ from arlsort.operators.sorting_network import SortingNetwork
 from arlsort.selection import median, quantile, top_k, top_k_mask
 
 if TYPE_CHECKING:
-    from arlsort import plot, quadratic
+    from arlsort import plot, quadratic, sharding
+    from arlsort import quadratic_layer as quadratic_layer
     from arlsort.quadratic_layer import QuadraticLayer
 
 __version__ = "0.2.0"
@@ -65,6 +66,7 @@ __all__ = [
     "quantile",
     "rank",
     "rank_among",
+    "sharding",
     "smooth_maximum",
     "smooth_sort",
     "soft_neighbours",
@@ -81,17 +83,20 @@ _LATER = {
     "QuadraticLayer": "arlsort.quadratic_layer",
     "plot": "arlsort.plot",
     "quadratic": "arlsort.quadratic",
+    "quadratic_layer": "arlsort.quadratic_layer",
+    "sharding": "arlsort.sharding",
 }
 
+if not TYPE_CHECKING:  # or a type checker would take any name for one of these
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(_LATER[name])
-    found = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
-    globals()[name] = found
-    return found
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = importlib.import_module(_LATER[name])
+        found = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+        globals()[name] = found
+        return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*__all__, *_LATER, "__all__", "__doc__", "__version__"})

@@ -104,9 +104,10 @@ jax.monitoring.register_event_duration_secs_listener(
 import arlsort
 x = jax.device_put(numpy.float32([3, 1, 2]))
 arlsort.sort(x)
-later = ("plot", "quadratic", "quadratic_layer")
+later = ("plot", "quadratic", "quadratic_layer", "sharding")
 print(len(compiled), [name for name in later if f"arlsort.{name}" in sys.modules])
-print(arlsort.QuadraticLayer.__name__, arlsort.quadratic.__name__, arlsort.plot.__name__)
+print(arlsort.QuadraticLayer.__name__, *(getattr(arlsort, name).__name__ for name in later))
+print(set(dir(arlsort)) >= {*arlsort.__all__, *later}, "importlib" in dir(arlsort))
 """
     # Nothing may come from a folder of programs: what is read there is not compiled.
     environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
@@ -115,8 +116,19 @@ print(arlsort.QuadraticLayer.__name__, arlsort.quadratic.__name__, arlsort.plot.
     )
     assert result.stdout.splitlines() == [
         "1 []",
-        "QuadraticLayer arlsort.quadratic arlsort.plot",
+        "QuadraticLayer arlsort.plot arlsort.quadratic arlsort.quadratic_layer arlsort.sharding",
+        "True False",
     ]
+
+
+@pytest.mark.slow
+def test_a_type_checker_knows_the_public_names_and_no_others():
+    api = pytest.importorskip("mypy.api")
+    given = ["--config-file=", "-c", "import arlsort\narlsort.plot, arlsort.sharding.sort"]
+    said, _, status = api.run(given)
+    assert status == 0, said
+    said, _, status = api.run([*given[:-1], "import arlsort\narlsort.nonsense"])
+    assert status == 1 and "nonsense" in said
 
 
 def test_the_public_names_are_sorted_documented_and_there():
