@@ -75,7 +75,7 @@ def jit_over_lists(
 def _apart(settings: Any, scores: jax.Array, more: Any) -> bool:
     """Whether the types of arrays tell which device has which lists, and nothing else is needed."""
     *batch, along = (*jax.typeof(scores).sharding.spec,)[: scores.ndim]
-    shapes = [array.shape[: len(batch)] for array in jax.tree.leaves(more)]
+    shapes = [jnp.shape(leaf)[: len(batch)] for leaf in jax.tree.leaves(more)]
     return (
         all(kind == AxisType.Explicit for kind in _mesh(scores).axis_types)
         and any(part is not None for part in batch)

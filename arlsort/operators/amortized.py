@@ -125,7 +125,7 @@ class AmortizedSort(checkpointed.Checkpointed):
         noise_scales = checks.check_noise_scales(x, noise_scales)
         if x.shape[-1] < 2:
             return super().permutation(x, descending=descending)
-        return _with_noise_scales(self, x, noise_scales, descending)
+        return _with_noise_scales(self, x, noise_scales, descending=descending)
 
     @property
     def has_likelihood(self) -> bool:
