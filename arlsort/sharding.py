@@ -23,10 +23,11 @@ def sort(x: jax.Array, operator: str | base.Operator, axis_name: str) -> jax.Arr
 
     With D devices along the axis, device d has the scores `d m ... (d + 1) m - 1` of each list of
     `n = D m`, and gets the values at these positions: those of `arlsort.sort` for the whole list,
-    up to rounding. No device ever holds more than a few times m numbers of a list.
+    up to rounding. Values alone need memory for a few times m numbers of a list on each device.
 
     * `SoftSort`: the devices sort their parts against each other, then all parts go round once.
-      Every device sees n scores, and sends n numbers twice. The gradient keeps n numbers.
+      Each device computes n m weights, and sends n numbers twice; so for a list that fits one
+      device `arlsort.sort` is faster. The gradient keeps some n numbers on each device.
     * `SortingNetwork`: a comparator between two devices has them exchange what is on its wires. The
       gradient keeps m numbers for each layer. Those by powers of two compile every layer, so that
       long lists take seconds to compile.
@@ -42,7 +43,7 @@ def sort(x: jax.Array, operator: str | base.Operator, axis_name: str) -> jax.Arr
 
     Raises:
       TypeError: If `x` is not a floating array.
-      ValueError: If the operator or the length is not allowed.
+      ValueError: If the operator or the length is not allowed, or there is no such axis here.
 
     Example:
       >>> import arlsort, jax, jax.numpy as jnp
@@ -61,7 +62,11 @@ def sort(x: jax.Array, operator: str | base.Operator, axis_name: str) -> jax.Arr
       parts; the papers of the operators.
     """
     method, x = registry.get(operator), checks.check_scores("x", x)
-    devices, m = lax.axis_size(axis_name), x.shape[-1]
+    try:
+        devices, m = lax.axis_size(axis_name), x.shape[-1]
+    except NameError:
+        allowed = "an axis that the jax.shard_map around this call maps over"
+        raise ValueError(checks.error_message("axis_name", repr(axis_name), allowed)) from None
     run = _way(method, m, devices)
     method._check(x)
     call = calls.Call.of(method, x, descending=False)

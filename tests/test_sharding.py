@@ -49,6 +49,11 @@ def test_what_cannot_be_shared_is_named(operator, n, message):
         jax.eval_shape(lambda x: values(operator, x), jnp.zeros(n))
 
 
+def test_an_axis_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="axis_name: received 'n', allowed: an axis that"):
+        sharding.sort(jnp.zeros(4), "softsort", "n")
+
+
 @pytest.mark.slow
 def test_eight_devices_give_the_values_of_one_and_need_less_memory_each():
     done = subprocess.run(

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matrices of weights that are made row by row, in blocks that stay in the cache.
+"""Matrices of weights that are made row by row, and never read again.
 
-What such a matrix costs is mostly the traffic of its intermediate results. Here each block of rows
-goes through all its steps before the next one starts, and the backward pass makes the block again
-from O(n) numbers instead of reading what was kept: the matrix is written once, if the caller asked
-for it, and its cotangent read once.
+What such a matrix costs is mostly the traffic of its intermediate results. Here the matrix is one
+expression, which XLA turns into one kernel that writes it once. Its derivative and its products go
+through blocks of rows that stay in the cache: each block is made again from O(n) numbers, instead
+of reading what was kept, so that a cotangent is read once.
 """
 
 import dataclasses
@@ -57,7 +57,8 @@ class Rows:
       shared: Scalars.
       whole: If given, a faster way to the weights, not differentiated, each row multiplied by a
         last number `[..., m]`.
-      summed: Whether the logits are the logarithms of the weights; then `mix` is not for them.
+      summed: Whether the logits are the logarithms of the weights, which `matrix` then does not
+        divide by their sum.
     """
 
     level: Level

@@ -28,9 +28,10 @@ class SoftSort(sampling.PlackettLuce):
     """A softmax over the distances to each sorted value.
 
     `P[i, :] = softmax_j(-|sort(x)[i] - x[j]| ** power / temperature)`, the paper's definition in
-    ascending order. Rows sum to one, columns need not. The largest weight of row i is always that
-    of the input at position i, at any temperature. With `power=1` values and sorted rows of long
-    lists take O(n log n) time and O(n) memory, without P: see `arlsort.numerics.laplace_sums`.
+    ascending order. Rows sum to one, columns need not. The largest weight of row i is that of the
+    input at position i, up to rounding, at any temperature. With `power=1` values and sorted rows
+    of long lists take O(n log n) time and O(n) memory, without P: see
+    `arlsort.numerics.laplace_sums`.
 
     With `stochastic=True` it is the mean over orders drawn from a Plackett-Luce distribution whose
     log-weights are the scores (`sampling.PlackettLuce`).

@@ -146,7 +146,8 @@ def _first_of_few(x: Array) -> Array:
     """Where axis 1 of `x`, at most 16 long, has its maximum.
 
     The last four bits of each float32 give way to its index, so that one maximum finds the index:
-    elements that differ in those bits alone count as equal. Shorter floats have bits to spare.
+    elements that differ in those bits alone count as equal, and -0.0 as less than 0.0. Shorter
+    floats have bits to spare.
     """
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     bits = jnp.finfo(wide.dtype).bits

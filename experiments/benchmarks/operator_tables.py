@@ -20,8 +20,8 @@ TITLES = {
     ("permutation", "backward"): "P and its gradient",
 }
 BESIDE = (
-    "Times of the operator's time, above 1 where it is faster, in brackets the quartiles over the "
-    "rounds:"
+    "The peer's time over the operator's, above 1 where ours is faster; in brackets quartiles over "
+    "the rounds:"
 )
 MOST_BEHIND = 12  # rows
 NO_PEERS = (WHOLE, YARDSTICK)  # what a part is compared with, and what is no soft sort
@@ -156,7 +156,7 @@ def _behind(records: Sequence[Record]) -> str:
     rows = [cells for _, cells in sorted(found)]
     table = markdown(["operator", "beside", "what", "n", "times ours"], rows[:MOST_BEHIND])
     more = len(rows) - MOST_BEHIND
-    return f"{table}\n\n{more} more are less far behind." if more > 0 else table
+    return f"{table}\n\n{more} smaller gaps are not shown." if more > 0 else table
 
 
 def _selections(records: Sequence[Record], batch_size: int) -> list[str]:
@@ -173,7 +173,7 @@ def _selections(records: Sequence[Record], batch_size: int) -> list[str]:
             cell += f" [{whole['ratio']:.2g}, {whole['bytes'] / max(ours['bytes'], 1):.2g}]"
         rows.setdefault((f"`{r['what']}`", f"`{r['spec']}`"), {})[r["n"], r["batch"]] = cell
     parts = [
-        f"**What picks of a list**, with the gradient: the {PICKED} largest (`top_k`, "
+        f"**Selections**, with the gradient: the {PICKED} largest (`top_k`, "
         f"`top_k_mask`), the quantile {QUANTILE}, rows of {WIDTH} numbers (`sort_by`). In brackets "
         "how many times the time, and the planned memory, through the whole P is:",
         _grid(["function", "operator"], heads, sizes, rows),

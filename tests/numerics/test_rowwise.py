@@ -48,7 +48,7 @@ def test_blocks_divide_their_lists(monkeypatch):
     assert rowwise._block_shape(32, 4093, 4093) == (1, 4093)  # a prime number
 
 
-@pytest.mark.parametrize("n", [40, 200])
+@pytest.mark.parametrize("n", [5, 40, 200])
 def test_distances_are_their_means(n):
     points = np.sort(np.random.default_rng(n).normal(size=(3, n)).round(1), axis=-1)  # with ties
     apart = rowwise.mean_distance(jnp.asarray(points, jnp.float32))
