@@ -93,7 +93,8 @@ def _legend(records: Sequence[Record]) -> str:
         "no time": "no time was left",
         "failed": "it failed at a shorter n",
         "no gradient": "it has no gradient",
-        "ValueError": "it does not take such lists, or has no P",
+        "TooLong": "it does not take so long a list",
+        "ValueError": "it has no P",
     }
     reasons = {m.get("skipped", "") for r in records for m in (r["ours"], *r["peers"].values())}
     found = [text for start, text in said.items() if any(r.startswith(start) for r in reasons)]
@@ -107,10 +108,7 @@ def _panel(records: Sequence[Record], batch_size: int) -> list[str]:
     shares = any(share(r) is not None for r in records)
     parts = []
     if shares:
-        moved = "written" if records[0]["direction"] == "forward" else "copied"
-        parts.append(
-            f"In brackets the share, in percent, of the speed at which an array like P is {moved}."
-        )
+        parts.append(_moved(records))
     rows: dict[tuple[str, ...], dict[Size, str]] = {}
     for r in records:
         rows.setdefault((f"`{r['spec']}`",), {})[r["n"], r["batch"]] = _time(r)
@@ -118,6 +116,19 @@ def _panel(records: Sequence[Record], batch_size: int) -> list[str]:
     if beside := _beside(records):
         parts += [BESIDE, _grid(["operator", "beside"], heads, sizes, beside)]
     return parts
+
+
+def _moved(records: Sequence[Record]) -> str:
+    """Says what the shares are of, and how far that varied from operator to operator."""
+    moved = "written" if records[0]["direction"] == "forward" else "copied"
+    took = [(r["n"], r["memory"]["seconds"]) for r in records if share(r) is not None]
+    n = max(n for n, _ in took)
+    times = [1e3 * seconds for length, seconds in took if length == n]
+    return (
+        f"In brackets the share, in percent, of the speed at which an array like P is {moved} into "
+        f"memory that is new to the process. At n = {n:,} that took {min(times):.2g} to "
+        f"{max(times):.2g} ms, as the system had pages at hand, so the shares are rough."
+    )
 
 
 def _beside(
