@@ -149,7 +149,7 @@ def _first_of_few(x: Array) -> Array:
     elements that differ in those bits alone count as equal, and -0.0 as less than 0.0. Shorter
     floats have bits to spare.
     """
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
     bits = jnp.finfo(wide.dtype).bits
     integer, limits = jnp.dtype(f"int{bits}"), jnp.iinfo(f"int{bits}")
     mask = jnp.array(_SHORT - 1, integer)
