@@ -1,5 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists that are longer than one device holds: values, with the list shared among devices."""
+"""Lists that are longer than one device holds: values, with the list shared among devices.
+
+Example:
+  >>> import jax, jax.numpy as jnp
+  >>> from arlsort import sharding
+  >>> from jax.sharding import NamedSharding, PartitionSpec
+  >>> mesh, along = jax.make_mesh((1,), ("n",)), PartitionSpec("n")
+  >>> def ranked(x):
+  ...     return sharding.sort(x, "odd_even", "n")
+  >>> x = jax.device_put(jnp.array([0.0, 300.0, 200.0, 100.0]), NamedSharding(mesh, along))
+  >>> print(jax.shard_map(ranked, mesh=mesh, in_specs=along, out_specs=along)(x).round())
+  [  0. 100. 200. 300.]
+"""
 
 import math
 from collections.abc import Callable
