@@ -146,15 +146,10 @@ def _sorted(x: jax.Array, axis_name: str) -> jax.Array:
     return own
 
 
-def _swap(operator: SortingNetwork, dtype: jnp.dtype) -> Swap:
-    numbers = (jnp.asarray(v, dtype) for v in (operator.temperature, operator.art_lambda))
-    return Swap(operator.distribution, operator.error_free, *numbers)
-
-
 def _by_powers(operator: SortingNetwork, scores: jax.Array, axis_name: str) -> jax.Array:
     """A network by powers of two; with pairs as `topology.layers` has them."""
     devices, me = lax.axis_size(axis_name), lax.axis_index(axis_name)
-    swap, m = _swap(operator, scores.dtype), scores.shape[-1]
+    swap, m = operator._swap(scores), scores.shape[-1]
     wire, merging = me * m + jnp.arange(m), operator.network == "odd_even_merge"
     for stage in range((m * devices).bit_length() - 1):
         falls = (wire & (2 << stage) != 0) & (not merging)
@@ -217,7 +212,7 @@ def _across(
 
 def _odd_even(operator: SortingNetwork, scores: jax.Array, axis_name: str) -> jax.Array:
     devices, me = lax.axis_size(axis_name), lax.axis_index(axis_name)
-    swap, m = _swap(operator, scores.dtype), scores.shape[-1]
+    swap, m = operator._swap(scores), scores.shape[-1]
     there = jnp.ones(m // 2 + 1, scores.dtype)
     there = there.at[0].set((me > 0).astype(scores.dtype))
     there = there.at[-1].set((me < devices - 1).astype(scores.dtype))
