@@ -1,11 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lists shared among devices: what is allowed, and in a process of eight, what comes out."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,10 +9,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 import arlsort
 from arlsort import sharding
-
-ROOT = Path(__file__).resolve().parents[1]
-FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-SECONDS = "900"
+from tests import eight_devices
 
 
 def values(operator, x):
@@ -56,36 +48,12 @@ def test_an_axis_that_is_not_there_is_named():
 
 @pytest.mark.slow
 def test_eight_devices_give_the_values_of_one_and_need_less_memory_each():
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.on_long_lists", SECONDS],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "JAX_PLATFORMS": "cpu",
-            "PYTHONPATH": str(ROOT),
-            "XLA_FLAGS": f"{FAST} --xla_force_host_platform_device_count=8",
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == ""
+    seconds = str(eight_devices.SECONDS)
+    assert eight_devices.run("-m", "tests.on_long_lists", seconds) == ""
 
 
 @pytest.mark.slow
 def test_the_program_of_the_page_runs_with_eight_devices():
-    page = (ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
+    page = (eight_devices.ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
     (program,) = (part.split("```")[0] for part in page.split("```python\n")[1:])
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={
-            **os.environ,
-            "JAX_PLATFORMS": "cpu",
-            "PYTHONPATH": str(ROOT),
-            "XLA_FLAGS": f"{FAST} --xla_force_host_platform_device_count=8",
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "nothing gathered: True" in done.stdout
+    assert "nothing gathered: True" in eight_devices.run("-c", program)

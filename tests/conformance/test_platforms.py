@@ -2,10 +2,6 @@
 """What JAX offers around a function holds for every operator: meshes, export, strict dtypes."""
 
 import dataclasses
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +11,11 @@ from jax import export
 
 import arlsort
 from arlsort.operators import base, registry
+from tests import eight_devices
 from tests.conformance.conftest import RANDOM_SPECS, SPECS, VALUE_SPECS, build
 
-ROOT = Path(__file__).resolve().parents[2]
 ALL = [*SPECS, *VALUE_SPECS, *RANDOM_SPECS]
 DTYPES = ["float32", *(pytest.param(d, marks=pytest.mark.slow) for d in ("bfloat16", "float64"))]
-SECONDS = "900"  # for eight devices, should the machine be busy
-FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
 def _all(operator, x):
@@ -39,20 +33,8 @@ def _gradient(operator, x):
 @pytest.mark.slow
 @pytest.mark.parametrize("part", [*registry.names(), "likelihoods", "quadratic", "comparisons"])
 def test_everything_runs_under_shard_map_and_on_explicit_meshes(part):
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.conformance.on_meshes", SECONDS, part],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "JAX_PLATFORMS": "cpu",
-            "PYTHONPATH": str(ROOT),
-            "XLA_FLAGS": f"{FAST} --xla_force_host_platform_device_count=8",
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == ""
+    seconds = str(eight_devices.SECONDS)
+    assert eight_devices.run("-m", "tests.conformance.on_meshes", seconds, part) == ""
 
 
 @pytest.mark.slow

@@ -15,13 +15,9 @@ import pytest
 from experiments import sort_numbers, train_reasoner
 from experiments.common import devices, storage
 from experiments.common.command_line import FlagError
+from tests import eight_devices
+from tests.eight_devices import EIGHT, FAST, ROOT, SECONDS
 from tests.experiments.flags import kept
-
-ROOT = Path(__file__).resolve().parents[3]
-# Compiled faster, and what is compared alike.
-FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-EIGHT = {"XLA_FLAGS": f"{FAST} --xla_force_host_platform_device_count=8"}
-SECONDS = 900
 
 SORTING = (
     "--operators=neuralsort:stochastic=true",
@@ -160,17 +156,7 @@ def test_the_machine_says_how_many_devices_and_processes_there_were(runs):
 
 @pytest.mark.slow
 def test_what_eight_devices_compute():
-    tests = "tests/experiments/common/on_eight_devices.py"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", tests],
-        cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu", **EIGHT},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
+    eight_devices.run("-m", "pytest", "-q", "-x", "tests/experiments/common/on_eight_devices.py")
 
 
 @pytest.fixture
