@@ -32,6 +32,19 @@ def test_sort_without_a_permutation_prints_none(capsys):
     assert numbers(lines[1]) == [0, 2, 1]
 
 
+def test_the_permutation_of_a_long_list_is_not_printed(tmp_path, capsys):
+    path = tmp_path / "many.txt"
+    path.write_text("\n".join(map(str, range(100, 0, -1))), encoding="utf-8")
+    run("sort", "--file", str(path), "--operator=hard")
+    said = capsys.readouterr()
+    assert [line.split()[0] for line in said.out.splitlines()] == ["sorted", "ranks"]
+    assert "100 x 100 weights are not printed" in said.err
+    run("sort", "--file", str(path), "--operator=hard", "--no-permutation", "--json")
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert found["permutation"] is None and len(found["values"]) == 100 and not said.err
+
+
 @pytest.mark.parametrize("text", ["3,1,-2\n", "3 1\n\n-2", "\ufeff3\r\n1\r\n-2e0,\r\n", "3,\n1 -2"])
 def test_numbers_come_from_a_file_too(text, tmp_path, monkeypatch, capsys):
     path = tmp_path / "numbers.txt"
@@ -66,8 +79,8 @@ def test_each_line_may_be_a_list(monkeypatch, capsys):
         ("", "holds no numbers"),
         (" \n\n", "holds no numbers"),
         ("1 2\n3 x\n", "line 2: received 'x', allowed: numbers"),
-        ("1\n\n2,,3", "line 3: received a comma too many"),
-        (",1", "line 1: received a comma too many"),
+        ("1\n\n2,,3", "line 3: received a comma without a number"),
+        (",1", "line 1: received a comma without a number"),
         ("1 2\n1e39", "line 2: received 1e+39, allowed: at most"),
         (b"\xff\xfe1", "numbers.txt: received bytes, allowed: text in UTF-8"),
     ],
@@ -93,7 +106,7 @@ def test_numbers_that_a_soft_operator_clips_are_warned_of(text, monkeypatch, cap
 
     bound = float(np.finfo(np.float32).max) / 2**16  # docs/conventions.md
     found = said(text, "softsort")
-    told = f"warning: softsort counts numbers beyond {bound:.4g} in size, such as "
+    told = f"warning: softsort clips numbers to {bound:.4g} in size, such as "
     assert found.err.count("\n") == 1 and found.err.startswith(told)
     assert max(np.abs(json.loads(found.out)["lists"][-1]["values"])) <= np.float32(bound)
     for operator in ("hard", "softsort:hard=true"):
@@ -107,8 +120,8 @@ def test_the_help_says_what_the_warning_does(capsys):
         run("sort", "--help")
     help_text = " ".join(capsys.readouterr().out.split())
     run(*["sort", "inf", "1", "--operator", "softsort"])
-    (bound,) = re.findall("beyond ([^,]+)", capsys.readouterr().err)
-    assert f"count what is beyond {bound}, infinities included, as that" in help_text
+    (bound,) = re.findall("clips numbers to ([^,]+)", capsys.readouterr().err)
+    assert f"clip numbers, infinities too, to {bound}." in help_text
 
 
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])

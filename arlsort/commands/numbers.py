@@ -93,7 +93,7 @@ def _row(row: str, where: str) -> list[float]:
     if not fields[-1].strip():  # a comma may end a line
         fields.pop()
     if not fields or not all(field.strip() for field in fields):
-        raise ValueError(checks.error_message(where, "a comma too many", "numbers between"))
+        raise ValueError(checks.error_message(where, "a comma without a number", "numbers"))
     return [number(word, where) for field in fields for word in field.split()]
 
 
@@ -108,5 +108,5 @@ def choose(words: Sequence[str], path: str | None, *, lines: bool) -> list[Numbe
         allowed = "numbers, - for standard input, or --file FILE"
         raise ValueError(checks.error_message("numbers", "none", allowed))
     if lines:
-        raise ValueError("--lines: is of a file or of standard input")
+        raise ValueError("--lines: needs --file FILE or - for standard input")
     return [NumberList(_row(row, "numbers"), 1)]

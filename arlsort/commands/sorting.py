@@ -24,7 +24,9 @@ from arlsort.operators.checkpointed import TooLong
 _NEGATIVE = re.compile(r"^-(\.?\d|inf|nan)", re.IGNORECASE)
 
 _LARGEST = finite.largest(jnp.dtype(jnp.float32))
-_BOUND = f"{_LARGEST:.4g} in size"
+
+MOST_ROWS = 64
+"""The permutation of longer lists is not printed for people."""
 
 WITHOUT_LIMIT = "lapsum"
 """What to take for lists that are longer than a learned sort allows."""
@@ -39,12 +41,12 @@ def add(command: Add) -> None:
     one._negative_number_matcher = _NEGATIVE  # argparse's own misses -1e-3 and -1,-2
     told = (
         "What to sort, in float32, between spaces or commas; - reads standard input. Soft "
-        f"operators count what is beyond {_BOUND}, infinities included, as that."
+        f"operators clip numbers, infinities too, to {_LARGEST:.4g} in size."
     )
     one.add_argument("numbers", nargs="*", help=told)
-    told = "Read numbers between white space or commas from a file; - is standard input."
+    told = "Read numbers, between white space or commas, from a file; - is standard input."
     one.add_argument("--file", help=told)
-    told = "Sort each line of the input by itself; blank ones do not count."
+    told = "Sort each line of the input by itself. Blank lines are skipped."
     one.add_argument("--lines", action="store_true", help=told)
     one.add_argument(
         "--operator",
@@ -55,6 +57,8 @@ def add(command: Add) -> None:
     one.add_argument("--temperature", type=float, help="Instead of the operator's default.")
     one.add_argument("--descending", action="store_true", help="The largest first.")
     one.add_argument("--seed", type=int, help="For an operator that draws random numbers.")
+    told = "Leave out the permutation, n² weights."
+    one.add_argument("--no-permutation", action="store_true", help=told)
     one.add_argument("--json", action="store_true", help=output.JSON_HELP)
 
 
@@ -63,12 +67,16 @@ def sort(arguments: argparse.Namespace) -> None:
     operator = _operator(arguments.operator, arguments.temperature, arguments.seed)
     lists = numbers.choose(arguments.numbers, arguments.file, lines=arguments.lines)
     try:
-        found = _sorted([each.numbers for each in lists], operator, arguments.descending)
+        most = MOST_ROWS if not arguments.json else None
+        most = 0 if arguments.no_permutation else most
+        found = _sorted([each.numbers for each in lists], operator, arguments.descending, most)
     except TooLong as error:
         raise ValueError(_too_long(error, arguments.operator)) from None
     _warn(lists, operator, arguments.operator)
     if not arguments.json:
         print("\n\n".join(map(_text, found)))
+        if operator.has_permutation and not arguments.no_permutation:
+            _tell_of_long_lists(found)
         return
     about = {
         "operator": arguments.operator,
@@ -121,7 +129,7 @@ def _warn(lists: Sequence[numbers.NumberList], operator: Operator, spec: str) ->
     beyond = [value for each in known for value in each if abs(value) > _LARGEST]
     if beyond:
         print(
-            f"warning: {spec} counts numbers beyond {_BOUND}, such as {beyond[0]:g}, as that; "
+            f"warning: {spec} clips numbers to {_LARGEST:.4g} in size, such as {beyond[0]:g}; "
             "--operator hard does not",
             file=sys.stderr,
         )
@@ -141,8 +149,10 @@ def _fields(operator: Operator) -> set[str]:
     return {field.name for field in dataclasses.fields(operator)}
 
 
-def _sorted(lists: Sequence[list[float]], operator: Operator, descending: bool) -> list[Sorted]:
-    """Sorts lists, those of one length together, and returns them in their order."""
+def _sorted(
+    lists: Sequence[list[float]], operator: Operator, descending: bool, most: int | None
+) -> list[Sorted]:
+    """Sorts lists, those of one length together; those longer than `most` get no permutation."""
     found: list[Sorted] = [{} for _ in lists]
     for length in dict.fromkeys(map(len, lists)):
         places = [place for place, each in enumerate(lists) if len(each) == length]
@@ -150,7 +160,7 @@ def _sorted(lists: Sequence[list[float]], operator: Operator, descending: bool) 
         values = np.asarray(arlsort.sort(x, operator, descending=descending))
         ranks = np.asarray(arlsort.rank(x, operator, descending=descending))
         P = None
-        if operator.has_permutation:
+        if operator.has_permutation and (most is None or length <= most):
             P = np.asarray(arlsort.permutation(x, operator, descending=descending))
         for row, place in enumerate(places):
             weights = None if P is None else P[row]
@@ -164,6 +174,17 @@ def _text(found: Sorted) -> str:
         for i, weights in enumerate(found["permutation"]):
             lines.append(("permutation " if i == 0 else " " * 12) + _row(weights))
     return "\n".join(lines)
+
+
+def _tell_of_long_lists(found: Sequence[Sorted]) -> None:
+    """Says on standard error which permutations were not printed."""
+    longest = max(len(each["values"]) for each in found)  # type: ignore[arg-type]
+    if longest > MOST_ROWS:
+        print(
+            f"permutation: {longest} x {longest} weights are not printed; --json prints them, "
+            "--no-permutation hides this line",
+            file=sys.stderr,
+        )
 
 
 def _row(values: Any) -> str:
