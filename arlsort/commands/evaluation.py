@@ -28,11 +28,13 @@ def add(command: Add) -> None:
     one = command("evaluate", evaluate, "Measure how near a learned sort is to what it predicts.")
     one.add_argument("--checkpoint", type=Path, help="A .safetensors file.")
     one.add_argument(
-        "--algorithm", choices=tuple(checkpoint.SHIPPED), help="Or a shipped executed sort."
+        "--algorithm", choices=tuple(checkpoint.SHIPPED), help="Instead: a shipped executed sort."
     )
-    one.add_argument("--noise", choices=NOISES, help="Or, of the shipped one, its noise.")
+    one.add_argument("--noise", choices=NOISES, help="Noise of the shipped sort.")
     one.add_argument("--lengths", type=int, nargs="+", help="(default: 5, 16, 32 and the longest)")
-    one.add_argument("--lists", default=accuracy.LISTS, type=int, help="Of each kind and length.")
+    one.add_argument(
+        "--lists", default=accuracy.LISTS, type=int, help="How many of each kind and length."
+    )
     one.add_argument("--json", action="store_true", help=output.JSON_HELP)
 
 
@@ -51,12 +53,14 @@ def evaluate(arguments: argparse.Namespace) -> None:
             raise ValueError(checks.error_message("--lengths", f"{length} twice", "each once"))
     path = arguments.checkpoint
     if path is not None and (arguments.algorithm or arguments.noise):
-        raise ValueError("--checkpoint: says the sort and the noise; leave those out")
+        raise ValueError("--checkpoint: leave out --algorithm and --noise; the file has them")
     amortized = arguments.algorithm is None
     if path is not None:
         if path.suffix != weight_files.SUFFIX:
             allowed = f"a file that ends in {weight_files.SUFFIX}"
             raise ValueError(checks.error_message("--checkpoint", path, allowed))
+        if not path.exists():
+            raise ValueError(f"--checkpoint: {path}: no such file")
         card = weight_files.read_card(path)
         kind = card.get("kind") if isinstance(card, dict) else None
         amortized = kind in [known.name for known in amortized_checkpoint.KINDS]

@@ -20,7 +20,7 @@ def add(command: Add) -> None:
     """Adds both commands."""
     for one in (
         command("operators", operators, "List the operators and their hyperparameters."),
-        command("experiments", experiments, "List the scripts of a checkout that train, compare."),
+        command("experiments", experiments, "List the scripts that train and compare, in a clone."),
     ):
         one.add_argument("--json", action="store_true", help=output.JSON_HELP)
 

@@ -40,19 +40,19 @@ def add(command: Add) -> None:
     """Adds the command."""
     one = command("train", train, "Train a learned sort, and save it.")
     one.add_argument("--out", required=True, type=Path, help="A file that ends in .safetensors.")
-    one.add_argument("--overwrite", action="store_true", help="Even if there is one, or its card.")
+    one.add_argument("--overwrite", action="store_true", help="Replace the file and its card.")
     one.add_argument(
         "--network",
         default=NETWORKS[0],
         choices=NETWORKS,
-        help="What sorts give on average, how likely orders are, or a sort step by step. "
+        help="It learns the mean of noisy sorts, the likelihood of orders, or a sort step by step. "
         "(default: %(default)s)",
     )
-    executed = "Of an executed sort."
+    executed = "With --network executed only."
     one.add_argument("--algorithm", choices=sorted(ALGORITHMS), help=executed)
     one.add_argument("--hidden-size", type=int, help=executed)
     one.add_argument("--hints", choices=("perturbed", "sampled"), help=executed)
-    one.add_argument("--noise", choices=NOISES, help="(default: gaussian)")
+    one.add_argument("--noise", choices=NOISES, help="(default: gaussian; orders: cauchy)")
     for name, kind, count in (
         ("lengths", int, "+"),
         ("steps", int, None),
@@ -65,7 +65,9 @@ def add(command: Add) -> None:
         told = "(default: {}; orders: {}; executed: {})".format(*defaults)
         one.add_argument(f"--{name.replace('_', '-')}", type=kind, nargs=count, help=told)
     counts = (accuracy.LISTS, order_accuracy.LISTS, evaluation.LISTS)
-    told = "Measured at the end. (default: {}; orders: {}; executed: {})".format(*counts)
+    told = "Lists to measure with at the end. (default: {}; orders: {}; executed: {})".format(
+        *counts
+    )
     one.add_argument("--lists", type=int, help=told)
 
 
@@ -93,7 +95,7 @@ def train(arguments: argparse.Namespace) -> None:
         raise ValueError(f"{received}, allowed: a finite number > 0")
     if of_executed and arguments.network != "executed":
         flag = "--" + next(iter(of_executed)).replace("_", "-")
-        raise ValueError(f"{flag}: is of an executed sort; add --network executed")
+        raise ValueError(f"{flag}: only an executed sort has it; add --network executed")
     if arguments.network == "amortized":
         _train_amortized(arguments, AmortizedTraining(**given))
     elif arguments.network == "orders":
