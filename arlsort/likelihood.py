@@ -52,8 +52,8 @@ def cauchy_log_likelihood(
 
     Raises:
       TypeError: If an argument has the wrong type or dtype.
-      ValueError: If shapes differ, an order is none, a noise scale is not positive and finite, or
-        `temperature` is not allowed.
+      ValueError: If shapes differ, `order` is no permutation, a noise scale is not positive and
+        finite, or `temperature` is not allowed.
 
     Example:
       >>> import jax.numpy as jnp

@@ -202,7 +202,7 @@ def gradient_quality() -> str:
 
 
 def teachers() -> str:
-    """Renders whether what is near the likelihood teaches."""
+    """Renders whether a gradient near the likelihood's teaches well."""
     measured = storage.read_json(RESEARCH / "gradient_quality_cauchy_likelihood.json")
     return tables.teachers(measured, contests())
 
@@ -239,7 +239,7 @@ def speed_of(path: Path, table: Callable[[dict[str, Any]], str], what: str) -> s
 
 
 def denoising() -> str:
-    """Renders what denoises series best, with pictures of series and of what was learned."""
+    """Renders which method denoises series best, with pictures of series and learned matrices."""
     parts = []
     for path in sorted((RESULTS / "denoising").glob("*.json")):
         report = storage.read_json(path)

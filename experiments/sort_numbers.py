@@ -146,7 +146,7 @@ def main() -> None:
         except Interrupted:
             if devices.first() and any(run.result is not None for run in runs):
                 written = results.write(collect(config, methods, picture, runs, mesh), folder)
-                print(f"{written}: the runs that have ended")
+                print(f"{written}: results of the finished runs")
             raise
         if devices.first():
             report(collect(config, methods, picture, runs, mesh), folder)

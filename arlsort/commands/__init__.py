@@ -5,4 +5,4 @@ import argparse
 from collections.abc import Callable
 
 Add = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
-"""Adds a command, by its name, what it runs and what it is about."""
+"""Adds a command: its name, its function and its summary."""

@@ -46,7 +46,7 @@ def read(path: str, *, lines: bool) -> list[NumberList]:
       Lists, none of them empty.
 
     Raises:
-      ValueError: If there is no number, or a word is none; the line is named.
+      ValueError: If there is no number, or a word is not a number; the message names the line.
       OSError: If the file cannot be read.
     """
     name = "standard input" if path == STDIN else path

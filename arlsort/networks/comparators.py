@@ -19,7 +19,7 @@ from arlsort.numerics import meshes
 
 
 def weights(swap: Swap, network: str, wires: jax.Array, n: int) -> jax.Array:
-    """Gives what every comparator keeps and what it lets change places.
+    """Gives the weights with which every comparator keeps and exchanges its scores.
 
     Args:
       swap: The comparator.

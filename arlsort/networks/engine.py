@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sends what is on the wires through a network, layer by layer.
+"""Runs the values on the wires through a network, layer by layer.
 
 Wires come first, `[wires, ...]`, so that a layer moves whole rows and computes along the rest. All
 steps of a stage have one shape (`topology.Schedule`), so that a scan compiles one of them.

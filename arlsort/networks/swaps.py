@@ -60,8 +60,8 @@ DISTRIBUTIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
 }
 """Swap distributions F, each by its tail: `F(-v)` for `v >= 0`, to the last digit.
 
-That is the weight with which a pair in the right order is exchanged. One less it would be F(v), but
-the difference rounds off what a score of -1e9 still has to give.
+It is the weight with which a pair in the right order is exchanged. It is not computed as 1 - F(v),
+because rounding would lose the small share of a score of -1e9.
 """
 
 
@@ -178,7 +178,7 @@ class Swap:
         return tail, -fall
 
     def _sizes(self, size: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """What a tail is to be multiplied by and what it is to be taken of, for a difference."""
+        """The factor of a tail and its argument, for a difference."""
         bound = _SATURATION * self.temperature
         if self.distribution == "logistic_art":
             bent = size / (size + _ART_EPSILON) ** self.art_lambda

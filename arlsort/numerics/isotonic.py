@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Isotonic regression, and the exact derivative of what is pooled.
+"""Isotonic regression, with its exact derivative.
 
-What is pooled is found in `pooling`. It decides nothing else than which elements are averaged
-together, so here blocks are constants, and the Jacobian product of a block sum is a block sum.
+`pooling` finds which elements are averaged together. These blocks are constants here, so the
+Jacobian product of a block sum is a block sum.
 """
 
 from typing import Any

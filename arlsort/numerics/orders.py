@@ -22,8 +22,8 @@ def check(
 
     Raises:
       TypeError: If one has the wrong type or dtype.
-      ValueError: If one is of another shape than `x`, an order is none, or a noise scale is not
-        positive and finite.
+      ValueError: If one has another shape than `x`, an order is no permutation, or a noise scale is
+        not positive and finite.
     """
     mask = None
     if where is not None:

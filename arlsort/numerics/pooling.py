@@ -67,7 +67,7 @@ def blocks_entropic(s: jax.Array, w: jax.Array, count: jax.Array | None = None) 
 
 
 def _behind(v: jax.Array, count: jax.Array) -> jax.Array:
-    """Puts the largest of the first ones in place of the others: they pool nothing but equals."""
+    """Replaces the others by the largest of the first `count`, so that they pool only equals."""
     lowest = float(jnp.finfo(v.dtype).min)
     top = prefixes.keep(v, count, lowest).max(axis=-1, keepdims=True)
     return prefixes.keep(v, count, jnp.where((count > 0)[..., None], top, 0.0))

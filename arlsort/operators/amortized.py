@@ -164,9 +164,9 @@ class AmortizedSort(checkpointed.Checkpointed):
 
         Raises:
           TypeError: If an argument has the wrong type or dtype.
-          ValueError: If shapes differ, an order is none, a noise scale is not positive and finite,
-            a list is too long, or there is no such network: the shipped one is of Cauchy noise,
-            which is what `noise=None` means here.
+          ValueError: If shapes differ, `order` is no permutation, a noise scale is not positive and
+            finite, a list is too long, or no network fits: the shipped one is for Cauchy noise, the
+            default here.
 
         Example:
           >>> import jax.numpy as jnp

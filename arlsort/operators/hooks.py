@@ -115,7 +115,7 @@ class Hooks:
 
 
 def _whole(function: Callable[[jax.Array], jax.Array], kind: int) -> Callable:
-    """Lets what a subclass gives take lists of fewer than two scores as well.
+    """Extends a function of a subclass to lists of fewer than two scores.
 
     Args:
       function: Of scores `[..., n]`, n >= 2.

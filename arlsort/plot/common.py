@@ -23,7 +23,7 @@ def pyplot() -> Any:
 
 
 def numbers(argument: str, values: ArrayLike) -> np.ndarray:
-    """An array of real numbers; raises ValueError, naming the argument, if it is none."""
+    """Returns an array of real numbers; raises ValueError and names the argument otherwise."""
     allowed = "real numbers"
     try:
         array = np.asarray(values)

@@ -235,9 +235,9 @@ def straight_through(soft: Any, exact: Any) -> Any:
 
 
 def check_weight(argument: str, value: Any) -> jax.Array:
-    """Returns a weight as a floating array, after checking what is of Python or NumPy.
+    """Returns a weight as a floating array, after checking Python and NumPy numbers.
 
-    JAX arrays pass, traced or not: a program raises under `jax.jit` what it raises without.
+    JAX arrays are not checked, so a program raises the same errors with and without `jax.jit`.
 
     Raises:
       ValueError: If a number or a NumPy array is outside [0, 1] by more than rounding.

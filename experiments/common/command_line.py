@@ -168,7 +168,7 @@ class Stop:
         self.requested = True
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        tqdm.write("stopping after this dispatch; once more to end at once")
+        tqdm.write("stopping after the current steps; press Ctrl-C again to stop at once")
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator["Stop"]:

@@ -233,7 +233,7 @@ def _check(config: Config) -> None:
 
 
 def _method(spec: str, config: Config, flag: str) -> Method:
-    """Makes an operator and traces its loss, so that what it cannot do is said before training."""
+    """Makes an operator and traces its loss, so that errors come before training."""
     try:
         method = _read(spec, config.loss)
         scores = jax.ShapeDtypeStruct((1, config.n), "float32")

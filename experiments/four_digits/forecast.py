@@ -60,7 +60,7 @@ def measure(
       config: The settings.
       method: The method.
       splits: The data, on the devices.
-      steps: How many steps, at least two; what is beyond whole dispatches is not taken.
+      steps: How many steps, at least two; rounded down to whole dispatches.
       mesh: The devices that share the batches, if there are several.
     """
     task = Task.of(config, method.loss, mesh)

@@ -88,7 +88,7 @@ def pointer_loss(log_predecessor: jax.Array, log_first: jax.Array, order: jax.Ar
 
 
 def last_pointer_loss(operator: LearnedSort, scores: jax.Array, order: jax.Array) -> jax.Array:
-    """`pointer_loss` of what a learned sort points to at its end."""
+    """`pointer_loss` of the last pointers of a learned sort."""
     return pointer_loss(*operator.log_pointers(scores), order)
 
 
@@ -107,10 +107,10 @@ def row_loss(permutation: jax.Array, order: jax.Array) -> jax.Array:
 
 
 def error_free_loss(network: SortingNetwork, scores: jax.Array, order: jax.Array) -> jax.Array:
-    """`permutation_loss` of the soft swaps, and the squared distance of what the exact swaps give.
+    """`permutation_loss` of the soft swaps, plus the squared error of P by the exact swaps.
 
-    The latter is the mean over all entries of P. (The paper has the squared distance of the lists
-    of pictures that both P make, which is that of P seen through the pictures.)
+    The latter is the mean over all entries of P. (The paper takes the squared distance between the
+    lists of pictures that both P make.)
 
     Args:
       network: With `error_free=True`; the soft swaps are its own.

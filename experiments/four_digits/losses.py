@@ -193,7 +193,7 @@ def parse(text: str) -> Loss:
     """Reads `name[/temperature][+noise_scales]`.
 
     Raises:
-      ValueError: If it is not of that form, or asks for what the loss does not have.
+      ValueError: If it has another form, or an option that the loss does not have.
 
     Example:
       >>> parse("cauchy_likelihood/0.1+noise_scales")

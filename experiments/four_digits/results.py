@@ -139,7 +139,7 @@ def section(report: dict[str, Any], source: str, *, of_paper: bool = True) -> st
     Args:
       report: What `results.json` holds.
       source: A link to it.
-      of_paper: Whether to say in what it differs from the published experiment.
+      of_paper: Whether to list the differences from the published experiment.
     """
     config = report["config"]
     height, width, _ = report["picture"]
@@ -163,7 +163,7 @@ def section(report: dict[str, Any], source: str, *, of_paper: bool = True) -> st
 
 
 def _reduction(config: dict[str, Any]) -> str:
-    """Says in what a run on a published data set differs from the published experiment."""
+    """Lists how a run on a published data set differs from the published experiment."""
     if config["dataset"] not in PUBLISHED_DATASETS:
         return ""
     differences = [

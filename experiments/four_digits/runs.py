@@ -35,10 +35,9 @@ class RunError(Exception):
 
 @dataclasses.dataclass
 class Run:
-    """One operator and one seed, and the folder that holds what it leaves.
+    """One run: an operator, a seed, and the folder of its files.
 
-    The devices that share its batches, if there are several, are no part of what it is: it may be
-    continued on others.
+    Its devices are not part of its identity, so you may continue it on others.
     """
 
     config: Config

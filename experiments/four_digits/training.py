@@ -115,7 +115,7 @@ class Task:
             mesh=self.mesh,
             in_specs=(PartitionSpec(), lists),
             out_specs=lists,
-            check_vma=False,  # which knows nothing of a gradient of one's own
+            check_vma=False,  # which does not see custom gradients
         )
         return read(params, pictures)
 

@@ -102,7 +102,7 @@ def _channels(texts: Sequence[str]) -> tuple[int, ...]:
 def compare(
     experiment: str, config: Mapping[str, Any], tasks: Mapping[str, Task], values: flags.FlagValues
 ) -> tuple[dict[str, Any], Path]:
-    """Trains every task with every seed, and collects what they found.
+    """Trains every task with every seed, and collects the results.
 
     Args:
       experiment: The name of the script.

@@ -156,7 +156,7 @@ class Pace:
 
 @dataclasses.dataclass
 class Run:
-    """One task and one seed, and the folder that holds what it leaves."""
+    """One run: a task, a seed, and the folder of its files."""
 
     name: str
     task: Task

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of what the cards of the shipped weights say."""
+"""Tables from the cards of the shipped weights."""
 
 from arlsort.amortized import checkpoint as amortized
 from arlsort.reasoner import checkpoint as reasoner

@@ -148,7 +148,7 @@ def configure(specs: list[str], steps: int, seeds: int) -> tuple[Config, tuple[M
 def execute(
     config: Config, method: Method, seed: int, folder: Path, splits: datasets.Splits, stop: Stop
 ) -> dict[str, Any]:
-    """One run, or what it found before; a loss that is not finite is what it found."""
+    """Runs a method, or reads its earlier result; a loss that is not finite is a result too."""
     run = Run.at(config, method, seed, folder)
     run.check_identity()
     if run.result is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the studies of reasoners on mean traces share: their flags, and what they measure."""
+"""Flags and measurements that the studies of reasoners on mean traces share."""
 
 import dataclasses
 from pathlib import Path

@@ -336,7 +336,7 @@ def _swapped(end: str, other: str) -> Callable[[str], str | None]:
 def _gaps(
     families: Iterable[Mapping[str, Any]], other: Callable[[str], str | None]
 ) -> Iterable[float]:
-    """Differences of validation EM5 between candidates and what they become by a choice."""
+    """Differences of validation EM5 between candidates with and without a choice."""
     for family in families:
         scores = family["validation_em5"]
         for spec, score in scores.items():
@@ -357,7 +357,7 @@ def readouts_of_exact(report: dict[str, Any]) -> str:
 
 
 def readouts_of_learned(report: dict[str, Any]) -> str:
-    """The same of what the shipped networks say, and how far their pointers are."""
+    """The same for the shipped networks, and how far their pointers are off."""
     names = ("run", "steps", "two_ended")
     rows = [
         [

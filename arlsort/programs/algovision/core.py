@@ -86,7 +86,7 @@ class Algorithm:
     may be closures of the functions in it.
 
     Raises:
-      TypeError: If something else is in the sequence, or an integer is none.
+      TypeError: If something else is in the sequence, or an integer is a float.
       ValueError: If there is no input or no output; at the call, if names, shapes or integers do
         not fit. The variable is named.
 
