@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plain JAX and optax: learn a score of items from nothing but the order of lists of them."""
+"""Plain JAX and optax: learn a score of items from the order of lists alone."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import optax
 
 import arlsort
 
-SORTER = arlsort.LearnedSort(noise="cauchy", normalize=False, temperature=0.3)
+SORTER = arlsort.AmortizedSort(noise="cauchy", normalize=False, temperature=0.3)
 
 
 def data(key: jax.Array, lists: int = 64, n: int = 5) -> tuple[jax.Array, jax.Array]:

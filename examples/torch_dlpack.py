@@ -12,7 +12,7 @@ OPERATOR = arlsort.AmortizedSort()
 
 @jax.jit
 def forward(x: jax.Array) -> jax.Array:
-    """What PyTorch shall see as a function."""
+    """The function that PyTorch calls."""
     return arlsort.sort(x, OPERATOR)
 
 
