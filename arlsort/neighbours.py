@@ -213,7 +213,7 @@ def knn_predict(
 def _exact_votes(
     queries: jax.Array, candidates: jax.Array, votes: jax.Array, k: int, metric: Metric
 ) -> jax.Array:
-    """What `soft_neighbours` by `hard` sums up, without an array of weights: `[q, classes]`."""
+    """The votes of the exact k nearest, without an array of weights: `[q, classes]`."""
     distances = _distances(queries, candidates, metric)
     distances = jnp.where(distances == 0, 0.0, distances)  # ties of zeros of either sign too
     nearest = lax.top_k(-distances, k)[1]  # [q, k]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a soft permutation is, and functions of one.
+"""Soft permutations: how to apply, harden and check them.
 
 A soft permutation is an array `P[..., n, n]` of non-negative weights: `P[..., i, j]` is the weight
 of input `j` at ascending position `i`. Rows are output positions and sum to one. Some methods give

@@ -67,7 +67,7 @@ def settings() -> dict[str, Any]:
 
 
 def tasks(config: dict[str, Any]) -> dict[str, StringTask]:
-    """What is learned, by its name."""
+    """The tasks, by their names."""
     names = [name for name in StringTask.__dataclass_fields__ if name != "classes"]
     shared = {name: config[name] for name in names}
     return {f"{k}_classes": StringTask(classes=k, **shared) for k in config["classes"]}

@@ -20,10 +20,10 @@ from arlsort.numerics import meshes
 
 
 class Comparator(Protocol):
-    """What a network asks at each comparator; `Swap` also knows of rows."""
+    """The interface of a comparator in a network; `Swap` also moves rows."""
 
     def scores(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Gives what goes on along the first and the last wire of each pair.
+        """Gives the new scores on the first and the last wire of each pair.
 
         The smaller one goes along the first wire where the sign is 1, along the last where it is
         -1. Where it is 0 nothing is to be compared: a and b may be copies of one another, and what
@@ -106,7 +106,7 @@ def _counted(swap: Comparator, network: str, wires: Wires, count: jax.Array) -> 
 
 
 def _shifted(w: jax.Array, by: jax.Array) -> jax.Array:
-    """Moves what is on wires `[wires, ..., lanes]` down by a number for each lane, in a circle."""
+    """Rolls the wires `[wires, ..., lanes]` down, by a number for each lane."""
     index = lax.broadcasted_iota(jnp.int32, (len(w), *by.shape), 0)
     index = (index - by[None]) % len(w)
     between = w.ndim - by.ndim - 1

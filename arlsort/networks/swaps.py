@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How softly a comparator swaps: distributions, and what it makes of scores and of rows."""
+"""Soft comparators: their distributions, and how they mix scores and rows."""
 
 import dataclasses
 import functools
@@ -132,7 +132,7 @@ class Swap:
     art_lambda: jax.Array
 
     def scores(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Gives what goes on along the first and the last wire of each pair."""
+        """Gives the new scores on the first and the last wire of each pair."""
         return _scores(self, a, b, sign)
 
     def keep(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> jax.Array:
@@ -148,7 +148,7 @@ class Swap:
         first: jax.Array,
         last: jax.Array,
     ) -> tuple[jax.Array, jax.Array]:
-        """Gives what becomes of rows that travel with the scores `a` and `b`."""
+        """Mixes the rows that travel with the scores `a` and `b`."""
         return self.mix(self.argument(a, b, sign), sign, first, last)
 
     def mix(
@@ -158,7 +158,7 @@ class Swap:
         return _rows(self, v, sign, first, last)
 
     def argument(self, a: jax.Array, b: jax.Array, sign: jax.Array) -> jax.Array:
-        """The v of which F is taken, finite whatever the scores and the temperature are."""
+        """The argument v of F, finite for all scores and temperatures."""
         difference = sign * (b - a)
         if self.distribution == "logistic_art":
             difference = difference / (jnp.abs(difference) + _ART_EPSILON) ** self.art_lambda

@@ -83,7 +83,7 @@ def spread(heads: jax.Array, n: int) -> jax.Array:
 
 
 def over(below: jax.Array, temperature: ArrayLike) -> jax.Array:
-    """Computes `below / temperature` for what is at most zero.
+    """Computes `below / temperature`, where `below` is at most zero.
 
     Dividing first would make infinities of large numbers at a small temperature, and NaN of their
     gradients. What is so far below zero that its exponential is zero in this dtype is cut off

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator gives: how finite scores become weights, values, ranks and masks.
+"""The methods that an operator overrides: finite scores to weights, values, ranks and masks.
 
 `_permutation` is all that an operator must say. Everything else has a default that goes through the
 whole permutation, and is overridden where there is a cheaper way.
@@ -16,7 +16,7 @@ from arlsort.soft_permutation import multiply, multiply_scores, to_ranks
 
 
 class Hooks:
-    """What a subclass gives. Scores have n >= 2 and are finite float32 or float64."""
+    """Methods that a subclass overrides. Scores have n >= 2 and are finite float32 or float64."""
 
     has_permutation: ClassVar[bool] = True
     """Whether there are weights at all; an operator with values only says False."""

@@ -110,7 +110,7 @@ def _level(
 
 
 def _with_none_after(scores: jax.Array, count: jax.Array | None) -> jax.Array:
-    """Puts what stands after the items so far away that no weight reaches it."""
+    """Moves the scores after the items so far away that they get no weight."""
     return scores if count is None else prefixes.keep(scores, count, prefixes.beyond(scores.dtype))
 
 

@@ -84,12 +84,12 @@ def max_of_sums(ij: Array, ik: Array) -> Array:
 
 
 def _sums(ij: Array, ik: Array) -> Array:
-    """What `max_of_sums` is the maximum of."""
+    """The sums whose maximum `max_of_sums` takes."""
     return ij[:, :, :, None] + ik[:, :, None]
 
 
 def _largest(x: Array, lowest: float) -> Array:
-    """Maximum over axis 1 of what is at least `lowest`.
+    """Maximum over axis 1 of values that are at least `lowest`.
 
     XLA's CPU backend has kernels of its own for `jnp.max`, and they are slow on a sum that is
     broadcast. What is spelled as a choice it compiles to a loop, with vector instructions.

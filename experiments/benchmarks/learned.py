@@ -45,7 +45,7 @@ define.string("out", "runs/benchmark_learned.json", "Where to write.")
 
 
 def permutations(n: int) -> dict[str, Callable[[jax.Array], jax.Array]]:
-    """What gives P of scores `[b, n]`, by name."""
+    """Functions that compute P of scores `[b, n]`, by name."""
     given: dict[str, Callable[[jax.Array], jax.Array]] = {
         RIVAL: SortingNetwork("odd_even", temperature=TEMPERATURE).permutation,
         "amortized": AmortizedSort(temperature=TEMPERATURE, normalize=False).permutation,
@@ -57,7 +57,7 @@ def permutations(n: int) -> dict[str, Callable[[jax.Array], jax.Array]]:
 
 
 def likelihoods(n: int) -> dict[str, Callable[[jax.Array, jax.Array], jax.Array]]:
-    """What gives the log-likelihood of orders of scores, both `[b, n]`, by name."""
+    """Functions that compute the log-likelihood of orders of scores, both `[b, n]`, by name."""
     fields: dict[str, Any] = {"temperature": TEMPERATURE, "normalize": False, "noise": "cauchy"}
     given: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
         EXACT: functools.partial(cauchy_log_likelihood, temperature=TEMPERATURE)

@@ -23,7 +23,7 @@ def result(folder: Path) -> dict[str, Any] | None:
 def execute(
     folder: Path, identity: Mapping[str, Any], run: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Runs what a folder is for, unless its result is there.
+    """Completes the run of a folder, unless its result is there.
 
     Args:
       folder: Of the run.

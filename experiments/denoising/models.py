@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What denoises: learned total variation, and two networks. Parameters in, a series out."""
+"""Models that denoise: learned total variation and two networks."""
 
 import dataclasses
 from collections.abc import Callable

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The settings of the four-digit experiment: what was given, made complete and checked."""
+"""The settings of the four-digit experiment, completed and checked."""
 
 import dataclasses
 import difflib
@@ -105,7 +105,7 @@ class Config:
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """One row of the comparison: how it was asked for, and what that means.
+    """One row of the comparison: its text on the command line, and the method that it names.
 
     Attributes:
       spec: What was asked for.

@@ -176,7 +176,7 @@ def trace_loss(operator: LearnedSort, scores: jax.Array, order: jax.Array) -> ja
 def swaps_loss(
     program: RelaxedProgram, scores: jax.Array, order: jax.Array, count: str = "swaps"
 ) -> jax.Array:
-    """What relaxed bubble sort swaps when it is given lists in their true order, mean over lists.
+    """Swaps of relaxed bubble sort on lists in their true order, mean over lists.
 
     Args:
       program: Bubble sort.

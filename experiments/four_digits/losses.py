@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is minimised when only the order of a list is known: the table of losses.
+"""The table of losses for lists whose order alone is known.
 
 A loss is written `name[/temperature][+noise_scales]`, as `pairwise/0.1` or
 `likelihood+noise_scales`. The temperature divides the scores, and is for losses without an
@@ -32,7 +32,7 @@ SomeOperator = TypeVar("SomeOperator", bound=Operator | None)
 
 @dataclasses.dataclass(frozen=True)
 class Need:
-    """What a loss is computed from, beside the scores.
+    """The inputs of a loss beside the scores.
 
     Attributes:
       title: What that is, in words.
@@ -61,7 +61,7 @@ NOTHING = Need("no operator", lambda operator: operator is None)
 
 
 class Batch(NamedTuple):
-    """What a loss is given.
+    """The arguments of a loss.
 
     Attributes:
       operator: As the loss needs it.

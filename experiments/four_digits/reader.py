@@ -39,7 +39,7 @@ class ConvPool(hk.Module):
 
 
 class Reading(NamedTuple):
-    """What a network says of pictures `[...]`.
+    """The outputs of a network for pictures `[...]`.
 
     Attributes:
       scores: `[...]`.

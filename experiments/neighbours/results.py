@@ -29,7 +29,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def section(report: dict[str, Any]) -> str:
-    """Renders a report for a page: what its numbers are of, and its table."""
+    """Renders a report for a page: its settings and its table."""
     config, (train, _, test) = report["config"], report["rows"]
     seeds = config["seeds"]
     conditions = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `--search` tries: every temperature at every rate, and after that every k."""
+"""The grid of `--search`: every temperature at every rate, then every k."""
 
 import dataclasses
 import math

@@ -49,7 +49,7 @@ class Data(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a run goes on from.
+    """The state of a run.
 
     Attributes:
       params: Of the network.

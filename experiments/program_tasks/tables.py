@@ -60,7 +60,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def section(report: dict[str, Any], source: str) -> str:
-    """Renders a report for a page: what its numbers are of, where they are, and its table."""
+    """Renders a report for a page: its settings, the link to its numbers, and its table."""
     config, where = report["config"], report["machine"]
     examples = VIEWS[report["experiment"]].examples
     cores = f" with {where['cpus']} cores" if where["backend"] == "cpu" else ""

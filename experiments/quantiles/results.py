@@ -27,7 +27,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def section(report: dict[str, Any]) -> str:
-    """Renders a report for a page: what its numbers are of, and its table."""
+    """Renders a report for a page: its settings and its table."""
     config = report["config"]
     searched = "temperature and rate searched, " if config["search"] else ""
     seeds = config["seeds"]

@@ -38,7 +38,7 @@ class Config:
 
 
 class State(NamedTuple):
-    """What a run goes on from; `best` is a copy of the weights with the least validation error."""
+    """The state of a run; `best` is a copy of the weights with the least validation error."""
 
     params: Any
     optimizer: optax.OptState

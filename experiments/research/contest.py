@@ -81,7 +81,7 @@ SHARED = (
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """What earlier contests found: searches by family, and by method and seed runs and failures."""
+    """Results of earlier contests: searches by family, and by method and seed runs and failures."""
 
     families: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     runs: dict[tuple[str, int], dict[str, Any]] = dataclasses.field(default_factory=dict)

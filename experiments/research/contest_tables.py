@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the contests found, as Markdown: one table over n, and one for each n."""
+"""The results of the contests as Markdown: one table over n, and one for each n."""
 
 import math
 from collections.abc import Mapping

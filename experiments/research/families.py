@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a contest compares: families of methods, each with as many candidates."""
+"""The families of methods that a contest compares, with equally many candidates each."""
 
 from collections.abc import Container
 

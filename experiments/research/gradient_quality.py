@@ -207,7 +207,7 @@ def settings() -> dict[str, Any]:
 
 
 def table(report: dict[str, Any]) -> str:
-    """What was found, for a terminal."""
+    """The results, for a terminal."""
     shares = [f"{share:g}" for share in SHARES]
     lines = [f"{'method':52} {'n':>3} {'scale':>7} {'calib.':>7}  alignment at {', '.join(shares)}"]
     for row in report["records"]:
@@ -218,7 +218,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def outcome(truth: str, method: Method, lists: Lists, key: jax.Array) -> dict[str, Any]:
-    """What a record says: what the method is, and what was measured."""
+    """The record of a method: its settings and its measurements."""
     return {"identity": method.identity, **measure(truth, method.loss, method.operator, lists, key)}
 
 

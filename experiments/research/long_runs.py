@@ -105,7 +105,7 @@ def table(report: Mapping[str, Any]) -> str:
 
 
 def conditions(report: Mapping[str, Any]) -> str:
-    """Says in one line what a report is of."""
+    """Summarises the settings of a report in one line."""
     config, machine = report["config"], report["machine"]
     height, width, _ = report["picture"]
     cores = f" with {machine['cpus']} cores" if machine["backend"] == "cpu" else ""

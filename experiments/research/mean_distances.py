@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far what a reasoner says is from what its sort does under noise, on average.
+"""Distances of a reasoner's predictions from the mean of its noisy sort.
 
 The mean permutation has a formula. The mean of CLRS's output pointers is estimated from many
 perturbed copies. Of each prediction the Kullback-Leibler distance from its mean is measured, in

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What narrower convolutions do to the reading network: comparisons that differ in that alone."""
+"""The effect of narrower convolutions on the reading network, all else equal."""
 
 import math
 import statistics

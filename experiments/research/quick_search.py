@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares what teaches, in minutes: the task of a contest for a small network, seeds together.
+"""Compares methods in minutes: the task of the contest for a small network, all seeds together.
 
 The convolutional network takes most of the time of a contest, and its runs differ so much from seed
 to seed that few seeds tell little. Here a digit is its first principal components, one layer reads
@@ -145,7 +145,7 @@ def reader(noise_scales: bool = False) -> Any:
 
 
 class Learners(NamedTuple):
-    """What learns: the network that reads, and the reasoner if it is tuned."""
+    """The networks that learn: the reader, and the reasoner if it is tuned."""
 
     reader: Any
     reasoner: Any = None
@@ -219,7 +219,7 @@ def measure(method: Method, params: Any, digits: Digits) -> dict[str, list[float
 
 
 def outcome(method: Method, seen: Digits, test: Digits) -> dict[str, Any]:
-    """What a record says: what the method is, and EM and EW of the networks of all seeds."""
+    """The record of a method: its settings, and EM and EW of the networks of all seeds."""
     return {"identity": method.identity, **measure(method, train(method, seen), test)}
 
 

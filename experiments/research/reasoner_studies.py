@@ -18,7 +18,7 @@ SPREADS = (1.0, 10.0, 100.0, 1000.0)
 
 
 def settings(values: flags.FlagValues) -> dict[str, Any]:
-    """What a study of reasoners on mean traces is asked for, and how it measures them.
+    """The settings of a study of reasoners on mean traces, and how it measures them.
 
     Raises:
       FlagError: If a flag is not allowed.
@@ -35,7 +35,7 @@ def settings(values: flags.FlagValues) -> dict[str, Any]:
 
 
 def training_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """Those of the settings that are of training."""
+    """The settings that concern training."""
     known = {field.name for field in dataclasses.fields(TrainingConfig)}
     return {name: value for name, value in config.items() if name in known}
 

@@ -45,7 +45,7 @@ WEIGHTS = ("last", "average")
 
 
 class Kind(NamedTuple):
-    """What a kind of run has of its own.
+    """The settings of one kind of run.
 
     Attributes:
       changes: To the training.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What studies other than contests found, as Markdown."""
+"""The results of the other studies as Markdown."""
 
 import json
 import math
@@ -216,7 +216,7 @@ def ablations(report: dict[str, Any]) -> str:
 
 
 def network_choices(reports: Sequence[dict[str, Any]]) -> str:
-    """What each choice of the executed sort is worth: ablations of several seeds, a file each."""
+    """The effect of each choice of the executed sort: ablations, one file for each seed."""
     config = reports[0]["config"]
     n = max(config["lengths"])
     rows = []

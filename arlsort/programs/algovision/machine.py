@@ -145,7 +145,7 @@ class Integers:
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """What statements run with.
+    """The context that statements run in.
 
     Attributes:
       found: The values of integer expressions, from `Integers`.
