@@ -17,10 +17,10 @@ matplotlib.use("Agg")
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 # Tutorials are one program each, in steps.
 TUTORIALS = {
-    "first_sort": 10,
-    "train_through_it": 0,
-    "relax_an_algorithm": 4,
-    "qp_layer": 3,
+    "first_sort": 11,
+    "train_through_it": 2,
+    "relax_an_algorithm": 5,
+    "qp_layer": 4,
     "find_neighbours": 4,
 }
 """How many outputs are printed, at least."""
