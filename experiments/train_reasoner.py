@@ -112,7 +112,7 @@ define.integer("save_every", 500, "Steps between checkpoints.")
 define.integer("evaluation_lists", evaluation.LISTS, "Fresh lists for each measured length.")
 define.string("out_dir", None, f"Where to write. (default: a new one in {DEFAULT_FOLDER})")
 define.string("start", None, "A .safetensors file to start from; hints that it lacks are fresh.")
-define.boolean("resume", False, "Continue the run in --out_dir.")
+define.boolean("resume", False, "Continue in --out_dir, or in the newest default folder.")
 devices.define_flags(FLAGS)
 
 # Fields that a run of an earlier version does not name, and what they were.
@@ -173,8 +173,9 @@ def choose_out_dir(identity: dict[str, Any]) -> Path:
       FlagError: If the folder holds another run, or there is none to resume.
     """
     if FLAGS.resume and FLAGS.out_dir is None:
-        raise FlagError("--resume: say which --out_dir")
-    folder = Path(FLAGS.out_dir or DEFAULT_FOLDER / time.strftime("%Y%m%d-%H%M%S"))
+        folder = newest()
+    else:
+        folder = Path(FLAGS.out_dir or DEFAULT_FOLDER / time.strftime("%Y%m%d-%H%M%S"))
     earlier = folder / "config.json"
     if earlier.exists() and not FLAGS.resume:
         raise FlagError(f"--out_dir: {folder} holds a run; add --resume or name another")
@@ -191,6 +192,15 @@ def choose_out_dir(identity: dict[str, Any]) -> Path:
                     )
     storage.write_json(earlier, identity)
     return folder
+
+
+def newest() -> Path:
+    """The newest run in the default folder; raises FlagError if there is none."""
+    runs = DEFAULT_FOLDER.glob("*/config.json")
+    found = max(runs, key=lambda config: config.stat().st_mtime, default=None)
+    if found is None:
+        raise FlagError(f"--resume: nothing in {DEFAULT_FOLDER}; say which --out_dir")
+    return found.parent
 
 
 def make_step(

@@ -2,6 +2,7 @@
 """The training script as it is used: from the command line, stopped and resumed."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 import types
@@ -181,13 +182,22 @@ def test_a_network_for_likelihoods_is_trained_and_used(tmp_path, capsys):
         (["--noplaces", "--place_weight=1"], "--place_weight: changes nothing with --noplaces"),
         (["--processor=clrs"], "--aggregator: received 'mean_max' with processor='clrs'"),
         (["--pairs_per_pass=0"], "--pairs_per_pass: received 0"),
-        (["--resume"], "--resume: say which --out_dir"),
         (["--devices=0"], "--devices: received 0"),
         (["--distributed=localhost"], "--distributed: received 'localhost'"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(arguments, message, capsys):
     assert message in refusal(lambda: run(*arguments), capsys)
+
+
+def test_resume_alone_takes_the_newest_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train_reasoner, "DEFAULT_FOLDER", tmp_path)
+    assert "say which --out_dir" in refusal(lambda: run("--resume"), capsys)
+    for age, name in enumerate(("newest", "a", "z")):
+        config = tmp_path / name / "config.json"
+        storage.write_json(config, {})
+        os.utime(config, (1e9 - age, 1e9 - age))
+    assert train_reasoner.newest() == tmp_path / "newest"
 
 
 def test_every_setting_is_a_flag_that_reaches_the_configuration():
