@@ -69,7 +69,7 @@ def scripts(checkout: Path) -> Iterator[tuple[str, str]]:
     """The command of every script and its summary, read without importing it."""
     folder = checkout / "experiments"
     if not (checkout / "setup.py").exists() or not folder.is_dir():
-        raise OSError(f"are no part of the installed package; get them: git clone {_source()}")
+        raise OSError(f"the scripts are not in the installed package; git clone {_source()}")
     for name in FOLDERS:
         for path in sorted((folder / name).glob("*.py")):
             text = path.read_text(encoding="utf-8")
