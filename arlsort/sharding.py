@@ -40,9 +40,9 @@ def sort(x: jax.Array, operator: str | base.Operator, axis_name: str) -> jax.Arr
     * `SoftSort`: the devices sort their parts against each other, then all parts go round once.
       Each device computes n m weights, and sends n numbers twice; so for a list that fits one
       device `arlsort.sort` is faster. The gradient keeps some n numbers on each device.
-    * `SortingNetwork`: a comparator between two devices exchanges their scores. The gradient keeps m
-      numbers for each layer. `bitonic` and `odd_even_merge` compile every layer, so that long lists
-      take seconds to compile.
+    * `SortingNetwork`: a comparator between two devices exchanges their scores. The gradient keeps
+      m numbers for each layer. `bitonic` and `odd_even_merge` compile every layer, so that long
+      lists take seconds to compile.
 
     Args:
       x: This device's scores `[..., m]`, floating.

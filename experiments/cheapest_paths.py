@@ -2,15 +2,15 @@
 """Learns what handwritten digits cost when only the cheapest paths through grids are known.
 
 Each cell of a grid costs the digit drawn in it, and a path leads from the top left to the bottom
-right over any of eight neighbours. A network gives each picture a cost; the relaxed cheapest path
-is to be the true one. The Warcraft maps of the published experiment cannot be shipped: there one
-picture shows all 12×12 cells, here every cell is a picture of its own.
+right over any of eight neighbours. A network gives each picture a cost; the loss compares the
+relaxed cheapest path with the true one. The Warcraft maps of the published experiment cannot be
+shipped: there one picture shows all 12×12 cells, here every cell is a picture of its own.
 
   python experiments/cheapest_paths.py
   python experiments/cheapest_paths.py --side=8 --tconorms=yager --seeds=1
   python experiments/cheapest_paths.py --dataset=mnist --steps=2000
 
-An interrupted run goes on with --resume, to the numbers it would have had.
+Add --resume to continue an interrupted run to the same numbers.
 """
 
 import sys

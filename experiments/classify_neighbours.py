@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Classifies pictures by their nearest neighbours, in an embedding that was trained for it.
 
-A convolutional network is trained so that the soft k nearest neighbours of a picture show what it
-shows, through each operator in turn. The table has its accuracy on all test pictures, by exact
+A convolutional network is trained so that the soft k nearest neighbours of a picture share its
+class, through each operator in turn. The table has its accuracy on all test pictures, by exact
 neighbours, beside that of neighbours of pixels, of 50 principal components, and of the same network
 with a trained linear head.
 
@@ -10,9 +10,9 @@ with a trained linear head.
   python experiments/classify_neighbours.py --operators=lapsum,neuralsort:temperature=1 --seeds=1
   python experiments/classify_neighbours.py --dataset=mnist --operators=lapsum --search
 
-With --search temperature, learning rate and k are those of some grids that are best on the
-validation data; without it all methods have the same rate and k. An interrupted run goes on with
---resume, to the numbers it would have had.
+With --search, the validation data choose temperature, learning rate and k from grids. Without it
+all methods have the same rate and k. Add --resume to continue an interrupted run to the same
+numbers.
 """
 
 import dataclasses
@@ -57,18 +57,18 @@ define.multi_string(
     f"What to compare, of {', '.join(operators.names())}, with hyperparameters if wanted: "
     "lapsum:temperature=2,softsort. May be repeated.",
 )
-define.list("baselines", list(BASELINES), "What is no sort, to compare with; may be empty.")
+define.list("baselines", list(BASELINES), "Methods without a sort, to compare with; may be empty.")
 define.integer("seeds", 3, "Runs of each method: seeds 0, 1, ...")
 search.define_flags(define, tuple(search.GRIDS))
 define.integer("k", Config.k, "Neighbours.")
-define.float("learning_rate", Config.learning_rate, "Of SGD.")
-define.enum("schedule", Config.schedule, SCHEDULES, "Of the rate: falling to zero, or not.")
-define.float("momentum", Config.momentum, "Of SGD.")
-define.float("weight_decay", Config.weight_decay, "Of SGD.")
+define.float("learning_rate", Config.learning_rate, "Learning rate of SGD.")
+define.enum("schedule", Config.schedule, SCHEDULES, "Whether the rate falls to zero.")
+define.float("momentum", Config.momentum, "Momentum of SGD.")
+define.float("weight_decay", Config.weight_decay, "Weight decay of SGD.")
 define.integer("steps", Config.steps, "Training steps.")
 define.integer("queries", Config.queries, "Pictures in a step that look for neighbours.")
 define.integer("candidates", Config.candidates, "Pictures in a step that may be neighbours.")
-define.enum("network", Config.network, networks.NETWORKS, "What embeds the pictures.")
+define.enum("network", Config.network, networks.NETWORKS, "The network that embeds the pictures.")
 define.integer("features", Config.features, "Width of the embedding; published 500, ResNet 512.")
 define.enum(
     "augmentation",

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Learns the classes of handwritten digits when only edit distances of strings are known.
 
-A network gives each picture of a string class probabilities. The relaxed Levenshtein distance of
-two such strings is to be their true distance. A network may take two classes for one and get no
-further, so several are trained side by side, and that with the smallest loss is kept. Accuracy is
-that of the best matching of its outputs to the classes, on digits it has not seen.
+A network gives each picture of a string class probabilities. The loss compares the relaxed
+Levenshtein distance of two such strings with the true one. A network that merges two classes is
+stuck, so several train side by side, and the one with the smallest loss is kept. Accuracy is that
+of the best matching of its outputs to the classes, on unseen digits.
 
   python experiments/compare_strings.py
   python experiments/compare_strings.py --classes=4,10 --pairs=independent --seeds=1
   python experiments/compare_strings.py --dataset=mnist --steps=3000
 
-An interrupted run goes on with --resume, to the numbers it would have had.
+Add --resume to continue an interrupted run to the same numbers.
 """
 
 import sys
@@ -44,7 +44,7 @@ DEFAULTS = {
 MOST_CLASSES = 10
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
-define.list("classes", ["2", "4", "10"], "How many digits there are, from 0; a row for each.")
+define.list("classes", ["2", "4", "10"], "Numbers of classes, digits from 0; a row for each.")
 define.integer("length", 4, "Digits in a string.")
 define.enum(
     "pairs", PAIRS[0], PAIRS, "Whether the second string is the first one edited, or independent."

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Learns to denoise series, with a quadratic program as a layer or without.
 
-Each method in turn is given noisy series with their clean form: total variation with the weight
+Each method learns from noisy series and their clean form: total variation with the weight
 that is best on validation series, OptNet with a difference matrix that starts at random or as total
 variation, a dense network and a convolutional one.
 
@@ -9,7 +9,7 @@ variation, a dense network and a convolutional one.
   python experiments/denoise_signals.py --dataset=eeg --denoisers=total_variation,optnet_tv
   python experiments/denoise_signals.py --protocol=published --out_dir=runs/denoise_published
 
-An interrupted comparison goes on with --resume, after the last run that ended.
+Add --resume to continue an interrupted comparison after its last finished run.
 """
 
 import dataclasses
@@ -60,7 +60,7 @@ def _help(name: str, text: str) -> str:
 # No default is given to absl, so that a protocol can tell what was asked for.
 define.enum("protocol", "quick", PROTOCOLS, "quick: minutes; published: sizes and rates of OptNet.")
 define.enum("dataset", None, DATASETS, _help("dataset", "Series."))
-define.list("denoisers", list(METHODS), "What to compare.")
+define.list("denoisers", list(METHODS), "Methods to compare.")
 define.integer("seeds", 3, "Runs of each method: seeds 0, 1, ...")
 define.integer("length", None, _help("length", "Elements of a series."))
 define.integer("train", None, _help("train", "Series to learn from; the EEG record has its own."))
@@ -76,7 +76,7 @@ define.float("optnet_rate", None, _help("optnet_rate", "Adam's, of OptNet from s
 define.float("optnet_tv_rate", None, _help("optnet_tv_rate", "Adam's, from total variation."))
 define.float("network_rate", None, _help("network_rate", "Adam's, of the networks."))
 define.string("out_dir", "runs/denoise_signals", "Where to write.")
-define.boolean("resume", False, "Go on with the comparison in --out_dir.")
+define.boolean("resume", False, "Continue the comparison in --out_dir.")
 
 SETTINGS = tuple(field.name for field in dataclasses.fields(Config))
 # Of synthetic series: the EEG record decides how many windows there are.

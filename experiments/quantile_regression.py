@@ -4,13 +4,13 @@
 Of two networks one ranks the pictures of a list and the other reads their values. The prediction is
 the value at the quantile, by the soft order of the ranks; its squared error trains both. The table
 has the mean squared error and R² on exact quantiles of lists of unseen pictures, beside those of a
-constant and of a network that sees the whole list and knows no sort.
+constant and of a network that sees the whole list without a sort.
 
   python experiments/quantile_regression.py
   python experiments/quantile_regression.py --operators=neuralsort,lapsum --n=9 --quantile=0.25
   python experiments/quantile_regression.py --dataset=mnist --steps=20000 --seeds=3
 
-An interrupted run goes on with --resume, to the numbers it would have had.
+Add --resume to continue an interrupted run to the same numbers.
 """
 
 import dataclasses
@@ -65,16 +65,16 @@ define.multi_string(
     f"What to compare, of {', '.join(operators.names())}, with hyperparameters if wanted. Each "
     "must sort rows by keys. May be repeated.",
 )
-define.boolean("baselines", True, "Whether to compare with what is no sort.")
+define.boolean("baselines", True, "Whether to compare with methods without a sort.")
 search.define_flags(define, (search.TEMPERATURES, search.RATES))
 define.integer("n", Config.n, "Numbers in a list.")
 define.float("quantile", Config.quantile, "Which quantile is known; 0.5 is the median.")
 define.integer("seeds", 1, "Runs of each method: seeds 0, 1, ...")
 define.integer("steps", Config.steps, "Training steps.")
 define.integer("batch_size", Config.batch_size, "Lists in a step.")
-define.float("learning_rate", Config.learning_rate, "Of Adam.")
-define.enum("schedule", Config.schedule, SCHEDULES, "Of the rate: falling to zero, or not.")
-define.enum("resolution", Config.resolution, list(RESOLUTIONS), "Of the pictures.")
+define.float("learning_rate", Config.learning_rate, "Learning rate of Adam.")
+define.enum("schedule", Config.schedule, SCHEDULES, "Whether the rate falls to zero.")
+define.enum("resolution", Config.resolution, list(RESOLUTIONS), "Resolution of the pictures.")
 define.integer("eval_every", Config.eval_every, "Steps between validations.")
 define.integer("test_lists", Config.test_lists, "Lists to report on.")
 define.string("out_dir", None, f"Where to write. (default: a new folder in {DEFAULT_FOLDER})")

@@ -2,7 +2,7 @@
 """Learns to read four-digit numbers from pictures when only the order of lists is known.
 
 Each operator in turn is the differentiable sort between a small convolutional network and the true
-order; the table at the end says how well the network orders pictures it has never seen.
+order; the table at the end shows how well the network orders pictures it has never seen.
 
   python experiments/sort_numbers.py
   python experiments/sort_numbers.py --operators=learned,odd_even:distribution=optimal --n=9
@@ -10,9 +10,9 @@ order; the table at the end says how well the network orders pictures it has nev
   python experiments/sort_numbers.py --dataset=mnist --protocol=published --seeds=5
   python experiments/sort_numbers.py --protocol=published --n=5,9,15 --dry_run=200
 
-Each batch is shared among --devices; docs/devices.md has more. An interrupted run goes on with
---resume, to the numbers it would have had. Until then results.json holds the runs that have ended
-and, under `stopped`, the curve of the one that has not.
+Each batch is shared among --devices; docs/devices.md has more. Add --resume to continue an
+interrupted run to the same numbers. Until then results.json holds the finished runs and, under
+`stopped`, the curve of the unfinished one.
 """
 
 import sys
@@ -79,14 +79,14 @@ define.string(
 define.integer("seeds", None, _help("seeds", "Runs of each operator: seeds 0, 1, ..."))
 define.integer("steps", None, _help("steps", "Training steps."))
 define.integer("batch_size", None, _help("batch_size", "Lists in a step."))
-define.float("learning_rate", None, _help("learning_rate", "Of Adam."))
+define.float("learning_rate", None, _help("learning_rate", "Learning rate of Adam."))
 define.enum(
     "schedule",
     None,
     SCHEDULES,
     _help("schedule", "Of the learning rate: constant, or cosine, which ends at zero."),
 )
-define.list("channels", None, "Of the two convolutions. (default: 32,64; digits: 16,32)")
+define.list("channels", None, "Channels of both convolutions. (default: 32,64; digits: 16,32)")
 define.integer("eval_every", None, _help("eval_every", "Steps between validations."))
 define.integer("validation_lists", None, _help("validation_lists", "Lists to choose by."))
 define.integer("test_lists", None, _help("test_lists", "Lists to report on."))

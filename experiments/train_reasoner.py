@@ -9,8 +9,8 @@
     --aggregator=max                       # clean keys and the network of CLRS
 
 The folder holds `metrics.jsonl`, the checkpoints, and at the end `reasoner.safetensors` with its
-card `reasoner.json`: `LearnedSort(checkpoint="<folder>/reasoner.safetensors")`. An interrupted run
-goes on with --resume, to the numbers it would have had. Each batch is shared among --devices;
+card `reasoner.json`: `LearnedSort(checkpoint="<folder>/reasoner.safetensors")`. Add --resume to
+continue an interrupted run to the same numbers. Each batch is shared among --devices;
 docs/devices.md has more.
 """
 
@@ -72,20 +72,20 @@ define.integer("nb_triplet_fts", _NETWORK.nb_triplet_fts, "Triplet features.")
 define.boolean("use_layer_norm", _NETWORK.use_layer_norm, "Layer norm after each step.")
 define.enum("processor", _NETWORK.processor, ("factored", "clrs"), "clrs: the official one.")
 define.integer("sinkhorn_steps", _NETWORK.sinkhorn_steps, "Rounds of balancing the output pointer.")
-define.float("sinkhorn_temperature", _NETWORK.sinkhorn_temperature, "Divides its logits before.")
+define.float("sinkhorn_temperature", _NETWORK.sinkhorn_temperature, "Divides its logits.")
 define.boolean("noise_scales", _NETWORK.noise_scales, "Whether each key has a noise scale.")
 define.boolean("comparisons", _NETWORK.comparisons, "Whether it sees comparisons of all keys.")
 define.boolean("places", _NETWORK.places, "Whether each element points to its place.")
-define.enum("aggregator", _NETWORK.aggregator, AGGREGATORS, "What a node receives of messages.")
+define.enum("aggregator", _NETWORK.aggregator, AGGREGATORS, "How a node combines its messages.")
 define.list("lengths", [str(n) for n in _TRAINING.lengths], "List lengths, in turn.")
 define.integer("steps", _TRAINING.steps, "Optimiser steps.")
 define.integer("batch_size", _TRAINING.batch_size, "Most lists in a step.")
 define.integer("pairs_per_batch", _TRAINING.pairs_per_batch, "Most lists * n * n in a step.")
 define.float("learning_rate", _TRAINING.learning_rate, "Peak of the cosine schedule.")
-define.integer("warmup_steps", _TRAINING.warmup_steps, "Steps before it.")
+define.integer("warmup_steps", _TRAINING.warmup_steps, "Steps of warm-up before the peak.")
 define.float("grad_clip", _TRAINING.grad_clip, "Clip of the gradient's global norm.")
 define.float("ema_decay", _TRAINING.ema_decay, "Decay of the averaged weights.")
-define.enum("hints", _TRAINING.hints, HINTS, "What the targets are.")
+define.enum("hints", _TRAINING.hints, HINTS, "Which traces are the targets.")
 define.enum("noise", _TRAINING.noise, NOISES, "Law of the unit noise (perturbed, sampled).")
 define.integer("copies", _TRAINING.copies, "Perturbed copies averaged for each list (perturbed).")
 define.float(
@@ -101,12 +101,12 @@ define.enum(
     "remat", _TRAINING.remat, REMATS, "What the backward pass computes again to save memory."
 )
 define.enum(
-    "pair_dtype", _TRAINING.pair_dtype, PAIR_DTYPES, "Of what there is for each pair of keys."
+    "pair_dtype", _TRAINING.pair_dtype, PAIR_DTYPES, "Dtype of edge activations [b, n, n, hidden]."
 )
 define.integer(
     "pairs_per_pass", None, "Lists * n * n in one pass. (default: what suits the device)"
 )
-define.integer("seed", _TRAINING.seed, "Of parameters and data.")
+define.integer("seed", _TRAINING.seed, "Seed of parameters and data.")
 define.integer("log_every", 50, "Steps between lines of metrics.jsonl.")
 define.integer("save_every", 500, "Steps between checkpoints.")
 define.integer("evaluation_lists", evaluation.LISTS, "Fresh lists for each measured length.")

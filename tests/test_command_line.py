@@ -57,7 +57,9 @@ def test_experiments_are_those_that_their_readme_has(capsys):
 def test_an_installed_package_says_where_its_experiments_are(tmp_path, monkeypatch, capsys):
     (tmp_path / "experiments").mkdir()  # somebody else's
     monkeypatch.setattr(listing, "CHECKOUT", tmp_path)
-    assert "the scripts are not in the installed package; git clone" in refusal(capsys, "experiments")
+    assert "the scripts are not in the installed package; git clone" in refusal(
+        capsys, "experiments"
+    )
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,9 @@ def define_flags(values: flags.FlagValues, defaults: Mapping[str, Any], examples
     integer("networks", "Trained side by side; the one with the smallest training loss is kept.")
     integer("steps", "Training steps.")
     integer("batch_size", f"{examples.capitalize()} in a step.")
-    define.float("learning_rate", defaults["learning_rate"], "Of Adam, at first; ends at zero.")
+    define.float(
+        "learning_rate", defaults["learning_rate"], "First learning rate of Adam; ends at zero."
+    )
     define.list("channels", defaults["channels"], "Of the two convolutions.")
     define.float("temperature", defaults["temperature"], "Of the relaxed program.")
     integer("eval_every", "Steps between validations.")

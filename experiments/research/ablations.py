@@ -2,8 +2,8 @@
 """What makes a reasoner a better average of its sort? One change at a time, equally many steps.
 
 Reasoners of insertion sort are trained on mean traces, each with one setting that is not the
-default, and their pointers and permutations are compared with the true means. Whether one teaches
-better is for `quick_search.py`, which takes the checkpoints that are left in --folder.
+default, and their pointers and permutations are compared with the true means. To see whether one
+teaches better, give its checkpoint in --folder to `quick_search.py`.
 
   python -m experiments.research.ablations
   python -m experiments.research.ablations --ablations=default --noise=gumbel \
@@ -12,7 +12,7 @@ better is for `quick_search.py`, which takes the checkpoints that are left in --
     --noise=gaussian --hidden_size=32 --steps=1500 --seed=1 --folder=runs/choices_1 \
     --out=runs/choices_1.json
 
-What is measured is written after each reasoner; those that the file has are not trained again.
+Results are written after each reasoner; those in the file are not trained again.
 """
 
 import functools

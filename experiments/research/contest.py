@@ -8,9 +8,9 @@ the same lists.
   python -m experiments.research.contest --n=9
   python -m experiments.research.contest --n=5 --families=learned,cauchy --steps=1000 --seeds=5
 
-It goes on where it was interrupted, given the same --out_dir. --known names reports of earlier
-contests with the same settings: the new report holds theirs, nothing of them is run again, and more
-seeds or other families join them.
+After an interruption, repeat the command with the same --out_dir. --known names reports of earlier
+contests with the same settings: the new report includes them, repeats none of their runs, and adds
+seeds or families.
 
   python -m experiments.research.contest --n=9 --families=optimal --seeds=6 \
     --known=runs/contest/contest.json --out_dir=runs/contest_more
@@ -64,7 +64,7 @@ define.integer("n", 9, "Numbers in a list.")
 define.integer("steps", 5000, "Training steps of the contest.")
 define.integer("search_steps", 2500, "Training steps of a candidate.")
 define.integer("batch_size", 5, "Lists in a step.")
-define.float("learning_rate", 2e-3, "Of Adam, at first.")
+define.float("learning_rate", 2e-3, "Learning rate of Adam at first.")
 define.enum("schedule", "cosine", SCHEDULES, "Of the learning rate; cosine ends at zero.")
 define.list("channels", ["16", "32"], "Of the two convolutions.")
 define.integer("validation_lists", 500, "Lists to choose by.")

@@ -4,13 +4,13 @@
   python -m experiments.research.error_analysis
   python -m experiments.research.error_analysis --operators=lapsum,softsort --lengths=2,8
 
-*Errors.* Scores are uniform in `[0, 2^e]`. The error of a list is the root mean square of soft
-less exact values, divided by the range of its scores; what is written is the root mean square over
-lists, for each length and each e, at the operator's default temperature. A longest list that an
-operator states is kept to.
+*Errors.* Scores are uniform in `[0, 2^e]`. The error of a list is the root mean square of soft less
+exact values, divided by the range of its scores; what is written is the root mean square over
+lists, for each length and each e, at the operator's default temperature. Operators with a longest
+list stay within it.
 
 *Gradients.* Scores are evenly spaced, d apart, and in their true order but for the two in the
-middle, which have each other's. The loss is the binary cross-entropy of P, as in the experiment
+middle, which are exchanged. The loss is the binary cross-entropy of P, as in the experiment
 on four-digit numbers; for an operator without P the mean squared error of its ranks; and for the
 learned sort the likelihood of its pointers, and that of the order, which it is trained with there,
 without noise scales. From the gradient with respect to the wrong pair alone there are its norm, and
@@ -20,7 +20,7 @@ Operators have the settings they have for supervision. What a temperature is wor
 to the next, so d is in the unit of the operator: the distance at which two scores alone have the
 soft ranks 1/4 and 3/4; and gradients are by scores in that unit. Where there is no such distance,
 the scale of the scores does not matter: d is then in the unit of the scores, the direction is the
-same at every d and the norm falls as 1 / d. What has no gradient at all is left out.
+same at every d and the norm falls as 1 / d. Operators without a gradient are left out.
 
 Operators that draw random numbers have a fixed key for errors and the mean gradient over several.
 Writes what was measured to `--out`, and two figures beside it.

@@ -22,7 +22,7 @@ would find it. Then:
 * calibration: at the true scores, the mean difference between the weight of an element at a
   position and how often it is there, over ten bins of weights.
 
-What is measured is written after each loss; those that the file has are not measured again.
+Results are written after each loss; those in the file are not measured again.
 """
 
 import dataclasses

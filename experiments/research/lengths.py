@@ -8,7 +8,7 @@ that it was trained on, with `allow_extrapolation`.
   python -m experiments.research.lengths --noises=cauchy --lengths=32,64 --lists=2 \
     --out=runs/lengths_short.json
 
-What is measured is written after each length, and drawn at the end beside --out.
+Results are written after each length, and drawn at the end beside --out.
 """
 
 import functools

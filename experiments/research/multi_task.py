@@ -4,13 +4,12 @@
 The three sorts are learned twice from the same lists, as often: by a reasoner each, and by three
 that share one processor, as CLRS's multi-task networks do; hints, inputs and outputs are encoded
 and decoded for each sort on its own. Pointers and permutations are then compared with the true
-means. Whether one teaches better is for `quick_search.py`, which takes the checkpoints that are
-left in --folder.
+means. To see whether one teaches better, give its checkpoint in --folder to `quick_search.py`.
 
   python -m experiments.research.multi_task
   python -m experiments.research.multi_task --kinds=shared --steps=500 --out=runs/short.json
 
-What is measured is written after each kind; those that the file has are not trained again.
+Results are written after each kind; those in the file are not trained again.
 """
 
 import dataclasses

@@ -12,8 +12,7 @@ hidden size 128.
   python -m experiments.research.order_quality --algorithms=insertion_sort --inputs=clrs \
     --steps=4000 --out=runs/order_quality_long.json
 
-Needs dm-clrs. What is measured is written after each reasoner; those that the file has are not
-trained again.
+Needs dm-clrs. Results are written after each reasoner; those in the file are not trained again.
 """
 
 import dataclasses

@@ -15,8 +15,8 @@ each of the four, another their number; losses, lists and metrics are those of
   python -m experiments.research.quick_search --methods=learned@likelihood --fine_tune=0.1 \
     --out=runs/tuned.json
 
-Test EM and EW are those after the last step. What is measured is written after each method; those
-that the file has are not trained again.
+Test EM and EW are those after the last step. Results are written after each method;
+those in the file are not trained again.
 """
 
 import dataclasses
@@ -77,7 +77,7 @@ define.enum("dataset", "mnist", datasets.DATASETS, "Pictures of digits.")
 define.integer("n", 9, "Numbers in a list.")
 define.integer("steps", 6000, "Training steps.")
 define.integer("batch_size", 10, "Lists in a step.")
-define.float("learning_rate", 4e-3, "Of Adam, at first; it falls to zero as a cosine.")
+define.float("learning_rate", 4e-3, "First learning rate of Adam; falls to zero as a cosine.")
 define.float("anneal", 1.0, "Temperatures begin so many times higher, and fall geometrically.")
 define.float("fine_tune", 0.0, "The reasoner of a learned sort learns too, at this times the rate.")
 define.integer("seeds", 6, "Networks trained at once, each on lists of its own.")

@@ -10,9 +10,9 @@ positions instead of random ones.
   python -m experiments.research.stability
   python -m experiments.research.stability --inputs=comparisons --algorithm=bubble_sort
 
-Needs dm-clrs. What is measured is written after each run; those that the file has are not made
-again. The swing of a run is the mean absolute change of its score at --n from one
-measurement to the next, in the second half of training.
+Needs dm-clrs. Results are written after each run; those in the file are not computed again. The
+swing of a run is the mean absolute change of its score at --n from one measurement to the next, in
+the second half of training.
 """
 
 import dataclasses

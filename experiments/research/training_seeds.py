@@ -9,7 +9,7 @@ already, as `gaussian_1.safetensors`, is measured and not trained again.
   python -m experiments.research.training_seeds --noises=cauchy --seeds=0,1 --steps=4000 \
     --folder=runs/short_seeds --out=runs/short_seeds.json
 
-What is measured is written after each training.
+Results are written after each training.
 """
 
 import functools
