@@ -167,7 +167,7 @@ def _reduction(config: dict[str, Any]) -> str:
     if config["dataset"] not in PUBLISHED_DATASETS:
         return ""
     differences = [
-        f"{name} {_plain(config[name])} for {_plain(PUBLISHED[name])}"
+        f"{name} {_plain(config[name])} instead of {_plain(PUBLISHED[name])}"
         for name in REDUCTIONS
         if name in config and _plain(config[name]) != _plain(PUBLISHED[name])
     ]
