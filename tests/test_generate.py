@@ -87,8 +87,8 @@ def test_tables_are_rendered_from_files(tmp_path):
     assert "Reduced" not in digits
     assert "(14×56 pixels), 1,000 steps of 100 lists" in mnist
     assert (
-        "Reduced from the published protocol: resolution half instead of full; steps 1000 instead of "
-        "100000; learning_rate 0.001 instead of 0.000316." in mnist
+        "Reduced from the published protocol: resolution half instead of full; steps 1000 instead "
+        "of 100000; learning_rate 0.001 instead of 0.000316." in mnist
     )
 
 
