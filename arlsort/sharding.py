@@ -35,8 +35,7 @@ def sort(x: jax.Array, operator: str | base.Operator, axis_name: str) -> jax.Arr
     up to rounding. Values alone need memory for a few times m numbers of a list on each device.
 
     * `LapSum`: the devices sort their parts against each other, then all parts go round three
-      times. A device takes O(n log m) time and O(m) memory, also with the gradient but for which
-      places it looked at.
+      times. A device takes O(n log m) time and O(m) memory. The gradient also keeps O(n) booleans.
     * `SoftSort`: the devices sort their parts against each other, then all parts go round once.
       Each device computes n m weights, and sends n numbers twice; so for a list that fits one
       device `arlsort.sort` is faster. The gradient keeps some n numbers on each device.
