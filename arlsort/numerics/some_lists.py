@@ -23,8 +23,8 @@ def apply(
 ) -> Result:
     """Applies a function of lists to those that need it.
 
-    All are computed if one needs it. Or a CPU takes some at a time, until all that need it had their
-    turn: then it does not work on many lists for the sake of one.
+    All are computed if one needs it. Or a CPU takes some at a time, until all that need it had
+    their turn: then it does not work on many lists for the sake of one.
 
     Args:
       function: Takes the arrays of any number of lists, and gives arrays of as many. Results do not
