@@ -36,17 +36,14 @@ class Blocks(NamedTuple):
     end: jax.Array
 
 
-_RARE = 2**9
-"""How many numbers are pooled at a time if few lists are expected to need it."""
+_RARE = 2**9  # numbers that are pooled at a time if few lists are expected to need it
 
 
 def blocks_l2(y: jax.Array, count: jax.Array | None = None, *, rare: bool = False) -> Blocks:
     """Finds which y `[..., n]` are pooled by `isotonic_l2`; equal neighbours are.
 
-    Args:
-      y: Finite.
-      count: If given, `[...]`, only the first ones of each list are pooled.
-      rare: Whether few lists are expected to have something that is pooled.
+    With a count `[...]` these are the first ones of each list; those after them are alone. It is
+    faster to say so if it is `rare` that something is pooled in a list.
     """
     y = lax.stop_gradient(y)
     return some_lists.apply(
