@@ -22,7 +22,7 @@ LAYERS = (
     ("arlsort.soft_permutation",),
     ("arlsort.reasoner", "arlsort.amortized", "arlsort.programs", "arlsort.networks"),
     ("arlsort.operators",),
-    ("arlsort.accuracy",),
+    ("arlsort.accuracy", "arlsort.shared_lists"),
     ("arlsort.functional", "arlsort.comparison", "arlsort.likelihood", "arlsort.quadratic"),
     ("arlsort.selection", "arlsort.quadratic_layer"),
     ("arlsort.neighbours", "arlsort.sharding"),

@@ -21,15 +21,16 @@ def values(operator, x):
     return run(x)
 
 
-def test_one_device_gives_the_sort():
-    x, operator = jnp.array([3.0, 1.0, 4.0, 1.0]), arlsort.SoftSort(temperature=0.5)
+@pytest.mark.parametrize("kind", [arlsort.LapSum, arlsort.SoftSort])
+def test_one_device_gives_the_sort(kind):
+    x, operator = jnp.array([3.0, 1.0, 4.0, 1.0]), kind(temperature=0.5)
     np.testing.assert_allclose(values(operator, x), arlsort.sort(x, operator), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
     "operator, n, message",
     [
-        ("lapsum", 4, "operator: received LapSum"),
+        ("neuralsort", 4, "operator: received NeuralSort"),
         (arlsort.SoftSort(hard=True), 4, "neither hard"),
         (arlsort.SortingNetwork(error_free=True), 4, "operator: received SortingNetwork"),
         ("bitonic", 6, "x: received lists of 6, allowed: a power of two"),

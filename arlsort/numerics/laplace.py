@@ -19,8 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-# Elements that are summed one after the other; blocks of so many are summed side by side.
-_BLOCK = 32
+from arlsort.numerics import decaying
 
 
 class Thresholds(NamedTuple):
@@ -49,14 +48,14 @@ class Thresholds(NamedTuple):
     width: jax.Array
 
 
-def _cutoff(dtype: jnp.dtype) -> float:
+def cutoff_of(dtype: jnp.dtype) -> float:
     """A distance at which even the square root of the exponential underflows."""
     return -2.0 * math.log(float(jnp.finfo(dtype).tiny))
 
 
 def distance(low: jax.Array, high: jax.Array, temperature: jax.Array) -> jax.Array:
     """Gives `(high - low) / temperature`, cut off where its exponential is zero."""
-    return jnp.minimum(high - low, _cutoff(low.dtype) * temperature) / temperature
+    return jnp.minimum(high - low, cutoff_of(low.dtype) * temperature) / temperature
 
 
 def _take(array: jax.Array, index: jax.Array) -> jax.Array:
@@ -71,81 +70,15 @@ def _take_or_zero(array: jax.Array, index: jax.Array) -> jax.Array:
     return jnp.where(inside, _take(array, index), 0.0)
 
 
-def _shift(array: jax.Array) -> jax.Array:
-    """Moves an array one place to the right."""
-    return jnp.concatenate([jnp.zeros_like(array[..., :1]), array[..., :-1]], axis=-1)
-
-
-def decaying_sums(keep: jax.Array, source: jax.Array, *, reverse: bool = False) -> jax.Array:
-    """Computes `y[j] = keep[j - 1] y[j - 1] + source[j]` in O(n).
-
-    Args:
-      keep: The share of a sum kept from one element to the next, `[..., n - 1]`; in [0, 1].
-      source: `[..., n]`, or `[..., d, n]` with `keep` as `[..., 1, n - 1]`.
-      reverse: Whether sums run from the last element to the first,
-        `y[j] = keep[j] y[j + 1] + source[j]`.
-
-    Returns:
-      Sums of the shape of `source`.
-    """
-    if reverse:
-        keep, source = jnp.flip(keep, axis=-1), jnp.flip(source, axis=-1)
-    keep = jnp.pad(keep, [(0, 0)] * (keep.ndim - 1) + [(1, 0)])
-    sums = _running_sums(keep, source)
-    return jnp.flip(sums, axis=-1) if reverse else sums
-
-
 @jax.custom_jvp
-def _running_sums(keep: jax.Array, source: jax.Array) -> jax.Array:
-    """Computes `y[j] = keep[j] y[j - 1] + source[j]`, in blocks, all at once.
-
-    The sums at the ends of blocks are again sums of this kind: each block keeps the product over
-    it.
-    """
-    n = source.shape[-1]
-    blocks = -(-n // _BLOCK)
-    size = min(n, _BLOCK)
-
-    def split(array: jax.Array) -> jax.Array:
-        ends = [(0, 0)] * (array.ndim - 1) + [(0, blocks * size - n)]
-        parts = jnp.pad(array, ends).reshape(*array.shape[:-1], blocks, size)
-        return jnp.moveaxis(parts, -1, 0)  # [size, ..., blocks]
-
-    def add(total: jax.Array, element: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        total = element[0] * total + element[1]
-        return total, total
-
-    def multiply(product: jax.Array, factor: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return product * factor, product * factor
-
-    factors, terms = split(keep), split(source)
-    last, sums = lax.scan(add, jnp.zeros_like(terms[0]), (factors, terms))
-    if blocks > 1:
-        # In a loop of its own, so that the one above is linear in the source.
-        kept, products = lax.scan(multiply, jnp.ones_like(factors[0]), factors)
-        sums = sums + products * _shift(_running_sums(kept, last))[None]
-    return jnp.moveaxis(sums, 0, -1).reshape(*source.shape[:-1], blocks * size)[..., :n]
-
-
-@_running_sums.defjvp
-def _running_sums_jvp(
-    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    # The tangent is a sum of the same kind, so that reverse mode keeps the sums and no more.
-    (keep, source), (dkeep, dsource) = primals, tangents
-    sums = _running_sums(keep, source)
-    return sums, _running_sums(keep, dsource + dkeep * _shift(sums))
-
-
-@jax.custom_jvp
-def _crossing(
+def crossing(
     excess: jax.Array, low: jax.Array, high: jax.Array, gap: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Solves `high exp(-right) - low exp(-left) = 2 excess` with `left + right = gap`.
 
     A quadratic in `exp(left)`, solved by the form without a difference.
     """
-    cutoff = _cutoff(gap.dtype)
+    cutoff = cutoff_of(gap.dtype)
     root = _root(excess, low, high, gap)
     from_left = jnp.log(jnp.maximum(low, 1.0) / (root + jnp.where(excess < 0, -excess, 1.0)))
     from_right = jnp.log(jnp.maximum(high, 1.0) / (root + jnp.where(excess > 0, excess, 1.0)))
@@ -163,7 +96,7 @@ def _root(excess: jax.Array, low: jax.Array, high: jax.Array, gap: jax.Array) ->
     return jnp.sqrt(excess**2 + (low * high) * jnp.exp(-gap))
 
 
-@_crossing.defjvp
+@crossing.defjvp
 def _crossing_jvp(
     primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]
 ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
@@ -177,7 +110,7 @@ def _crossing_jvp(
     from_high = dhigh / jnp.maximum(high, 1.0)
     dleft = share * (dgap - from_high) + (1 - share) * from_low
     dright = (1 - share) * (dgap - from_low) + share * from_high
-    return _crossing(excess, low, high, gap), (
+    return crossing(excess, low, high, gap), (
         jnp.where(low > 0, dleft, 0.0),
         jnp.where(high > 0, dright, 0.0),
     )
@@ -194,10 +127,10 @@ def thresholds(points: jax.Array, temperature: jax.Array) -> Thresholds:
       The thresholds by their places among the points.
     """
     n = points.shape[-1]
-    cutoff = _cutoff(points.dtype)
+    cutoff = cutoff_of(points.dtype)
     gap = distance(points[..., :-1], points[..., 1:], temperature)
     keep, ones = jnp.exp(-gap), jnp.ones_like(points)
-    low, high = decaying_sums(keep, ones), decaying_sums(keep, ones, reverse=True)
+    low, high = decaying.sums(keep, ones), decaying.sums(keep, ones, reverse=True)
 
     # F at point j is j + 1/2 + (high - low) / 2, and its cell is the largest integer below that.
     # Rounding must not put a point before its predecessor.
@@ -210,7 +143,7 @@ def thresholds(points: jax.Array, temperature: jax.Array) -> Thresholds:
 
     inner = below[..., 1:-1]
     target = lax.broadcasted_iota(jnp.int32, inner.shape, inner.ndim - 1) + 1
-    left, right = _crossing(
+    left, right = crossing(
         (target - inner).astype(points.dtype),
         _take_or_zero(low, inner - 1),
         _take_or_zero(high, inner),
@@ -219,28 +152,35 @@ def thresholds(points: jax.Array, temperature: jax.Array) -> Thresholds:
     ends = [(0, 0)] * (points.ndim - 1) + [(1, 1)]
     left = jnp.pad(left, ends, constant_values=cutoff)
     right = jnp.pad(right, ends, constant_values=cutoff)
-    return Thresholds(
-        points,
-        temperature,
-        gap,
-        cell,
-        below,
-        left,
-        right,
-        _widths(points, temperature, below, left, right),
-    )
-
-
-def _widths(
-    points: jax.Array, temperature: jax.Array, below: jax.Array, left: jax.Array, right: jax.Array
-) -> jax.Array:
-    """Gives the distance from each threshold to the next, `[..., n]`."""
-    n, cutoff = points.shape[-1], _cutoff(points.dtype)
     k = lax.broadcasted_iota(jnp.int32, points.shape, points.ndim - 1) + 1
+    first_and_last = _take(points, below[..., :-1]), _take(points, below[..., 1:] - 1)
+    width = widths(k, n, below, (left, right), first_and_last, temperature)
+    return Thresholds(points, temperature, gap, cell, below, left, right, width)
+
+
+def widths(
+    k: jax.Array,
+    n: int,
+    below: jax.Array,
+    near: tuple[jax.Array, jax.Array],
+    ends: tuple[jax.Array, jax.Array],
+    temperature: jax.Array,
+) -> jax.Array:
+    """Gives the distance from each of m + 1 successive thresholds to the next, `[..., m]`.
+
+    Args:
+      k: Which threshold the upper one of each pair is, `[..., m]`.
+      n: How many points the list has.
+      below: How many points lie below each threshold, `[..., m + 1]`.
+      near: The distances to the last point below and to the first one above, `[..., m + 1]`.
+      ends: The first point above the lower threshold and the last below the upper one, `[..., m]`.
+      temperature: The scale of the Laplace distribution.
+    """
+    (left, right), (first, last) = near, ends
+    cutoff = cutoff_of(first.dtype)
     # With no point between them, by the side on which the distances are known the better.
     by_right = k - below[..., 1:] > 0
     empty = jnp.where(by_right, right[..., :-1] - right[..., 1:], left[..., 1:] - left[..., :-1])
-    first, last = _take(points, below[..., :-1]), _take(points, below[..., 1:] - 1)
     # By places, not by `maximum`: of equal points that would halve the gradient.
     same = below[..., 1:] == below[..., :-1]
     between = distance(first, jnp.where(same, first, last), temperature)
@@ -276,25 +216,50 @@ def mix(at: Thresholds, rows: jax.Array) -> jax.Array:
     gap, cell, low, high = (
         v[..., None, :] for v in (at.gap, at.cell, at.below[..., :-1], at.below[..., 1:])
     )
-    left, right = at.left[..., None, :], at.right[..., None, :]
     keep = jnp.exp(-gap)
-    up, down = decaying_sums(keep, rows), decaying_sums(keep, rows, reverse=True)
+    up, down = decaying.sums(keep, rows), decaying.sums(keep, rows, reverse=True)
 
     # Whole stretches between points, summed from one threshold to the next.
     same = (cell[..., 1:] == cell[..., :-1]).astype(rows.dtype)
     whole = -0.5 * jnp.expm1(-gap) * (up[..., :-1] + down[..., 1:]) * same
-    whole = decaying_sums(same[..., 1:], whole)
+    whole = decaying.sums(same[..., 1:], whole)
 
     below = at.below[..., None, :]
     up_to = _take_or_zero(up, below - 1)  # at the last point below each threshold
     down_to = _take_or_zero(down, below)  # at the first point above
+    middle = jnp.where(high - low >= 2, _take(whole, high - 2), 0.0) if whole.shape[-1] else 0.0
+    near = at.left[..., None, :], at.right[..., None, :]
+    return mixtures(low == high, near, at.width[..., None, :], (up_to, down_to), middle)
+
+
+def mixtures(
+    empty: jax.Array,
+    near: tuple[jax.Array, jax.Array],
+    width: jax.Array,
+    sums: tuple[jax.Array, jax.Array],
+    middle: jax.Array | float,
+) -> jax.Array:
+    """Puts mixtures of rows together from what lies between m + 1 successive thresholds.
+
+    Args:
+      empty: Where there is no point between two thresholds, `[..., 1, m]`.
+      near: The distances of thresholds to the last point below and the first one above,
+        `[..., 1, m + 1]`.
+      width: The distance from each threshold to the next, `[..., 1, m]`.
+      sums: With decay, of a row of ones and of the rows, `[..., 1 + d, m + 1]`: from the left at
+        the last points below thresholds, and from the right at the first ones above.
+      middle: What the whole stretches between two points add, `[..., 1 + d, m]`.
+
+    Returns:
+      Mixtures `[..., d, m]`.
+    """
+    (left, right), (up_to, down_to) = near, sums
     at_low = (jnp.exp(-left) * up_to)[..., :-1]
     at_high = (jnp.exp(-right) * down_to)[..., 1:]
-    alone = -0.5 * jnp.expm1(-at.width[..., None, :]) * (at_low + at_high)
+    alone = -0.5 * jnp.expm1(-width) * (at_low + at_high)
     first = -0.5 * jnp.expm1(-right[..., :-1]) * (at_low + down_to[..., :-1])
     last = -0.5 * jnp.expm1(-left[..., 1:]) * (up_to[..., 1:] + at_high)
-    middle = jnp.where(high - low >= 2, _take(whole, high - 2), 0.0) if whole.shape[-1] else 0.0
-    total = jnp.where(low == high, alone, first + middle + last)
+    total = jnp.where(empty, alone, first + middle + last)
     # The sums of weights are one but for rounding, which grows with n.
     return total[..., 1:, :] / total[..., :1, :]
 
@@ -367,7 +332,7 @@ def ranks(at: Thresholds) -> jax.Array:
     """Computes `sum_i i P[i, j] = sum_k Lap((x[j] - b[k]) / t)` in O(n), `[..., n]`."""
     inner = jnp.exp(-at.width[..., 1:-1])
     ones = jnp.ones_like(at.points[..., 1:])
-    up, down = decaying_sums(inner, ones), decaying_sums(inner, ones, reverse=True)
+    up, down = decaying.sums(inner, ones), decaying.sums(inner, ones, reverse=True)
     cell = at.cell
     from_point = _take(at.points, _take(at.below, cell))
     to_point = _take(at.points, _take(at.below, cell + 1) - 1)

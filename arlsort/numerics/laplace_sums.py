@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from arlsort.numerics import laplace
+from arlsort.numerics import decaying, laplace
 
 
 def sums(ascending: jax.Array, temperature: jax.Array, rows: jax.Array) -> jax.Array:
@@ -34,11 +34,11 @@ def sums(ascending: jax.Array, temperature: jax.Array, rows: jax.Array) -> jax.A
     weighed = jnp.stack([rows * up, jnp.flip(rows / up, axis=-1)])
     # Of each point's equals, those before it and itself; without a derivative by the points.
     sources = jnp.concatenate([weighed, _both_ways(rows)], axis=-2)
-    equals = laplace.decaying_sums(level, sources)
+    equals = decaying.sums(level, sources)
     passed, equal = jnp.split(equals, 2, axis=-2)
     entering = keep * (1.0 - level) * passed[..., :-1]
     pad = [(0, 0)] * (entering.ndim - 1) + [(1, 0)]
-    apart = laplace.decaying_sums(keep, jnp.pad(entering, pad))
+    apart = decaying.sums(keep, jnp.pad(entering, pad))
     below, above = apart[0] / up, jnp.flip(apart[1], axis=-1) * up
     return below + above + (equal[0] + (jnp.flip(equal[1], axis=-1) - rows))
 

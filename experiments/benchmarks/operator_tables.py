@@ -127,7 +127,7 @@ def _moved(records: Sequence[Record]) -> str:
     return (
         f"In brackets the share, in percent, of the speed at which an array like P is {moved} into "
         f"memory that is new to the process. At n = {n:,} that took {min(times):.2g} to "
-        f"{max(times):.2g} ms, as the system had pages at hand, so the shares are rough."
+        f"{max(times):.2g} ms. What finds memory that the process has kept can be faster."
     )
 
 

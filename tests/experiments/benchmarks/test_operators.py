@@ -3,6 +3,7 @@
 
 import json
 import math
+import resource
 import time
 
 import jax
@@ -100,7 +101,18 @@ def test_weights_have_a_floor_of_bytes_and_the_time_to_move_them():
 def test_the_least_movement_is_a_new_array_and_with_the_gradient_a_copy():
     cotangent = np.arange(4.0, dtype=np.float32).reshape(1, 2, 2)
     np.testing.assert_array_equal(preparing.movement("forward", cotangent).run(), 1.0)
-    np.testing.assert_array_equal(preparing.movement("backward", cotangent).run(), -cotangent)
+    np.testing.assert_array_equal(preparing.movement("backward", cotangent).run(), cotangent)
+
+
+@pytest.mark.parametrize("direction", preparing.DIRECTIONS)
+def test_each_movement_is_into_memory_that_is_new_to_the_process(direction):
+    move = preparing.movement(direction, np.ones((4, 512, 512), np.float32))
+    move.run()
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        move.run()
+        found = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        assert found * resource.getpagesize() >= move.bytes
 
 
 def test_a_selection_is_measured_beside_the_whole_permutation():
