@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from arlsort.numerics import finite
+
 
 def reach(dtype: jnp.dtype) -> float:
     """How many temperatures apart `exp(-distance)` is zero, subnormal numbers included."""
@@ -57,6 +59,40 @@ def in_temperatures(
     return (scores - point) / temperature + place
 
 
+def both_in_temperatures(
+    scores: jax.Array, ascending: jax.Array, temperature: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The scores as `in_temperatures` has them, and the same sorted, where no order is known.
+
+    It is found if there are several clusters.
+
+    Args:
+      scores: Finite `[..., n]`, in any order.
+      ascending: The same, sorted.
+      temperature: A scalar > 0.
+    """
+    ascending = lax.stop_gradient(ascending)
+    n = ascending.shape[-1]
+
+    def one() -> tuple[jax.Array, jax.Array]:
+        point = ascending[..., n // 2 : n // 2 + 1]
+        return (scores - point) / temperature, (ascending - point) / temperature
+
+    def several() -> tuple[jax.Array, jax.Array]:
+        order = jnp.argsort(lax.stop_gradient(scores), axis=-1)
+        point, place = anchors(ascending, temperature)
+        summit = (ascending - point) / temperature + place
+        position = jnp.argsort(order, axis=-1)
+        return (scores - _take(point, position)) / temperature + _take(place, position), summit
+
+    return lax.cond(finite.any_of(_far(ascending, temperature)), several, one)
+
+
+def _far(ascending: jax.Array, temperature: jax.Array) -> jax.Array:
+    """Tells which neighbours `[..., n - 1]` are in different clusters."""
+    return (ascending[..., 1:] - ascending[..., :-1]) > reach(ascending.dtype) * temperature
+
+
 def _anchors(
     ascending: jax.Array,
     temperature: jax.Array,
@@ -69,7 +105,7 @@ def _anchors(
     if count is not None:
         centre = count[..., None] // 2
     far = reach(ascending.dtype)
-    new = (ascending[..., 1:] - ascending[..., :-1]) > far * temperature
+    new = _far(ascending, temperature)
 
     def one() -> tuple[jax.Array, jax.Array]:
         middle = jnp.broadcast_to(_take(ascending, centre), ascending.shape)

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from arlsort.numerics import meshes, prefixes
+from arlsort.numerics import meshes, prefixes, some_lists
 
 
 class Blocks(NamedTuple):
@@ -36,34 +36,62 @@ class Blocks(NamedTuple):
     end: jax.Array
 
 
-def blocks_l2(y: jax.Array, count: jax.Array | None = None) -> Blocks:
+_RARE = 2**9  # numbers that are pooled at a time if few lists are expected to need it
+
+
+def blocks_l2(y: jax.Array, count: jax.Array | None = None, *, rare: bool = False) -> Blocks:
     """Finds which y `[..., n]` are pooled by `isotonic_l2`; equal neighbours are.
 
-    With a count `[...]` these are the first ones of each list; those after them are alone.
+    With a count `[...]` these are the first ones of each list; those after them are alone. It is
+    faster to say so if it is `rare` that something is pooled in a list.
     """
     y = lax.stop_gradient(y)
+    return some_lists.apply(
+        _pool_l2, (y, count), _falls(y, count), _alone(y), _RARE if rare else None
+    )
+
+
+def _pool_l2(y: jax.Array, count: jax.Array | None) -> Blocks:
     if count is not None:
         y = _behind(y, count)
     # A power of two is exact; sums of n values of the largest magnitude would overflow.
     large = jnp.abs(y).max(axis=-1, keepdims=True) > 2.0**64
     y = jnp.where(large, y * 2.0**-64, y)
-    blocks = _unless_ascending(y, lambda: _solve(_Level.of_l2(_pad(y)), y.shape, _merge_l2))
+    blocks = _solve(_Level.of_l2(_pad(y)), y.shape, _merge_l2)
     return blocks if count is None else _alone_behind(blocks, count)
 
 
-def blocks_entropic(s: jax.Array, w: jax.Array, count: jax.Array | None = None) -> Blocks:
+def blocks_entropic(
+    s: jax.Array, w: jax.Array, count: jax.Array | None = None, *, rare: bool = False
+) -> Blocks:
     """Finds which of s and w, nondecreasing `[..., n]`, are pooled by `isotonic_entropic`.
 
-    With a count `[...]` as `blocks_l2`.
+    With a count and `rare` as `blocks_l2`.
     """
     s, w = lax.stop_gradient((s, w))
+    needed, alone = _falls(s - w, count), _alone(s)
+    return some_lists.apply(_pool_entropic, (s, w, count), needed, alone, _RARE if rare else None)
+
+
+def _pool_entropic(s: jax.Array, w: jax.Array, count: jax.Array | None) -> Blocks:
     v = s - w
     if count is not None:
         v, w = _behind(v, count), prefixes.keep(w, count, prefixes.last(w, count))
-    blocks = _unless_ascending(
-        v, lambda: _solve(_Level.of_entropic(_pad(v), _pad(w)), v.shape, _merge_entropic)
-    )
+    blocks = _solve(_Level.of_entropic(_pad(v), _pad(w)), v.shape, _merge_entropic)
     return blocks if count is None else _alone_behind(blocks, count)
+
+
+def _falls(v: jax.Array, count: jax.Array | None) -> jax.Array:
+    """Tells which lists `[..., n]` do not ascend as they are, `[...]`: in others each is alone."""
+    falls = v[..., :-1] >= v[..., 1:]
+    if count is not None:
+        falls &= prefixes.within(count - 1, falls.shape)
+    return falls.any(axis=-1)
+
+
+def _alone(v: jax.Array) -> Blocks:
+    index = lax.broadcasted_iota(jnp.int32, v.shape, v.ndim - 1)
+    return Blocks(index, index)
 
 
 def _behind(v: jax.Array, count: jax.Array) -> jax.Array:
@@ -78,13 +106,6 @@ def _alone_behind(blocks: Blocks, count: jax.Array) -> Blocks:
     inside = prefixes.within(count, index.shape)
     end = jnp.minimum(blocks.end, count[..., None] - 1)
     return Blocks(jnp.where(inside, blocks.start, index), jnp.where(inside, end, index))
-
-
-def _unless_ascending(v: jax.Array, solve: Callable[[], Blocks]) -> Blocks:
-    """Solves for the blocks of v, unless all lists ascend as they are: then each is alone."""
-    index, _ = meshes.vary_alike(lax.broadcasted_iota(jnp.int32, v.shape, v.ndim - 1), v)
-    ascending = (v[..., :-1] < v[..., 1:]).all()
-    return lax.cond(ascending, lambda: Blocks(index, index), solve)
 
 
 def _pad(x: jax.Array) -> jax.Array:

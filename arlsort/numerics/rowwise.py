@@ -243,6 +243,29 @@ def mean_distance(ascending: jax.Array, count: jax.Array | None = None) -> jax.A
     return weight * shares + ((sums[..., -1:] - below) - within)
 
 
+@jax.custom_jvp
+def distances(points: jax.Array) -> jax.Array:
+    """Computes the sum of `|x[j] - x[k]|` over k for short lists of points `[..., n]`, unsorted.
+
+    Equal points have equal sums to the last bit, and draw each other neither way in the gradient.
+    """
+    # Written out, it is one kernel that adds in the same order whatever the batch; as a tree, for
+    # the rounding.
+    parts = [jnp.abs(points - points[..., k : k + 1]) for k in range(points.shape[-1])]
+    while len(parts) > 1:
+        pairs = zip(parts[::2], parts[1::2], strict=False)
+        parts = [a + b for a, b in pairs] + (parts[-1:] if len(parts) % 2 else [])
+    return parts[0]
+
+
+@distances.defjvp
+def _distances_jvp(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    apart, change = (a[..., :, None] - a[..., None, :] for a in (*primals, *tangents))
+    return distances(*primals), (side(apart) * change).sum(axis=-1)
+
+
 def _in_blocks(
     function: Callable[..., jax.Array], heads: Arrays, columns: Arrays, larger: int = 1
 ) -> jax.Array:

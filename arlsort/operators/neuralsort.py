@@ -5,6 +5,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
@@ -53,6 +54,8 @@ class NeuralSort(sampling.PlackettLuce):
 
     def _rows(self, scores: jax.Array, count: jax.Array | None = None) -> rowwise.Rows:
         n = scores.shape[-1]
+        if count is None and n < _SHORT:
+            return self._short_rows(scores)
         items = prefixes.count_of(scores, count)[..., None].astype(scores.dtype)
         if count is None:
             ascending, order = exact_order.sort(scores)
@@ -82,6 +85,38 @@ class NeuralSort(sampling.PlackettLuce):
         heads = tuple(prefixes.keep(head, count, prefixes.last(head, count)) for head in heads)
         absent = ~prefixes.within(count, scores.shape)
         return rowwise.Rows(_level, heads, (points, apart, absent))
+
+    def _short_rows(self, scores: jax.Array) -> rowwise.Rows:
+        """Does what `_rows` does in few kernels, of which each costs as much to start as to run.
+
+        Only the sorted scores are needed, not their order: the peak of a row is its maximum.
+        """
+        n = scores.shape[-1]
+        ascending = exact_order.values(lax.stop_gradient(scores))
+        points, summit = clusters.both_in_temperatures(
+            scores, ascending, jnp.asarray(self.temperature)
+        )
+        apart = rowwise.distances(points)
+        # Computed once, as above.
+        points, apart = lax.optimization_barrier((points, apart))
+        factor = jnp.broadcast_to(
+            jnp.asarray(2 * np.arange(n) - (n - 1), scores.dtype), scores.shape
+        )
+        heads = (factor, lax.stop_gradient(summit), jnp.zeros_like(factor))
+        peak = lax.stop_gradient(_short_level(heads, (points, apart), ()).max(axis=-1))
+        return rowwise.Rows(_short_level, (*heads[:2], peak), (points, apart))
+
+
+# Shorter lists than this are compared all with all. Sums over longer ones would be less exact.
+_SHORT = 32
+
+
+def _short_level(
+    heads: rowwise.Arrays, columns: rowwise.Arrays, shared: rowwise.Arrays
+) -> jax.Array:
+    points, apart = (column[..., None, :] for column in columns)
+    factor, summit, peak = (head[..., :, None] for head in heads)
+    return factor * (points - summit) - (apart + peak)
 
 
 def _level(heads: rowwise.Arrays, columns: rowwise.Arrays, shared: rowwise.Arrays) -> jax.Array:

@@ -104,13 +104,13 @@ class Permutahedron(base.Operator):
         return self._projected_ranks(scores, count)
 
     def _projected_values(self, scores: jax.Array, count: jax.Array | None) -> jax.Array:
-        ascending, _ = _sorted(scores, count)
+        ascending = _values(scores, count)
         temperature = jnp.asarray(self.temperature)
         position = _positions(scores)
         # At ε < 1 everything times ε, so that nothing overflows.
         low, high = jnp.minimum(temperature, 1.0), jnp.maximum(temperature, 1.0)
         if self.regularization == "l2":
-            blocks = isotonic.blocks_l2(position / high - ascending * low, count)
+            blocks = isotonic.blocks_l2(position / high - ascending * low, count, rare=True)
             middle = _middle(blocks, scores.dtype)
             values = isotonic.block_mean(ascending, blocks) + (position - middle) / temperature
         else:
@@ -118,7 +118,7 @@ class Permutahedron(base.Operator):
             span = ascending[..., -1:] - ascending[..., :1]
             coldest = jnp.minimum(_COLDEST, 0.25 / jnp.maximum(span, 1.0))
             floor = jnp.maximum(temperature, lax.stop_gradient(coldest))
-            blocks = isotonic.blocks_entropic(position / floor, ascending, count)
+            blocks = isotonic.blocks_entropic(position / floor, ascending, count, rare=True)
             logits = (position - blocks.end.astype(scores.dtype)) / temperature
             shares = jnp.log(isotonic.block_sum(jnp.exp(logits), blocks))
             values = logits - shares + isotonic.block_logsumexp(ascending, blocks)
@@ -176,9 +176,20 @@ def _sorted(scores: jax.Array, count: jax.Array | None) -> tuple[jax.Array, jax.
     if count is None:
         return exact_order.sort(scores)
     order = exact_order.argsort(prefixes.keep(scores, count, prefixes.beyond(scores.dtype)))
-    ascending = exact_order.at(scores, order)
+    return _level_behind(exact_order.at(scores, order), count), order
+
+
+def _level_behind(ascending: jax.Array, count: jax.Array) -> jax.Array:
     top = lax.stop_gradient(prefixes.last(ascending, count))
-    return prefixes.keep(ascending, count, top), order
+    return prefixes.keep(ascending, count, top)
+
+
+def _values(scores: jax.Array, count: jax.Array | None) -> jax.Array:
+    """The same without their order, which takes less where there is no gradient."""
+    if count is None:
+        return exact_order.values(scores)
+    behind = prefixes.beyond(scores.dtype)
+    return _level_behind(exact_order.values(prefixes.keep(scores, count, behind)), count)
 
 
 def _from_mean(ascending: jax.Array, blocks: isotonic.Blocks) -> jax.Array:

@@ -20,6 +20,7 @@ def test_order_sorts(n, lists):
     x = np.random.default_rng(n).integers(-9, 9, size=(*lists, n)).astype(np.float32)
     ascending, index = exact_order.sort(jnp.asarray(x))
     np.testing.assert_array_equal(ascending, np.sort(x, axis=-1))
+    np.testing.assert_array_equal(exact_order.values(jnp.asarray(x)), ascending)
     np.testing.assert_array_equal(np.sort(index, axis=-1), np.broadcast_to(np.arange(n), x.shape))
     np.testing.assert_array_equal(np.take_along_axis(x, np.asarray(index), -1), ascending)
     np.testing.assert_array_equal(index, np.argsort(x, axis=-1, kind="stable"))
@@ -39,6 +40,8 @@ def test_gradients_go_back_to_where_the_scores_were(n):
         for sort in (lambda x: exact_order.sort(x)[0], jnp.sort)
     )
     np.testing.assert_array_equal(got, expected)
+    got = jax.grad(lambda x: (exact_order.values(x) * mix).sum())(x)
+    np.testing.assert_array_equal(got, expected)
 
 
 def test_infinities_are_scores():
@@ -46,3 +49,10 @@ def test_infinities_are_scores():
     np.testing.assert_array_equal(exact_order.sort(x)[0], jnp.sort(x))
     wide = jnp.tile(x, (1, 7))
     np.testing.assert_array_equal(exact_order.sort(wide)[0], jnp.sort(wide))
+    np.testing.assert_array_equal(exact_order.values(wide), jnp.sort(wide))
+
+
+def test_zeros_of_both_signs_are_equal():
+    x = jnp.array([0.0, -0.0, -1.0, 0.0, -0.0] * 4)
+    np.testing.assert_array_equal(exact_order.argsort(x), np.argsort(x, kind="stable"))
+    np.testing.assert_array_equal(exact_order.values(x), np.sort(x))

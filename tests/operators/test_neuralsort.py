@@ -33,3 +33,30 @@ def test_gradients_are_those_of_the_formula(n):
         expected = jax.grad(formula)(jnp.asarray(x, jnp.float64))
         got = jax.grad(lambda x: (NeuralSort().permutation(x) * mix).sum())(jnp.asarray(x))
     assert np.abs(got - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_gradients_far_from_zero_are_those_of_the_formula():
+    # There float32 has ties; as everywhere, they draw each other neither way.
+    x = (np.random.default_rng(2).normal(size=(40, 16)) + 1e4).astype(np.float32)
+    assert (np.diff(np.sort(x, axis=-1)) == 0).any()
+    mix = np.random.default_rng(3).normal(size=(40, 16, 16))
+
+    def formula(x):
+        apart = x[:, :, None] - x[:, None, :]
+        apart = (apart * jax.lax.stop_gradient(jnp.sign(apart))).sum(axis=-1)
+        factor = (2 * jnp.arange(16) - 15)[None, :, None]
+        logits = factor * x[:, None, :] - apart[:, None, :]
+        return (jax.nn.softmax(logits / 0.03, axis=-1) * mix).sum()
+
+    with jax.enable_x64(True):
+        expected = jax.grad(formula)(jnp.asarray(x, jnp.float64))
+        got = jax.grad(lambda x: (NeuralSort(0.03).permutation(x) * mix).sum())(jnp.asarray(x))
+    assert np.abs(got - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_a_short_list_has_the_weights_that_it_has_alone():
+    x = jax.random.normal(jax.random.key(4), (6, 31))
+    x = x.at[0, 3].set(-1e9)  # one list of several clusters
+    together = NeuralSort(0.01).permutation(x)
+    alone = jnp.stack([NeuralSort(0.01).permutation(row) for row in x])
+    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6)
