@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from arlsort.numerics import laplace
+from arlsort.numerics import decaying, laplace
 
 
 def _sums(keep, source):
@@ -21,9 +21,9 @@ def test_decaying_sums_are_those_of_a_loop_and_so_are_their_gradients(reverse):
     keep, source = generator.uniform(size=6), generator.normal(size=7)
     turn = slice(None, None, -1) if reverse else slice(None)
     with jax.enable_x64(True):
-        got = laplace.decaying_sums(keep, jnp.asarray(source), reverse=reverse)
+        got = decaying.sums(keep, jnp.asarray(source), reverse=reverse)
         check_grads(
-            lambda k, s: laplace.decaying_sums(k, s, reverse=reverse) @ np.arange(7.0),
+            lambda k, s: decaying.sums(k, s, reverse=reverse) @ np.arange(7.0),
             (jnp.asarray(keep), jnp.asarray(source)),
             order=1,
             modes=("fwd", "rev"),
