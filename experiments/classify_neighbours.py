@@ -39,7 +39,7 @@ from experiments.common.command_line import (
 )
 from experiments.common.methods import Method, check_methods, read_specs
 from experiments.common.rates import SCHEDULES
-from experiments.common.reports import git_commit, machine
+from experiments.common.reports import git_commit, machine, print_settings
 from experiments.neighbours import augmentation, baselines, networks, results, search, training
 from experiments.neighbours.config import DEFAULT_OPERATORS, HEAD, Config
 from experiments.neighbours.runs import Run
@@ -118,7 +118,7 @@ def main() -> None:
     training.check_classes(train, classes)
     if config.queries + config.candidates > len(train.labels):
         raise refused("queries", config.queries, f"with candidates at most {len(train.labels)}")
-    print(f"{config}\n{folder}")
+    print_settings(dataclasses.asdict(config), folder)
     planned = [
         Run.at(config, method, seed, folder) for method in methods for seed in range(FLAGS.seeds)
     ]

@@ -31,7 +31,7 @@ from experiments.common.command_line import (
     definers,
     refused,
 )
-from experiments.common.reports import git_commit, measure_once, open_report
+from experiments.common.reports import measure_once, open_report, print_settings
 from experiments.denoising import data, results
 from experiments.denoising.config import (
     DATASETS,
@@ -124,8 +124,7 @@ def main() -> None:
     rows = len(data.load(Config(**config), 0).train.noisy)
     if config["batch_size"] > rows:
         raise refused("batch_size", config["batch_size"], f"1 to {rows}, the series to learn from")
-    for name, value in {**config, "commit": git_commit(), "out_dir": folder}.items():
-        print(f"{name:18} {value}", flush=True)
+    print_settings(config, folder)
     for seed in range(FLAGS.seeds):
         for method in FLAGS.denoisers:
             identity = {"method": method, "seed": seed}

@@ -37,7 +37,7 @@ from experiments.common.command_line import (
 )
 from experiments.common.methods import Method, check_methods, read_specs
 from experiments.common.rates import SCHEDULES
-from experiments.common.reports import git_commit, machine
+from experiments.common.reports import git_commit, machine, print_settings
 from experiments.four_digits.sampling import RESOLUTIONS
 from experiments.neighbours import search
 from experiments.quantiles import results
@@ -111,7 +111,7 @@ def main() -> None:
     config, methods, grids = settings()
     folder = run_folders.choose(DEFAULT_FOLDER, FLAGS.out_dir, FLAGS.resume)
     splits = datasets.load(config.dataset, download=FLAGS.download)
-    print(f"{config}\n{folder}")
+    print_settings(dataclasses.asdict(config), folder)
     for method in methods:
         for seed in range(FLAGS.seeds):
             check_identity(Task(config, method), seed, place(folder, config, method, seed))

@@ -156,6 +156,7 @@ def test_an_amortised_sort_is_trained_and_evaluated(tmp_path, capsys):
     run("train", f"--out={out}", *SHORT, "--noise=cauchy")
     said = capsys.readouterr()
     assert "3/3" in said.err and "3 steps, validated to n = " in said.out
+    assert "for them take more --steps" in said.out
     card = amortized.load_card(out)
     assert card["training"]["noise"] == "cauchy" and card["measured"][0]["n"] == 3
     run("evaluate", f"--checkpoint={out}", "--lists=2", "--lengths", "3")

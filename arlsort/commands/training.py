@@ -129,6 +129,8 @@ def _train_amortized(arguments: argparse.Namespace, settings: AmortizedTraining)
         save(out, params, config, settings, validated_length=longest, measured=rows)
     output.print_table(rows)
     print(f"{steps} steps, validated to n = {longest}: {out}")
+    if longest < max(settings.lengths):
+        print(f"Longer lists are above {NEAR} nats a position (kl); for them take more --steps.")
     if stopping.asked:
         sys.exit(130)
 

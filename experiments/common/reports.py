@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,12 @@ def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 @functools.cache
+def print_settings(settings: Mapping[str, Any], folder: Path) -> None:
+    """Prints what a run is about to do, a setting on each line, and where it writes."""
+    for name, value in {**settings, "commit": git_commit(), "out_dir": folder}.items():
+        print(f"{name:18} {value}", flush=True)
+
+
 def git_commit() -> str | None:
     """Names the commit of this checkout, with `-dirty` if files differ; None outside of git.
 
