@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 
 from arlsort import checks, functional
 from arlsort.numerics import finite, meshes
-from arlsort.operators import base, registry
+from arlsort.operators import base, registry, selection
 
 
 def top_k(
@@ -139,11 +139,11 @@ def quantile(
     if n == 0:
         raise ValueError(checks.error_message("x", f"an empty axis {axis}", "at least one score"))
     probabilities = _probabilities(q)
-    values = method.sort(scores, where=mask)
-    if mask is None:
-        result = _quantiles(probabilities, values)
+    masks = () if mask is None else (mask,)
+    if _few_rows(method, 2 * probabilities.size, n):
+        result = _quantiles_of_rows((method, probabilities), method._check(scores), *masks)
     else:
-        result = _quantiles(probabilities, values, mask)
+        result = _quantiles(probabilities, method.sort(scores, where=mask), *masks)
     return jnp.moveaxis(result, -1, 0) if probabilities.ndim else result
 
 
@@ -196,11 +196,38 @@ def _probabilities(q: Any) -> jax.Array:
     return array.astype(finite.work_dtype(array))
 
 
+def _few_rows(method: base.Operator, rows: int, n: int) -> bool:
+    """Whether so many values are cheaper from their rows than from the whole sort."""
+    known = type(method)._values_at is not base.Operator._values_at
+    return known and not (method.needs_key or method.exact_forward) and 8 * rows <= n
+
+
 @meshes.jit_over_lists
 def _quantiles(
     probabilities: jax.Array, values: jax.Array, where: jax.Array | None = None
 ) -> jax.Array:
     """Interpolates between sorted values `[..., n]`: `[..., *probabilities.shape]`."""
+    at, fraction, empty = _positions(probabilities, values, where)
+    below, above = jnp.split(jnp.take_along_axis(values, at, axis=-1), 2, axis=-1)
+    found = _between(below, above, fraction, empty)
+    return found.reshape(*values.shape[:-1], *probabilities.shape)
+
+
+@meshes.jit_over_lists
+def _quantiles_of_rows(
+    settings: tuple[base.Operator, jax.Array], x: jax.Array, where: jax.Array | None = None
+) -> jax.Array:
+    """The same for scores `[..., n]`, by the rows of P at these positions alone."""
+    method, probabilities = settings
+    at, fraction, empty = _positions(probabilities, x, where)
+    below, above = jnp.split(selection.values_at(method, x, where, at), 2, axis=-1)
+    return _between(below, above, fraction, empty).reshape(*x.shape[:-1], *probabilities.shape)
+
+
+def _positions(
+    probabilities: jax.Array, values: jax.Array, where: jax.Array | None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Positions below, then above `[..., 2 q]`, their fractions, and where there is no item."""
     lift = (1,) * (values.ndim - 1)
     shape = (*values.shape[:-1], probabilities.size)
     q = jnp.broadcast_to(probabilities.reshape(*lift, -1), shape)
@@ -209,13 +236,15 @@ def _quantiles(
         top = where.sum(axis=-1, keepdims=True, dtype=jnp.int32)
     position = jnp.clip(q, 0.0, 1.0) * jnp.maximum(top - 1, 0).astype(q.dtype)
     low = jnp.floor(position)
-    below, above = (
-        jnp.take_along_axis(values, index.astype(jnp.int32), axis=-1)
-        for index in (low, jnp.ceil(position))
-    )
-    fraction = (position - low).astype(values.dtype)
+    at = jnp.concatenate([low, jnp.ceil(position)], axis=-1).astype(jnp.int32)
+    return at, position - low, top == 0
+
+
+def _between(
+    below: jax.Array, above: jax.Array, fraction: jax.Array, empty: jax.Array
+) -> jax.Array:
+    fraction = fraction.astype(below.dtype)
     # An exact position must not touch its neighbour, which may be infinite.
     step = jnp.where(fraction > 0, above, 0.0) * fraction
     found = jnp.where(fraction > 0, below * (1 - fraction) + step, below)
-    unknown = jnp.isnan(fraction) | (top == 0)  # of a traced q, of no items
-    return jnp.where(unknown, jnp.nan, found).reshape(*values.shape[:-1], *probabilities.shape)
+    return jnp.where(jnp.isnan(fraction) | empty, jnp.nan, found)  # of a traced q, of no items

@@ -120,6 +120,56 @@ def test_quantiles_may_be_traced_and_differentiated():
     np.testing.assert_allclose(slope, 4 * (np.sort(x)[2] - np.sort(x)[1]), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "operator",
+    [
+        arlsort.NeuralSort(0.3),
+        arlsort.SoftSort(0.3),
+        arlsort.SoftSort(0.1, power=2),
+        arlsort.SoftSort(0.3, stochastic=True, key=jax.random.key(0)),
+    ],
+    ids=repr,
+)
+def test_quantiles_of_long_lists_lie_between_sorted_values(operator):
+    generator = np.random.default_rng(6)
+    x = generator.normal(size=(3, 200)).astype(np.float32)
+    x[0, :50], x[1, 3], x[1, 5] = 1.0, -np.inf, np.inf
+    mask = jnp.asarray(generator.random(x.shape) < 0.7).at[2].set(False)
+
+    def of_sorted(x, where):
+        values = arlsort.sort(x, operator, where=where)
+        h = 0.9 * (where.sum(axis=-1, keepdims=True) - 1)
+        below, above = (
+            jnp.take_along_axis(values, i.astype(jnp.int32), axis=-1)
+            for i in (jnp.floor(h), jnp.ceil(h))
+        )
+        return (below + (above - below) * (h % 1))[:, 0]
+
+    for where in (None, mask):
+        found = arlsort.quantile(x, 0.9, operator, where=where)
+        expected = of_sorted(x, jnp.ones(x.shape, bool) if where is None else where)
+        np.testing.assert_allclose(found[:2], expected[:2], rtol=1e-5)
+        assert jnp.isnan(found[2]) == (where is not None)
+    got, wanted = (
+        jax.grad(lambda x, function=function: function(x).sum())(jnp.asarray(x[:1]))
+        for function in (
+            lambda x: arlsort.quantile(x, 0.9, operator),
+            lambda x: of_sorted(x, jnp.ones(x.shape, bool)),
+        )
+    )
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["neuralsort", "softsort"])
+def test_a_quantile_needs_the_memory_of_its_rows(name):
+    needed = {}
+    for n in (512, 2048):
+        x = jax.ShapeDtypeStruct((n,), jnp.float32)
+        run = jax.jit(jax.grad(lambda x: arlsort.quantile(x, 0.9, name))).lower(x).compile()
+        needed[n] = run.memory_analysis().temp_size_in_bytes
+    assert needed[2048] < 8 * needed[512] and needed[2048] < 4 * 2048**2 / 8, needed
+
+
 def test_a_quantile_at_a_position_does_not_see_infinite_neighbours():
     x = jnp.array([-jnp.inf, 1.0, jnp.inf])
     np.testing.assert_array_equal(arlsort.quantile(x, 0.5, "hard"), 1.0)

@@ -68,6 +68,16 @@ class Hooks:
         """Gives the values beside the weights of `_top`; override where `_values` is."""
         return multiply_scores(weights, scores)
 
+    def _values_at(
+        self, scores: jax.Array, at: jax.Array, count: jax.Array | None = None
+    ) -> jax.Array:
+        """Gives the soft values at positions `at[..., q]`; override if their rows alone are cheap.
+
+        With a count the items stand first, and the positions are theirs.
+        """
+        values = self._sort(scores) if count is None else self._masked_sort(scores, count)
+        return jnp.take_along_axis(values, at, axis=-1)
+
     def _mask(self, scores: jax.Array, k: int, count: jax.Array | None = None) -> jax.Array:
         """Gives how much each is of the k < n largest `[..., n]`; override to avoid their rows.
 

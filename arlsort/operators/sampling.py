@@ -99,6 +99,16 @@ class PlackettLuce(base.Operator):
 
         return self._mean(scores, count, top)
 
+    def _values_at(
+        self, scores: jax.Array, at: jax.Array, count: jax.Array | None = None
+    ) -> jax.Array:
+        def values(drawn: jax.Array, count: jax.Array | None) -> jax.Array:
+            positions = jnp.broadcast_to(at, (*drawn.shape[:-1], at.shape[-1]))
+            items = jnp.broadcast_to(scores, drawn.shape)
+            return rowwise.mix(self._rows_at(drawn, positions, count), items[..., None])[..., 0]
+
+        return self._mean(scores, count, values)
+
     def _mean(
         self,
         scores: jax.Array,
@@ -123,6 +133,12 @@ class PlackettLuce(base.Operator):
     def _mix(self, scores: jax.Array, items: jax.Array, count: jax.Array | None) -> jax.Array:
         """Mixes items `[..., n, d]` by the weights of scores `[..., n]`, without sampling."""
         return rowwise.mix(self._rows(scores, count), items)
+
+    def _rows_at(self, scores: jax.Array, at: jax.Array, count: jax.Array | None) -> rowwise.Rows:
+        """Computes the weights at positions `[..., q]` alone, without sampling."""
+        rows = self._rows(scores, count)
+        heads = tuple(jnp.take_along_axis(head, at, axis=-1) for head in rows.heads)
+        return dataclasses.replace(rows, heads=heads)
 
     def _rows(self, scores: jax.Array, count: jax.Array | None = None) -> rowwise.Rows:
         """Computes the weights from scores `[..., n]`, without sampling.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One call for the k largest: their rows alone, or one number for each score."""
+"""One call for the k largest, their rows or one number for each score, or for some values."""
 
 import functools
 from typing import Any
@@ -48,6 +48,16 @@ def top_k(
     )
 
 
+def values_at(operator: Any, x: jax.Array, where: jax.Array | None, at: jax.Array) -> jax.Array:
+    """The soft values at ascending positions `at[..., q]` of the items, as `sort` has them."""
+    call, count = _call(operator, x, where, descending=False)
+    if x.shape[-1] < 2:
+        values = jnp.take_along_axis(call.scores, at, axis=-1)
+    else:
+        values = call.operator._values_at(call.scores, at, count)
+    return jnp.where(call.unknown[..., None], jnp.nan, values.astype(x.dtype))
+
+
 @_compiled
 def top_k_mask(operator: Any, x: jax.Array, where: jax.Array | None, k: int) -> jax.Array:
     n = x.shape[-1]
@@ -71,11 +81,11 @@ def top_k_mask(operator: Any, x: jax.Array, where: jax.Array | None, k: int) -> 
 
 
 def _call(
-    operator: Any, x: jax.Array, where: jax.Array | None
+    operator: Any, x: jax.Array, where: jax.Array | None, descending: bool = True
 ) -> tuple[Call | MaskedCall, jax.Array | None]:
     if where is None:
-        return Call.of(operator, x, descending=True), None
-    call = MaskedCall.of(operator, x, where, descending=True)
+        return Call.of(operator, x, descending), None
+    call = MaskedCall.of(operator, x, where, descending)
     return call, call.count
 
 

@@ -83,6 +83,11 @@ class SoftSort(sampling.PlackettLuce):
         rows = self._direct_rows(lax.top_k(scores, k)[0], scores)
         return rowwise.matrix(rows, jnp.zeros(scores.shape[:-1], bool))
 
+    def _rows_at(self, scores: jax.Array, at: jax.Array, count: jax.Array | None) -> rowwise.Rows:
+        scores = _with_none_after(scores, count)
+        heads = jnp.take_along_axis(exact_order.sort(scores)[0], at, axis=-1)
+        return self._direct_rows(heads, scores)
+
     def _rows(self, scores: jax.Array, count: jax.Array | None = None) -> rowwise.Rows:
         scores = _with_none_after(scores, count)
         rows = self._direct_rows(exact_order.sort(scores)[0], scores)

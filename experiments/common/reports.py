@@ -86,13 +86,13 @@ def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-@functools.cache
 def print_settings(settings: Mapping[str, Any], folder: Path) -> None:
     """Prints what a run is about to do, a setting on each line, and where it writes."""
     for name, value in {**settings, "commit": git_commit(), "out_dir": folder}.items():
         print(f"{name:18} {value}", flush=True)
 
 
+@functools.cache
 def git_commit() -> str | None:
     """Names the commit of this checkout, with `-dirty` if files differ; None outside of git.
 
