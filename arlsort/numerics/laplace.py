@@ -104,8 +104,8 @@ def _crossing_jvp(
     # density that comes from the right stays one half where both exponentials underflow.
     excess, low, high, gap = primals
     _, dlow, dhigh, dgap = tangents
-    root = _root(excess, low, high, gap)
-    share = 0.5 * (1 + excess / jnp.where(root > 0, root, 1.0))
+    square = excess**2 + (low * high) * jnp.exp(-gap)
+    share = 0.5 * (1 + excess / jnp.sqrt(jnp.where(square > 0, square, 1.0)))
     from_low = dlow / jnp.maximum(low, 1.0)
     from_high = dhigh / jnp.maximum(high, 1.0)
     dleft = share * (dgap - from_high) + (1 - share) * from_low

@@ -97,3 +97,12 @@ def test_the_offset_of_the_scores_does_not_matter():
     gradient = jax.grad(lambda x: LapSum().sort(x) @ jnp.arange(4.0))
     np.testing.assert_array_equal(LapSum().permutation(x + 1024), LapSum().permutation(x))
     np.testing.assert_array_equal(gradient(x + 1024), gradient(x))
+
+
+def test_second_derivatives_are_finite_beside_far_clusters():
+    x, operator = jnp.array([0.0, 100.0, 100.05]), LapSum(0.1)
+    v = jnp.array([1.0, -2.0, 0.5])
+    for function in (operator.sort, operator.rank):
+        found = jax.grad(lambda x, f=function: jax.grad(lambda x: jnp.sin(f(x)).sum())(x) @ v)(x)
+        forward = jax.jvp(jax.grad(lambda x, f=function: jnp.sin(f(x)).sum()), (x,), (v,))[1]
+        np.testing.assert_allclose(found, forward, atol=1e-3)
