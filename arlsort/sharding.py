@@ -35,7 +35,8 @@ def sort(x: jax.Array, operator: str | base.Operator, axis_name: str) -> jax.Arr
     up to rounding. Values alone need memory for a few times m numbers of a list on each device.
 
     * `LapSum`: the devices sort their parts against each other, then all parts go round three
-      times. A device takes O(n log m) time and O(m) memory. The gradient also keeps O(n) booleans.
+      times. A device takes O(n log m) time and O(m) memory. The gradient also keeps
+      some integers and booleans for each score of the whole list, about 25 bytes.
     * `SoftSort`: the devices sort their parts against each other, then all parts go round once.
       Each device computes n m weights, and sends n numbers twice; so for a list that fits one
       device `arlsort.sort` is faster. The gradient keeps some n numbers on each device.
@@ -80,6 +81,8 @@ def sort(x: jax.Array, operator: str | base.Operator, axis_name: str) -> jax.Arr
         raise ValueError(checks.error_message("axis_name", repr(axis_name), allowed)) from None
     run = _way(method, m, devices)
     method._check(x)
+    if x.size == 0:
+        return x
     call = calls.Call.of(method, x, descending=False)
     unknown = lax.psum(call.unknown.astype(jnp.int32), axis_name) > 0
     values = run(call.operator, call.scores, axis_name).astype(x.dtype)

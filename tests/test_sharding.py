@@ -27,6 +27,38 @@ def test_one_device_gives_the_sort(kind):
     np.testing.assert_allclose(values(operator, x), arlsort.sort(x, operator), rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.float32, jnp.float64])
+@pytest.mark.parametrize("name", ["lapsum", "softsort", "odd_even", "bitonic"])
+def test_dtypes_may_be_strict_and_double(name, dtype):
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
+        x = jax.ShapeDtypeStruct((4,), dtype)
+        found = jax.eval_shape(jax.grad(lambda x: values(name, x)[0]), x)
+    assert found.dtype == dtype
+
+
+def test_second_derivatives_are_those_of_the_sort():
+    x = jnp.array([0.3, -1.0, 0.8, 0.1])
+    v = jnp.array([1.0, -2.0, 0.5, 1.5])
+
+    def twice(sort):
+        return jax.grad(lambda x: jax.grad(lambda x: jnp.sin(sort(x)).sum())(x) @ v)(x)
+
+    operator = arlsort.LapSum(0.5)
+    got = twice(lambda x: values(operator, x))
+    np.testing.assert_allclose(got, twice(lambda x: arlsort.sort(x, operator)), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (2, 0)])
+@pytest.mark.parametrize("name", ["lapsum", "softsort", "odd_even", "bitonic"])
+def test_there_may_be_no_lists_or_no_scores(name, shape):
+    kinds, along = (AxisType.Auto,), PartitionSpec(None, "n")
+    mesh = jax.make_mesh((1,), ("n",), axis_types=kinds, devices=jax.devices()[:1])
+    run = jax.shard_map(
+        lambda x: sharding.sort(x, name, "n"), mesh=mesh, in_specs=along, out_specs=along
+    )
+    assert run(jnp.zeros(shape)).shape == shape
+
+
 @pytest.mark.parametrize(
     "operator, n, message",
     [

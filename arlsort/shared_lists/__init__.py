@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the operators of `arlsort.sharding` compute values of which each device has a part."""
+"""Operators on lists whose scores are shared among devices, for `arlsort.sharding`."""

@@ -3,8 +3,9 @@
 
 As in `arlsort.numerics.laplace`, with the same names. Of a list each device has m of the n sorted
 points, and the cells of as many positions. Which points lie next to the thresholds of a cell, and
-on which device, depends on the scores. So the cells of all points go round once, for each threshold
-to find where its neighbours are, and then what is known at the points, for it to take.
+on which device, depends on the scores. So all parts go round three times. First each threshold
+looks for its neighbours among the cells of the points. Then it takes the sums at the last point
+below it, and then those at the first point above.
 """
 
 from typing import NamedTuple
@@ -41,7 +42,7 @@ def sort(operator: LapSum, scores: jax.Array, axis_name: str) -> jax.Array:
     stretch = -0.5 * jnp.expm1(-gap) * (up_before + down)
     whole = _in_cells(stretch, cell, cell_before, axis_name)
 
-    k = me * m + jnp.arange(m + 1)
+    k = me * m + lax.iota(jnp.int32, m + 1)
     below, to_last, to_first = _nearest(k, cell, axis_name)
     last = jnp.concatenate([points[..., None, :], up, whole], axis=-2)
     first = jnp.concatenate([points[..., None, :], down], axis=-2)
@@ -86,7 +87,7 @@ def _anchors(
     own = jnp.take_along_axis(points, jnp.maximum(latest, 0), axis=-1)
     theirs = parts.everyone(own[..., -1], axis_name)
     there = parts.everyone(latest[..., -1] >= 0, axis_name)
-    number = jnp.arange(devices)
+    number = lax.iota(jnp.int32, devices)
     one = jnp.max(jnp.where(there & (number < me), number, 0), axis=-1, keepdims=True)
     return jnp.where(latest >= 0, own, jnp.take_along_axis(theirs, one, axis=-1))
 
@@ -131,7 +132,7 @@ def _cells(low: jax.Array, high: jax.Array, axis_name: str) -> tuple[jax.Array, 
     index = lax.broadcasted_iota(jnp.int32, low.shape, axis) + me * m
     cell = lax.cummax(jnp.clip(index + offset, 0, m * devices - 1), axis=axis)
     ends = parts.everyone(cell[..., -1], axis_name)
-    earlier = jnp.where(jnp.arange(devices) < me, ends, -1).max(axis=-1, keepdims=True)
+    earlier = jnp.where(lax.iota(jnp.int32, devices) < me, ends, -1).max(axis=-1, keepdims=True)
     cell = jnp.maximum(cell, earlier)
     return cell, jnp.concatenate([earlier, cell[..., :-1]], axis=-1)
 
@@ -151,14 +152,14 @@ def _in_cells(
 
 
 class _Places(NamedTuple):
-    """Where points are: on which device, and the how many of its points."""
+    """The device of each point, and its index there."""
 
     device: jax.Array
     place: jax.Array
 
 
 def _nearest(k: jax.Array, cell: jax.Array, axis_name: str) -> tuple[jax.Array, _Places, _Places]:
-    """Finds the points next to thresholds; the cells of points below one are less than its k.
+    """Finds the points next to thresholds: those below k have a cell less than k.
 
     Args:
       k: Ascending thresholds, `[t]`.
@@ -167,7 +168,7 @@ def _nearest(k: jax.Array, cell: jax.Array, axis_name: str) -> tuple[jax.Array, 
 
     Returns:
       How many points lie below `[..., t]`, where the last of them is, and where the first point
-      above. One that is nowhere is on no device.
+      above. The device is -1 or the number of devices if there is none.
     """
     devices, me, m = lax.axis_size(axis_name), lax.axis_index(axis_name), cell.shape[-1]
     shape = (*cell.shape[:-1], len(k))
@@ -176,16 +177,16 @@ def _nearest(k: jax.Array, cell: jax.Array, axis_name: str) -> tuple[jax.Array, 
         cell, below, last, first = carry
         device = (me - step) % devices
         count = _count_below(cell, k)
-        here = _Places(jnp.full(shape, device), count - 1)
+        here = _Places(jnp.full(shape, device, jnp.int32), count - 1)
         last = _where((count > 0) & (device > last.device), here, last)
-        here = _Places(jnp.full(shape, device), count)
+        here = _Places(jnp.full(shape, device, jnp.int32), count)
         first = _where((count < m) & (device < first.device), here, first)
         return (parts.send(cell, axis_name, 1), below + count, last, first), None
 
     zeros = jnp.zeros(shape, jnp.int32)
     found = zeros, _Places(zeros - 1, zeros), _Places(zeros + devices, zeros)
     start = meshes.vary_alike(cell, *found)
-    (_, below, last, first), _ = lax.scan(look, start, jnp.arange(devices))
+    (_, below, last, first), _ = lax.scan(look, start, jnp.arange(devices, dtype=jnp.int32))
     return below, last, first
 
 
@@ -208,7 +209,7 @@ def _fetch(x: jax.Array, at: _Places, axis_name: str) -> jax.Array:
         return (parts.send(x, axis_name, 1), found), None
 
     start = meshes.vary_alike(x, jnp.zeros(index.shape, x.dtype))
-    return lax.scan(look, start, jnp.arange(devices))[0][1]
+    return lax.scan(look, start, jnp.arange(devices, dtype=jnp.int32))[0][1]
 
 
 def _count_below(cell: jax.Array, k: jax.Array) -> jax.Array:

@@ -14,7 +14,7 @@ def by_powers(operator: SortingNetwork, scores: jax.Array, axis_name: str) -> ja
     """A network by powers of two; with pairs as `topology.layers` has them."""
     devices, me = lax.axis_size(axis_name), lax.axis_index(axis_name)
     swap, m = operator._swap(scores), scores.shape[-1]
-    wire, merging = me * m + jnp.arange(m), operator.network == "odd_even_merge"
+    wire, merging = me * m + lax.iota(jnp.int32, m), operator.network == "odd_even_merge"
     for stage in range((m * devices).bit_length() - 1):
         falls = (wire & (2 << stage) != 0) & (not merging)
         up = jnp.where(falls, -1.0, 1.0).astype(scores.dtype)
@@ -68,7 +68,7 @@ def _across(
     """Compares odd runs of a block with the even ones after them, also over the device's ends."""
     before = parts.send(scores[..., -gap:], axis_name, 1)
     after = parts.send(scores[..., :gap], axis_name, -1)
-    first = (wire[0] - gap + jnp.arange(len(wire) + 2 * gap)).reshape(-1, 2, gap)[:, 0]
+    first = (wire[0] - gap + lax.iota(jnp.int32, len(wire) + 2 * gap)).reshape(-1, 2, gap)[:, 0]
     sign = (first % block + gap < block).astype(scores.dtype)
     wires = jnp.concatenate([before, scores, after], axis=-1)
     return _within(swap, wires, sign)[..., gap:-gap]

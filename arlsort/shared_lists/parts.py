@@ -31,8 +31,7 @@ def send(x: jax.Array, axis_name: str, by: int) -> jax.Array:
 
 def everyone(x: jax.Array, axis_name: str) -> jax.Array:
     """What each device has, known to all: `[..., devices]`, the same everywhere."""
-    own = jnp.arange(lax.axis_size(axis_name)) == lax.axis_index(axis_name)
-    found = lax.psum(
-        jnp.where(own, x[..., None], 0).astype(jnp.result_type(x, jnp.int8)), axis_name
-    )
-    return found.astype(x.dtype)
+    own = lax.iota(jnp.int32, lax.axis_size(axis_name)) == lax.axis_index(axis_name)
+    work = x.astype(jnp.int8) if x.dtype == jnp.bool_ else x
+    mine = jnp.where(own, work[..., None], jnp.zeros((), work.dtype))
+    return lax.psum(mine, axis_name).astype(x.dtype)
