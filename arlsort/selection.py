@@ -141,7 +141,10 @@ def quantile(
     probabilities = _probabilities(q)
     masks = () if mask is None else (mask,)
     if _few_rows(method, 2 * probabilities.size, n):
-        result = _quantiles_of_rows((method, probabilities), method._check(scores), *masks)
+        shape = (*scores.shape[:-1], probabilities.size)
+        q = jnp.broadcast_to(probabilities.reshape(-1), shape)
+        result = _quantiles_of_rows(method, method._check(scores), q, *masks)
+        result = result.reshape(*scores.shape[:-1], *probabilities.shape)
     else:
         result = _quantiles(probabilities, method.sort(scores, where=mask), *masks)
     return jnp.moveaxis(result, -1, 0) if probabilities.ndim else result
@@ -198,8 +201,8 @@ def _probabilities(q: Any) -> jax.Array:
 
 def _few_rows(method: base.Operator, rows: int, n: int) -> bool:
     """Whether so many values are cheaper from their rows than from the whole sort."""
-    known = type(method)._values_at is not base.Operator._values_at
-    return known and not (method.needs_key or method.exact_forward) and 8 * rows <= n
+    whole = method.needs_key or method.exact_forward or not method.has_rows
+    return not whole and 8 * rows <= n
 
 
 @meshes.jit_over_lists
@@ -207,7 +210,10 @@ def _quantiles(
     probabilities: jax.Array, values: jax.Array, where: jax.Array | None = None
 ) -> jax.Array:
     """Interpolates between sorted values `[..., n]`: `[..., *probabilities.shape]`."""
-    at, fraction, empty = _positions(probabilities, values, where)
+    lift = (1,) * (values.ndim - 1)
+    shape = (*values.shape[:-1], probabilities.size)
+    q = jnp.broadcast_to(probabilities.reshape(*lift, -1), shape)
+    at, fraction, empty = _positions(q, values.shape[-1], where)
     below, above = jnp.split(jnp.take_along_axis(values, at, axis=-1), 2, axis=-1)
     found = _between(below, above, fraction, empty)
     return found.reshape(*values.shape[:-1], *probabilities.shape)
@@ -215,23 +221,19 @@ def _quantiles(
 
 @meshes.jit_over_lists
 def _quantiles_of_rows(
-    settings: tuple[base.Operator, jax.Array], x: jax.Array, where: jax.Array | None = None
+    method: base.Operator, x: jax.Array, q: jax.Array, where: jax.Array | None = None
 ) -> jax.Array:
-    """The same for scores `[..., n]`, by the rows of P at these positions alone."""
-    method, probabilities = settings
-    at, fraction, empty = _positions(probabilities, x, where)
+    """Quantiles q `[..., q]` of scores `[..., n]`, by the rows of P at their positions alone."""
+    at, fraction, empty = _positions(q, x.shape[-1], where)
     below, above = jnp.split(selection.values_at(method, x, where, at), 2, axis=-1)
-    return _between(below, above, fraction, empty).reshape(*x.shape[:-1], *probabilities.shape)
+    return _between(below, above, fraction, empty)
 
 
 def _positions(
-    probabilities: jax.Array, values: jax.Array, where: jax.Array | None
+    q: jax.Array, n: int, where: jax.Array | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Positions below, then above `[..., 2 q]`, their fractions, and where there is no item."""
-    lift = (1,) * (values.ndim - 1)
-    shape = (*values.shape[:-1], probabilities.size)
-    q = jnp.broadcast_to(probabilities.reshape(*lift, -1), shape)
-    top = jnp.full((*values.shape[:-1], 1), values.shape[-1], jnp.int32)
+    top = jnp.full((*q.shape[:-1], 1), n, jnp.int32)
     if where is not None:
         top = where.sum(axis=-1, keepdims=True, dtype=jnp.int32)
     position = jnp.clip(q, 0.0, 1.0) * jnp.maximum(top - 1, 0).astype(q.dtype)

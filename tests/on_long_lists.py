@@ -4,7 +4,8 @@
     python -m tests.on_long_lists SECONDS
 
 Values and gradients of lists that are shared among devices are compared with those of one device;
-programs gather nothing, and need less memory the more devices there are.
+programs gather nothing, and need less memory the more devices there are. So do quantiles of lists
+that devices have alone.
 """
 
 import faulthandler
@@ -78,6 +79,21 @@ def measure(operator, n, gradient=False):
     return needed
 
 
+def check_quantiles():
+    mesh = jax.make_mesh((8,), ("lists",), axis_types=(jax.sharding.AxisType.Explicit,))
+    x = jnp.asarray(np.random.default_rng(2).normal(size=(16, 64)), jnp.float32)
+
+    def run(x):
+        return arlsort.quantile(x, jnp.array([0.3, 0.5]), "neuralsort")
+
+    with jax.set_mesh(mesh):
+        split = jax.device_put(x, NamedSharding(mesh, PartitionSpec("lists")))
+        compiled = jax.jit(run).lower(split).compile()
+        got = np.asarray(compiled(split))
+    assert "all-gather" not in compiled.as_text(), "quantiles gather"
+    np.testing.assert_allclose(got, run(x), rtol=1e-5)
+
+
 def main():
     assert jax.device_count() == 8
     mesh = jax.make_mesh((2, 4), ("lists", "n"))
@@ -89,6 +105,7 @@ def main():
                 print(operator, n, measure(operator, n, gradient=True), file=sys.stderr)
         except Exception as error:
             print(f"{operator}: {type(error).__name__}: {str(error)[:600]}")
+    check_quantiles()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ class Hooks:
     """Whether there are weights at all; an operator with values only says False."""
     doubly_stochastic: ClassVar[bool] = False
     """Whether the columns of the permutation sum to one too."""
+    has_rows: ClassVar[bool] = False
+    """Whether `_values_at` gives a few values at less than the cost of all."""
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
         """Turns scores `[..., n]` into weights `[..., n, n]`."""
@@ -71,12 +73,11 @@ class Hooks:
     def _values_at(
         self, scores: jax.Array, at: jax.Array, count: jax.Array | None = None
     ) -> jax.Array:
-        """Gives the soft values at positions `at[..., q]`; override if their rows alone are cheap.
+        """Gives the soft values at positions `at[..., q]`, where `has_rows`.
 
         With a count the items stand first, and the positions are theirs.
         """
-        values = self._sort(scores) if count is None else self._masked_sort(scores, count)
-        return jnp.take_along_axis(values, at, axis=-1)
+        raise NotImplementedError
 
     def _mask(self, scores: jax.Array, k: int, count: jax.Array | None = None) -> jax.Array:
         """Gives how much each is of the k < n largest `[..., n]`; override to avoid their rows.

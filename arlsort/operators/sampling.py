@@ -36,6 +36,8 @@ class PlackettLuce(base.Operator):
     num_samples: int = dataclasses.field(default=1, kw_only=True, metadata=base.STATIC)
     key: jax.Array | None = dataclasses.field(default=None, kw_only=True)
 
+    has_rows = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.check_flag("stochastic", self.stochastic)
@@ -102,12 +104,7 @@ class PlackettLuce(base.Operator):
     def _values_at(
         self, scores: jax.Array, at: jax.Array, count: jax.Array | None = None
     ) -> jax.Array:
-        def values(drawn: jax.Array, count: jax.Array | None) -> jax.Array:
-            positions = jnp.broadcast_to(at, (*drawn.shape[:-1], at.shape[-1]))
-            items = jnp.broadcast_to(scores, drawn.shape)
-            return rowwise.mix(self._rows_at(drawn, positions, count), items[..., None])[..., 0]
-
-        return self._mean(scores, count, values)
+        return rowwise.mix(self._rows_at(scores, at, count), scores[..., None])[..., 0]
 
     def _mean(
         self,

@@ -51,10 +51,7 @@ def top_k(
 def values_at(operator: Any, x: jax.Array, where: jax.Array | None, at: jax.Array) -> jax.Array:
     """The soft values at ascending positions `at[..., q]` of the items, as `sort` has them."""
     call, count = _call(operator, x, where, descending=False)
-    if x.shape[-1] < 2:
-        values = jnp.take_along_axis(call.scores, at, axis=-1)
-    else:
-        values = call.operator._values_at(call.scores, at, count)
+    values = call.operator._values_at(call.scores, at, count)
     return jnp.where(call.unknown[..., None], jnp.nan, values.astype(x.dtype))
 
 
