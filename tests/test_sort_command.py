@@ -32,6 +32,12 @@ def test_sort_without_a_permutation_prints_none(capsys):
     assert numbers(lines[1]) == [0, 2, 1]
 
 
+def test_no_permutation_is_refused_where_there_is_none(capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("sort", "3", "1", "--operator", "permutahedron", "--no-permutation")
+    assert ended.value.code == 2 and "--no-permutation" in capsys.readouterr().err
+
+
 def test_the_permutation_of_a_long_list_is_not_printed(tmp_path, capsys):
     path = tmp_path / "many.txt"
     path.write_text("\n".join(map(str, range(100, 0, -1))), encoding="utf-8")

@@ -65,6 +65,9 @@ def add(command: Add) -> None:
 def sort(arguments: argparse.Namespace) -> None:
     """Prints sorted values, ranks and, if there is one, the permutation."""
     operator = _operator(arguments.operator, arguments.temperature, arguments.seed)
+    if arguments.no_permutation and not operator.has_permutation:
+        allowed = f"an operator that has one; {arguments.operator} has values only"
+        raise ValueError(checks.error_message("--no-permutation", "it", allowed))
     lists = numbers.choose(arguments.numbers, arguments.file, lines=arguments.lines)
     try:
         most = MOST_ROWS if not arguments.json else None

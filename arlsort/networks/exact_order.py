@@ -42,7 +42,8 @@ def argsort(x: jax.Array) -> jax.Array:
     if jax.default_backend() != "cpu":
         return jnp.argsort(x, axis=-1)
     if export.is_symbolic_dim(lists) or lists < _LISTS or n > _LONGEST:
-        keys = _keys(jnp.where(x == 0, 0.0, x))  # the two zeros are equal
+        # The two zeros are equal, and all that a CPU counts as zero.
+        keys = _keys(jnp.where(x == 0, 0.0, x))
         return lax.sort((keys, _iota(x)), dimension=x.ndim - 1, num_keys=1)[1]
     scores = x.reshape(lists, n).T
     index = lax.broadcasted_iota(x.dtype, scores.shape, 0)
@@ -59,7 +60,10 @@ def sort(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 @jax.custom_jvp
 def values(x: jax.Array) -> jax.Array:
-    """Sorts scores `[..., n]` without NaN; their order is found for the gradient alone."""
+    """Sorts scores `[..., n]` without NaN; their order is found for the gradient alone.
+
+    Among themselves, subnormal numbers are in order without a gradient, and ties with one.
+    """
     if jax.default_backend() != "cpu":
         return jnp.sort(x, axis=-1)
     keys = lax.sort(_keys(x), dimension=x.ndim - 1, is_stable=False)

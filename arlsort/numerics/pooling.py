@@ -42,8 +42,8 @@ _RARE = 2**9  # numbers that are pooled at a time if few lists are expected to n
 def blocks_l2(y: jax.Array, count: jax.Array | None = None, *, rare: bool = False) -> Blocks:
     """Finds which y `[..., n]` are pooled by `isotonic_l2`; equal neighbours are.
 
-    With a count `[...]` these are the first ones of each list; those after them are alone. It is
-    faster to say so if it is `rare` that something is pooled in a list.
+    With a count `[...]` these are the first ones of each list; those after them are alone. Say that
+    it is `rare` if few lists pool anything.
     """
     y = lax.stop_gradient(y)
     return some_lists.apply(

@@ -23,8 +23,8 @@ def apply(
 ) -> Result:
     """Applies a function of lists to those that need it.
 
-    All are computed if one needs it. Or a CPU takes some at a time, until all that need it had
-    their turn: then it does not work on many lists for the sake of one.
+    All are computed if one needs it, as always under `vmap` over lists. Or a CPU takes some at a
+    time, until all that need it had their turn: then it does not work on many for the sake of one.
 
     Args:
       function: Takes the arrays of any number of lists, and gives arrays of as many. Results do not
@@ -32,8 +32,8 @@ def apply(
       arrays: `[..., any]`, or None.
       needed: Which lists need it, `[...]`.
       otherwise: What is the result for the others, `[..., n]`.
-      at_once: How many numbers a CPU takes at a time; None for all. Fewer take more turns, of more
-        some are of lists that need nothing.
+      at_once: How many numbers a CPU takes at a time; None for all. Small values take more turns;
+        large ones compute lists that need nothing.
 
     Returns:
       What the function or `otherwise` has for each list.

@@ -6,6 +6,7 @@ fixed weighted sum of it with respect to the scores.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import math
 import mmap
@@ -103,8 +104,8 @@ def movement(direction: str, mix: np.ndarray) -> Prepared:
     """The least that P costs: to write it and, with the gradient, to read its cotangent once.
 
     The array that is written is new each time, as a result is. With the gradient it is a copy. On a
-    CPU each run asks the system for the memory: what a process has kept from before is several
-    times as fast to write, and whether it has any depends on what ran before.
+    CPU each run asks the system for the memory, in small pages. What a process has kept from before
+    is several times as fast to write, and whether it has any depends on what ran before.
 
     Args:
       direction: `forward` or `backward`.
@@ -115,11 +116,17 @@ def movement(direction: str, mix: np.ndarray) -> Prepared:
         source = mix.reshape(-1) if direction == "backward" else None
         parts = np.array_split(np.arange(mix.size), os.cpu_count() or 1)
         slices = [slice(part[0], part[-1] + 1) for part in parts if part.size]
-        private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}
+
+        def pages() -> mmap.mmap:
+            found = mmap.mmap(-1, mix.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            with contextlib.suppress(AttributeError, OSError):  # where there are no others
+                found.madvise(mmap.MADV_NOHUGEPAGE)
+            return found
+
         pool = concurrent.futures.ThreadPoolExecutor(len(slices))
 
         def fill() -> np.ndarray:
-            memory = np.frombuffer(mmap.mmap(-1, 4 * mix.size, **private), np.float32)
+            memory = np.frombuffer(pages(), mix.dtype)
 
             def one(part: slice) -> None:
                 memory[part] = 1.0 if source is None else source[part]
@@ -127,7 +134,7 @@ def movement(direction: str, mix: np.ndarray) -> Prepared:
             list(pool.map(one, slices))
             return memory.reshape(mix.shape)
 
-        return Prepared(fill, time.perf_counter() - start, 4 * mix.size)
+        return Prepared(fill, time.perf_counter() - start, mix.nbytes)
     cotangent = jnp.asarray(mix)
 
     def write(number: jax.Array) -> jax.Array:

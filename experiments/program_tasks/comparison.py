@@ -16,7 +16,7 @@ from experiments.common.command_line import (
     definers,
     refused,
 )
-from experiments.common.reports import git_commit, machine
+from experiments.common.reports import git_commit, machine, print_settings
 from experiments.program_tasks import tables
 from experiments.program_tasks.runs import Pace, Run, Task
 
@@ -120,9 +120,7 @@ def compare(
       Interrupted: If asked to stop.
     """
     out = run_folders.choose(Path("runs") / experiment, values.out_dir, values.resume)
-    for name, value in config.items():
-        print(f"{name:20} {value}")
-    print(f"{'commit':20} {git_commit()}\n{'out_dir':20} {out}", flush=True)
+    print_settings(config, out)
     pace = Pace(**{name: config[name] for name in Pace.__dataclass_fields__})
     runs = [
         Run.at(name, task, config["dataset"], pace, seed, out)
