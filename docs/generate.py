@@ -51,6 +51,7 @@ from docs.result_files import (
     SPEED_OF_REASONER,
     SPEED_OF_STEP,
     STUDIES,
+    TRAINING_SEEDS,
 )
 from experiments.benchmarks import learned as learned_speed
 from experiments.benchmarks import operator_tables, relaxed_programs, shipped, training_step
@@ -65,6 +66,7 @@ from experiments.neighbours import results as neighbours_results
 from experiments.program_tasks import tables as program_tables
 from experiments.quantiles import results as quantiles_results
 from experiments.research import card_tables, contest_tables, lengths, long_runs, precisions, tables
+from experiments.research import training_seeds
 
 # Of the registry
 
@@ -340,7 +342,10 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
         "precision": lambda: narrow_convolutions("precision"),
         "precision-mnist": lambda: narrow_convolutions("precision/mnist"),
     },
-    STUDIES / "amortized.md": {"lengths": lambda: _all(lengths.table, [LENGTHS])},
+    STUDIES / "amortized.md": {
+        "lengths": lambda: _all(lengths.table, [LENGTHS]),
+        "training-seeds": lambda: _all(training_seeds.table, [TRAINING_SEEDS]),
+    },
     STUDIES / "reasoner.md": {
         "ablations": _studies(tables.ablations, "ablations*.json"),
         "network-choices": network_choices,
