@@ -66,7 +66,7 @@ from experiments.neighbours import results as neighbours_results
 from experiments.program_tasks import tables as program_tables
 from experiments.quantiles import results as quantiles_results
 from experiments.research import card_tables, contest_tables, lengths, long_runs, precisions, tables
-from experiments.research import training_seeds
+from experiments.research import training_seeds as seeds
 
 # Of the registry
 
@@ -344,7 +344,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
     },
     STUDIES / "amortized.md": {
         "lengths": lambda: _all(lengths.table, [LENGTHS]),
-        "training-seeds": lambda: _all(training_seeds.table, [TRAINING_SEEDS]),
+        "training-seeds": lambda: _all(seeds.table, [TRAINING_SEEDS]),
     },
     STUDIES / "reasoner.md": {
         "ablations": _studies(tables.ablations, "ablations*.json"),
