@@ -118,6 +118,7 @@ def _run(config: dict[str, Any]) -> None:
                 )
                 if record is not None:
                     print(record, flush=True)
+                    jax.clear_caches()  # a process can hold the programs of a dozen reasoners
     print(f"{summary(report['records'])}\n{out}")
 
 

@@ -116,6 +116,7 @@ def main() -> None:
             path = Path(FLAGS.folder) / f"{noise}_{seed}.safetensors"
             measure = functools.partial(examine, noise, seed, config, path)
             measure_once(report, out, {"noise": noise, "seed": seed}, measure)
+            jax.clear_caches()  # a process can hold the programs of some trainings only
     print(f"{table(report)}\n\n{out}")
 
 
