@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """SoftSort of shared lists: all parts go round once, past the rows of every device."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from arlsort.numerics import meshes
+from arlsort.numerics import laplace, meshes
 from arlsort.operators.softsort import SoftSort
 from arlsort.shared_lists import parts
 
@@ -26,7 +24,7 @@ def sort(operator: SoftSort, scores: jax.Array, axis_name: str) -> jax.Array:
             # A row's own score is among the columns of some device: the weight there is one, the
             # most. What has none is cut off before the division.
             distance = jnp.abs(head[..., None] - columns) ** operator.power
-            cutoff = -2.0 * math.log(float(jnp.finfo(distance.dtype).tiny))
+            cutoff = laplace.cutoff_of(distance.dtype)
             weights = jnp.exp(-jnp.minimum(distance, cutoff * temperature) / temperature)
             return jnp.stack([weights.sum(axis=-1), (weights * columns).sum(axis=-1)], axis=-1)
 
