@@ -113,9 +113,9 @@ def movement(direction: str, mix: np.ndarray) -> Prepared:
     """
     start = time.perf_counter()
     if jax.default_backend() == "cpu":
-        source = mix.reshape(-1) if direction == "backward" else None
-        parts = np.array_split(np.arange(mix.size), os.cpu_count() or 1)
-        slices = [slice(part[0], part[-1] + 1) for part in parts if part.size]
+        cores = os.cpu_count() or 1
+        copied = direction == "backward"
+        sources = np.array_split(mix.reshape(-1), cores) if copied else [1.0] * cores
 
         def pages() -> mmap.mmap:
             found = mmap.mmap(-1, mix.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -123,15 +123,11 @@ def movement(direction: str, mix: np.ndarray) -> Prepared:
                 found.madvise(mmap.MADV_NOHUGEPAGE)
             return found
 
-        pool = concurrent.futures.ThreadPoolExecutor(len(slices))
+        pool = concurrent.futures.ThreadPoolExecutor(cores)
 
         def fill() -> np.ndarray:
             memory = np.frombuffer(pages(), mix.dtype)
-
-            def one(part: slice) -> None:
-                memory[part] = 1.0 if source is None else source[part]
-
-            list(pool.map(one, slices))
+            list(pool.map(np.copyto, np.array_split(memory, cores), sources))
             return memory.reshape(mix.shape)
 
         return Prepared(fill, time.perf_counter() - start, mix.nbytes)
