@@ -46,7 +46,7 @@ from arlsort.reasoner.config import (
     TrainingConfig,
     from_dict,
 )
-from experiments.common import devices, storage
+from experiments.common import devices, run_folders, storage
 from experiments.common.checkpoints import Checkpoints
 from experiments.common.command_line import (
     FlagError,
@@ -63,6 +63,7 @@ from experiments.common.reports import git_commit, machine
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
 DEFAULT_FOLDER = Path("runs/train_reasoner")
+MARKS = ("config.json",)  # of a folder with a run
 
 _NETWORK, _TRAINING = ReasonerConfig(), TrainingConfig()
 
@@ -173,7 +174,7 @@ def choose_out_dir(identity: dict[str, Any]) -> Path:
       FlagError: If the folder holds another run, or there is none to resume.
     """
     if FLAGS.resume and FLAGS.out_dir is None:
-        folder = newest()
+        folder = run_folders.newest(DEFAULT_FOLDER, MARKS)
     else:
         folder = Path(FLAGS.out_dir or DEFAULT_FOLDER / time.strftime("%Y%m%d-%H%M%S"))
     earlier = folder / "config.json"
@@ -192,15 +193,6 @@ def choose_out_dir(identity: dict[str, Any]) -> Path:
                     )
     storage.write_json(earlier, identity)
     return folder
-
-
-def newest() -> Path:
-    """The newest run in the default folder; raises FlagError if there is none."""
-    runs = DEFAULT_FOLDER.glob("*/config.json")
-    found = max(runs, key=lambda config: config.stat().st_mtime, default=None)
-    if found is None:
-        raise FlagError(f"--resume: nothing in {DEFAULT_FOLDER}; say which --out_dir")
-    return found.parent
 
 
 def make_step(

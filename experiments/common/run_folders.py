@@ -3,12 +3,15 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.common import storage
 from experiments.common.command_line import FlagError
+
+MARKS = ("runs", "*/runs")
+"""What a folder with runs holds: its own, or those of its parts."""
 
 
 def choose(default: Path, wanted: str | None, resume: bool) -> Path:
@@ -23,14 +26,11 @@ def choose(default: Path, wanted: str | None, resume: bool) -> Path:
       FlagError: If the folder holds runs that were not to be resumed, or there are none.
     """
     if wanted is None and resume:
-        earlier = sorted((f for f in default.glob("*") if _runs(f)), key=_newest)
-        if not earlier:
-            raise FlagError(f"--resume: nothing in {default}; say which --out_dir")
-        return earlier[-1]
+        return newest(default, MARKS)
     folder = Path(wanted) if wanted else default / time.strftime("%Y%m%d-%H%M%S")
     if folder.exists() and not folder.is_dir():
         raise FlagError(f"--out_dir: received {folder}, a file, allowed: a folder")
-    if _runs(folder) and not resume:
+    if _found(folder, MARKS) and not resume:
         raise FlagError(f"--out_dir: {folder} holds earlier runs; add --resume or name another")
     return folder
 
@@ -54,13 +54,20 @@ def part(folder: Path, name: str, parts: int) -> Path:
     return folder / name
 
 
-def _runs(folder: Path) -> list[Path]:
-    """The folders of runs in a folder: its own, or those of its parts."""
-    return [*folder.glob("runs"), *folder.glob("*/runs")]
+def newest(default: Path, marks: Sequence[str]) -> Path:
+    """Finds the folder in `default` that was written to last, by what marks a folder with runs.
+
+    Raises:
+      FlagError: If there is none.
+    """
+    earlier = [folder for folder in default.glob("*") if _found(folder, marks)]
+    if not earlier:
+        raise FlagError(f"--resume: nothing in {default}; say which --out_dir")
+    return max(earlier, key=lambda folder: max(map(os.path.getmtime, _found(folder, marks))))
 
 
-def _newest(folder: Path) -> float:
-    return max(map(os.path.getmtime, _runs(folder)))
+def _found(folder: Path, marks: Sequence[str]) -> list[Path]:
+    return [path for mark in marks for path in folder.glob(mark)]
 
 
 def difference(folder: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

@@ -17,7 +17,7 @@ from arlsort import LearnedSort
 from arlsort.reasoner import checkpoint, training
 from arlsort.reasoner.config import ReasonerConfig, TrainingConfig
 from experiments import train_reasoner
-from experiments.common import storage
+from experiments.common import run_folders, storage
 from experiments.common.command_line import FlagError, Stop
 from tests.experiments.flags import defined, kept, refusal
 
@@ -197,7 +197,8 @@ def test_resume_alone_takes_the_newest_run(tmp_path, monkeypatch, capsys):
         config = tmp_path / name / "config.json"
         storage.write_json(config, {})
         os.utime(config, (1e9 - age, 1e9 - age))
-    assert train_reasoner.newest() == tmp_path / "newest"
+    found = run_folders.newest(train_reasoner.DEFAULT_FOLDER, train_reasoner.MARKS)
+    assert found == tmp_path / "newest"
 
 
 def test_every_setting_is_a_flag_that_reaches_the_configuration():
