@@ -41,8 +41,8 @@ _WIDEST = 4.0  # logarithm of the largest factor that the small network has on a
 _LEAST_WIDTH = 0.01  # in places: a bump so narrow stands for certainty
 _LEAST_SHARE = 1e-3  # of a bump within the list
 _SMALLEST = 1e-12  # its square, which gradients divide by, is far from underflow
-# arctan(v) / (pi v) as a polynomial in v squared, highest power first. The coefficients are those of
-# Hastings, Approximations for Digital Computers, Princeton 1955.
+# arctan(v) / (pi v) by powers of v squared, the highest first; coefficients of Hastings,
+# Approximations for Digital Computers, Princeton 1955.
 _ARCTAN = np.divide(
     (-0.0117212, 0.05265332, -0.11643287, 0.19354346, -0.33262347, 0.99997726), np.pi
 )
