@@ -19,6 +19,7 @@ of independent events, in `nodes * n^3` operations. Here a bump stands for each 
 `levels * n^2`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -152,7 +153,7 @@ class PlaceNetwork(hk.Module):
         if noise_scales is not None:
             noise_scales = jnp.moveaxis(noise_scales, -1, 0)
         levels = self._levels(dtype, apart.ndim)
-        at_a_time = _divisor(2 * self._config.levels, _COMPARISONS // max(1, apart.size))
+        at_a_time = _levels_at_a_time(2 * self._config.levels, apart.shape)
 
         # What is checkpointed is computed again for the gradient, which would else store all of it.
         @jax.checkpoint
@@ -274,23 +275,32 @@ def _below_edges(bumps: _Bumps, edges: Array, items: Array) -> Array:
 
 
 def _parts(at_a_time: int, levels: Any) -> Any:
-    return jax.tree.map(lambda each: each.reshape(-1, at_a_time, *each.shape[1:]), levels)
+    def split(each: Array) -> Array:
+        return each.reshape(each.shape[0] // at_a_time, at_a_time, *each.shape[1:])
+
+    return jax.tree.map(split, levels)
 
 
 def _mapped(function: Callable[[Any], Any], at_a_time: int, levels: Any) -> Any:
     """Applies a function to some levels at a time."""
     found = jax.lax.map(function, _parts(at_a_time, levels))
-    return jax.tree.map(lambda each: each.reshape(-1, *each.shape[2:]), found)
+
+    def join(each: Array) -> Array:
+        return each.reshape(each.shape[0] * at_a_time, *each.shape[2:])
+
+    return jax.tree.map(join, found)
 
 
-def _summed(function: Callable[[Any], Array], at_a_time: int, levels: Any) -> Array:
+def _summed(function: Callable[[_Bumps], Array], at_a_time: int, bumps: _Bumps) -> Array:
     """Sums a function of some levels at a time."""
-    parts = _parts(at_a_time, levels)
+    parts = _parts(at_a_time, bumps)
 
     def add(total: Array, part: Any) -> tuple[Array, None]:
         return total + function(part), None
 
     first = function(jax.tree.map(lambda each: each[0], parts))
+    if parts.weight.shape[0] == 1:
+        return first
     return jax.lax.scan(add, first, jax.tree.map(lambda each: each[1:], parts))[0]
 
 
@@ -299,9 +309,12 @@ def _lifted(array: Array, ndim: int) -> Array:
     return array.reshape(array.shape + (1,) * (ndim - array.ndim))
 
 
-def _divisor(number: int, most: int) -> int:
-    """The largest divisor of a number up to a limit, or 1."""
-    return max(d for d in range(1, number + 1) if number % d == 0 and d <= max(1, most))
+def _levels_at_a_time(levels: int, shape: tuple[int, ...]) -> int:
+    """The largest divisor of the number of levels with few comparisons at a time, or 1."""
+    if not all(type(size) is int for size in shape):
+        return 1  # lists of an exported function, whose number is not known
+    most = max(1, _COMPARISONS // max(1, math.prod(shape)))
+    return max(number for number in range(1, levels + 1) if levels % number == 0 and number <= most)
 
 
 def balanced(weights: Array, config: NetworkConfig, inside: Array | None = None) -> Array:
