@@ -33,7 +33,7 @@ class AmortizedSort(checkpointed.Checkpointed):
     sums the probabilities that the others fall below it. A small network makes a bump over places
     of each sum. P is these bumps, balanced by a few Sinkhorn rounds.
 
-    Rows of P sum to one exactly, columns to 0.1 or better. P is equivariant: no input says where an
+    Rows of P sum to one exactly, columns to 0.05 or better. P is equivariant: no input says where an
     element stands. Equal scores share their places. How near P is to the exact mean is in the
     checkpoint's card and in docs/learned_sort.md. `arlsort.numerics.mean_permutation` computes the
     mean itself, in `n^3` times some 50 operations instead of `n^2` times some 50.
