@@ -137,13 +137,23 @@ def check_format(card: pathlib.Path, content: Any, newest: int) -> None:
         raise wrong(card, "sha256", repr(content.get("sha256")), "the SHA-256 of the weights")
 
 
-def check_lengths(card: pathlib.Path, content: Mapping[str, Any], longest: int) -> None:
-    """Raises CheckpointError if lengths cannot be; `longest` is the longest list trained on."""
+def check_lengths(
+    card: pathlib.Path, content: Mapping[str, Any], longest: int, measured: int = 0
+) -> None:
+    """Raises CheckpointError if lengths cannot be.
+
+    Args:
+      card: Where they stand.
+      content: What the card says.
+      longest: The longest list trained on.
+      measured: The longest list that the card has measurements of.
+    """
     if longest > LONGEST:
         raise wrong(card, "training, lengths", str(longest)[:40], f"at most {LONGEST}")
     length = content.get("validated_length")
-    if type(length) is not int or not 1 <= length <= longest:
-        allowed = f"an int from 1 to {longest}, the longest list trained on"
+    most = max(longest, min(measured, LONGEST))
+    if type(length) is not int or not 1 <= length <= most:
+        allowed = f"an int from 1 to {most}, the longest list trained on or measured"
         raise wrong(card, "validated_length", repr(length), allowed)
 
 

@@ -158,8 +158,17 @@ def load_card(path: str | os.PathLike[str]) -> dict[str, Any]:
         allowed = one_of(repr(kind.name) for kind in KINDS)
         raise weight_files.wrong(card, "kind", received, allowed)
     _, training = _configurations(card, content, kind)
-    weight_files.check_lengths(card, content, max(training.lengths))
+    weight_files.check_lengths(card, content, max(training.lengths), _measured(content))
     return content
+
+
+def _measured(content: Mapping[str, Any]) -> int:
+    """The longest list that a card has measurements of, or 0."""
+    rows = content.get("measured")
+    lengths = (
+        [row.get("n") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    )
+    return max((n for n in lengths if type(n) is int), default=0)
 
 
 def _configurations(card: pathlib.Path, content: Mapping[str, Any], kind: Kind) -> tuple[Any, Any]:

@@ -6,26 +6,22 @@ from typing import Final
 
 from arlsort.checks import check_not_negative, check_training, error_message, one_of
 
-FURTHEST: Final = {"gaussian": 20.0, "cauchy": 300.0}
-"""Scores this many units of noise apart are as far apart as the network can tell."""
-NOISES: Final = tuple(FURTHEST)
-LARGEST: Final = {"counts": 4096, "width": 4096, "bends": 4096, "balancing_rounds": 100}
+NOISES: Final = ("gaussian", "cauchy")
+LARGEST: Final = {"levels": 4096, "width": 4096, "balancing_rounds": 100}
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
-    """The network: soft counts of the other elements, and a curve of the place for each element.
+    """The network: a bump over places for each element and level of its own noise.
 
     Attributes:
-      counts: Number of soft counts, the width of the messages.
-      width: Width of the hidden layers at each element.
-      bends: Number of bends in the curve of an element's log weight over places.
+      levels: Number of levels above zero; there are as many below.
+      width: Width of the small network that shapes the bumps.
       balancing_rounds: Rounds of column and row normalisation of the weights.
     """
 
-    counts: int = 32
-    width: int = 64
-    bends: int = 24
+    levels: int = 8
+    width: int = 16
     balancing_rounds: int = 6
 
     def __post_init__(self) -> None:
@@ -71,7 +67,7 @@ class TrainingConfig:
     batch_size: int = 64
     pairs_per_batch: int = 8192
     steps: int = 16000
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     warmup_steps: int = 200
     grad_clip: float = 1.0
     ema_decay: float = 0.998

@@ -145,7 +145,7 @@ def train(
 
     Example:
       >>> settings = TrainingConfig(lengths=(2,), batch_size=2, steps=3)
-      >>> int(train(NetworkConfig(counts=2, width=4, bends=2), settings).step)
+      >>> int(train(NetworkConfig(levels=2, width=4), settings).step)
       3
     """
     state = init(config, training) if state is None else state

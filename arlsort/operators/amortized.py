@@ -29,11 +29,11 @@ class AmortizedSort(checkpointed.Checkpointed):
 
     Put independent noise of scale `temperature` on every score, sort, and average the permutation
     matrices: `P = E[P(x + t z)]`. A network was trained to give this mean at once, for any list and
-    any temperature. It executes no sort. Each element compares itself with every other one, sums a
-    few learned functions of the comparisons, and points to its place. P is these pointers, balanced
-    by a few Sinkhorn rounds.
+    any temperature. It executes no sort. At each of 16 learned levels of its own noise, an element
+    sums the probabilities that the others fall below it. A small network makes a bump over places
+    of each sum. P is these bumps, balanced by a few Sinkhorn rounds.
 
-    Rows of P sum to one exactly, columns to 0.1 or better. P is equivariant: no input says where an
+    Rows of P sum to one exactly, columns to 0.05 or better. P is equivariant: no input says where an
     element stands. Equal scores share their places. How near P is to the exact mean is in the
     checkpoint's card and in docs/learned_sort.md. `arlsort.numerics.mean_permutation` computes the
     mean itself, in `n^3` times some 50 operations instead of `n^2` times some 50.

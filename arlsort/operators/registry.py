@@ -116,7 +116,7 @@ REGISTRY: Mapping[str, Entry] = types.MappingProxyType(
                 temperature="standard deviation of the noise that is averaged over, as a fraction "
                 "of the range of the scores",
                 choose_when="you want the mean over noise, or the order supervises, and lists have "
-                "up to 64 scores",
+                "up to 128 scores",
             ),
         ),
         "learned": Entry(

@@ -15,7 +15,7 @@ from arlsort.amortized import checkpoint, lists, network, training
 from arlsort.amortized.config import NetworkConfig, TrainingConfig
 from arlsort.weight_files import CheckpointError
 
-SMALL = NetworkConfig(counts=4, width=8, bends=4)
+SMALL = NetworkConfig(levels=2, width=4)
 SHORT = TrainingConfig(lengths=(3,), batch_size=8, steps=60, learning_rate=3e-3)
 
 
@@ -88,7 +88,7 @@ def test_what_is_saved_loads(saved, trained):
         ({"format": 99}, "format: received 99, allowed: 1"),
         ({"kind": None}, "kind: received None, allowed: 'amortized'"),
         ({"validated_length": 4}, "validated_length: received 4, allowed: an int from 1 to 3"),
-        ({"network": {"counts": 5, "width": 8, "bends": 4}}, "parameter place_network"),
+        ({"network": {"levels": 3, "width": 4}}, "parameter place_network"),
         ({"network": {"colour": 5}}, "network: received unknown fields colour"),
         ({"training": {"min_spread": -1}}, "training: min_spread, max_spread: received -1"),
         ({"training": {"lengths": [10**9]}}, "training, lengths: received 1000000000"),
@@ -108,7 +108,7 @@ def test_a_card_that_is_wrong_is_refused_in_one_line(saved, tmp_path, change, me
 @pytest.mark.parametrize(
     ("cls", "field", "value"),
     [
-        (NetworkConfig, "counts", 0),
+        (NetworkConfig, "levels", 0),
         (NetworkConfig, "width", 2.5),
         (TrainingConfig, "noise", "gumbel"),
         (TrainingConfig, "lengths", (1,)),
