@@ -30,10 +30,10 @@ class AmortizedSort(checkpointed.Checkpointed):
     Put independent noise of scale `temperature` on every score, sort, and average the permutation
     matrices: `P = E[P(x + t z)]`. A network was trained to give this mean at once, for any list and
     any temperature. It executes no sort. At each of 16 learned levels of its own noise, an element
-    sums the probabilities that the others fall below it. A small network makes a bump over places
-    of each sum. P is these bumps, balanced by a few Sinkhorn rounds.
+    sums the probabilities that the others fall below it. A small network turns the sums of each
+    level into a bump over places. P is these bumps, balanced by a few Sinkhorn rounds.
 
-    Rows of P sum to one exactly, columns to 0.05 or better. P is equivariant: no input says where an
+    Rows of P sum to one exactly, columns to 0.1 or better. P is equivariant: no input says where an
     element stands. Equal scores share their places. How near P is to the exact mean is in the
     checkpoint's card and in docs/learned_sort.md. `arlsort.numerics.mean_permutation` computes the
     mean itself, in `n^3` times some 50 operations instead of `n^2` times some 50.
@@ -97,8 +97,8 @@ class AmortizedSort(checkpointed.Checkpointed):
           x: Scores `[..., n]`, floating.
           descending: Whether position 0 is that of the largest.
           where: Mask of the items, `[..., n]`, if no noise scales are given; None for all.
-          noise_scales: `[..., n]`, > 0; the noise of each score in units of the temperature. None
-            for 1.
+          noise_scales: `[..., n]`, > 0; the noise of each score in units of the temperature, no
+            further than a factor of e^20 from their geometric mean. None for 1.
 
         Returns:
           `P[..., n, n]`, of the dtype of `x`. NaN for a list with a NaN, and for one whose noise
@@ -232,7 +232,7 @@ class AmortizedSort(checkpointed.Checkpointed):
         else:  # scales about 1, whatever their size
             logs = jnp.log(noise_scales)
             middle = jnp.mean(logs, axis=-1, keepdims=True)
-            noise_scales = jnp.exp(logs - middle)
+            noise_scales = jnp.exp(jnp.clip(logs - middle, -_LOG_SCALES, _LOG_SCALES))
             unit = temperature * jnp.exp(middle)[..., None]
         smallest = 1 / finite.largest(scores.dtype)
         unit = jnp.where(frozen | (unit < smallest), 1.0, unit)

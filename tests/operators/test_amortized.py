@@ -115,6 +115,19 @@ def test_noise_scales_are_in_units_of_the_temperature_at_any_size():
         assert jnp.isfinite(slope).all()
 
 
+@pytest.mark.parametrize("scales", [[1e-15, 1e15, 1e15], [1e-30, 1.0, 1.0], [1e-30, 1e30, 1e30]])
+def test_noise_scales_far_apart_have_finite_gradients(scales):
+    x = jnp.array([0.2, 0.9, 0.4])
+
+    def weighted(scales, temperature):
+        operator = AmortizedSort(temperature=temperature)
+        found = operator.permutation(x, noise_scales=scales)
+        return (found * jnp.arange(9.0).reshape(3, 3)).sum()
+
+    found, slopes = jax.value_and_grad(weighted, argnums=(0, 1))(jnp.array(scales), 0.1)
+    assert jnp.isfinite(found) and all(jnp.isfinite(slope).all() for slope in slopes)
+
+
 def test_hard_and_descending_are_so_with_noise_scales_too():
     x, scales = jnp.array([0.2, 0.9, 0.4]), jnp.array([1.0, 2.0, 0.5])
     operator = AmortizedSort(temperature=0.5, hard=True)
