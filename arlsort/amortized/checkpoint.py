@@ -180,7 +180,7 @@ def _configurations(card: pathlib.Path, content: Mapping[str, Any], kind: Kind) 
             raise weight_files.wrong(card, name, repr(fields), allowed)
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted({*fields} - known):
-            allowed = one_of(sorted(known))
+            allowed = f"{one_of(sorted(known))}; train earlier weights again"
             raise weight_files.wrong(card, name, f"unknown fields {one_of(unknown)}", allowed)
         try:
             found.append(cls(**fields))
