@@ -12,7 +12,7 @@ LARGEST: Final = {"levels": 4096, "width": 4096, "balancing_rounds": 100}
 
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
-    """The network: a bump over places for each element and level of its own noise.
+    """The network: for each element a few bumps over places, one at each level of its noise.
 
     Attributes:
       levels: Number of levels above zero; there are as many below.
