@@ -94,7 +94,7 @@ def draw(report: dict[str, Any], path: Path) -> Path:
                 label = f"{kind}, temperature {temperature:g}"
                 lengths = [record["n"] for record in own]
                 ax.loglog(lengths, values, line, color=f"C{colour}", marker=".", label=label)
-        trained = checkpoint.shipped(noise).validated_length
+        trained = max(checkpoint.shipped(noise).training.lengths)
         longest = max(record["n"] for record in own)
         if longest > trained:
             ax.axvspan(trained, longest, color="grey", alpha=0.15)

@@ -164,7 +164,7 @@ def test_published_protocol_is_the_published_one():
 
 def test_default_compares_the_promised_operators():
     assert configuration.OPERATORS == (
-        "amortized",
+        "amortized:temperature=1",
         "odd_even",
         "odd_even:distribution=logistic",
         "neuralsort",
