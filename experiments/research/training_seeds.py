@@ -104,7 +104,11 @@ def _over_seeds(records: list[dict[str, Any]], n: int, name: str, worst: Any) ->
         if any(value is None for value in values):
             return "-"
         found.append(worst(values))
-    return f"{statistics.median(found):.3f} ({min(found):.3f} to {max(found):.3f})"
+    digits = 4 if name == "kl" else 3
+    median, least, largest = (
+        f"{value:.{digits}f}" for value in (statistics.median(found), min(found), max(found))
+    )
+    return f"{median} ({least} to {largest})"
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ def test_the_table_has_medians_and_extremes():
 
     records = [record(seed, kl) for seed, kl in enumerate((0.3, 0.1, 0.2))]
     line = training_seeds.table({"config": {"lengths": [5]}, "records": records}).splitlines()[-1]
-    assert "| cauchy | 5 | 0.200 (0.100 to 0.300) | 0.100 (0.100 to 0.100) |" in line
+    assert "| cauchy | 5 | 0.2000 (0.1000 to 0.3000) | 0.100 (0.100 to 0.100) |" in line
     assert "| 0.300 (0.300 to 0.300) | 0.910 (0.900 to 0.920) | 99.5 % |" in line
 
 
