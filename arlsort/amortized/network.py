@@ -283,6 +283,8 @@ def _parts(at_a_time: int, levels: Any) -> Any:
 
 def _mapped(function: Callable[[Any], Any], at_a_time: int, levels: Any) -> Any:
     """Applies a function to some levels at a time."""
+    if at_a_time == jax.tree.leaves(levels)[0].shape[0]:
+        return function(levels)
     found = jax.lax.map(function, _parts(at_a_time, levels))
 
     def join(each: Array) -> Array:
