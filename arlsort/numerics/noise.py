@@ -24,8 +24,6 @@ class NoiseLaw:
       probability_not_larger: Of a difference `d = b - a`, elementwise: P(a + z <= b + z') for
         independent z and z' of this law.
       mean: Its mean, or its median if it has no mean.
-      scale_of_difference: Of scales s and s', the scale of `s z - s' z'`, if that is of this law
-        too.
     """
 
     sample: Callable[..., jax.Array]
@@ -33,9 +31,6 @@ class NoiseLaw:
     below: Callable[[jax.Array], jax.Array]
     probability_not_larger: Callable[[jax.Array], jax.Array]
     mean: float = 0.0
-    scale_of_difference: (
-        Callable[[jax.typing.ArrayLike, jax.typing.ArrayLike], jax.Array] | None
-    ) = None
 
 
 def _below_of_gaussian(difference: jax.Array) -> jax.Array:
@@ -59,7 +54,6 @@ LAWS: Mapping[str, NoiseLaw] = {
         lambda z: -(z**2) / 2,
         normal.distribution,
         _below_of_gaussian,
-        scale_of_difference=jnp.hypot,
     ),
     "logistic": NoiseLaw(
         jax.random.logistic,
@@ -72,7 +66,6 @@ LAWS: Mapping[str, NoiseLaw] = {
         lambda z: -jnp.log1p(z**2),
         lambda z: 0.5 + jnp.arctan(z) / jnp.pi,
         lambda difference: 0.5 + jnp.arctan(difference / 2) / jnp.pi,
-        scale_of_difference=jnp.add,
     ),
     # Two Gumbel variables differ by a logistic one.
     "gumbel": NoiseLaw(
