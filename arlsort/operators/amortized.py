@@ -201,10 +201,8 @@ class AmortizedSort(checkpointed.Checkpointed):
         unit = finite.temperature(self.temperature, scores.dtype)
         scales = jnp.ones_like(scores)
         if noise_scales is not None:
-            logs = jnp.log(noise_scales)
-            middle = prefixes.mean(logs, items)
-            scales = jnp.exp(jnp.clip(logs - middle, -_LOG_SCALES, _LOG_SCALES))
-            unit = jnp.maximum(unit * jnp.exp(middle), 1 / finite.largest(scores.dtype))
+            scales, middle = _about_one(noise_scales, items)
+            unit = jnp.maximum(unit * middle, 1 / finite.largest(scores.dtype))
         centred = scores - prefixes.mean(scores, items)
         far = jnp.clip(centred / unit, -_FAR_IN_ORDER, _FAR_IN_ORDER)
         a, w = (jnp.take_along_axis(v, order, axis=-1).reshape(-1, n) for v in (far, scales))
@@ -229,11 +227,10 @@ class AmortizedSort(checkpointed.Checkpointed):
         frozen = temperature <= _FROZEN / finite.largest(scores.dtype)
         if noise_scales is None:
             unit = temperature
-        else:  # scales about 1, whatever their size
-            logs = jnp.log(noise_scales)
-            middle = jnp.mean(logs, axis=-1, keepdims=True)
-            noise_scales = jnp.exp(jnp.clip(logs - middle, -_LOG_SCALES, _LOG_SCALES))
-            unit = temperature * jnp.exp(middle)[..., None]
+        else:
+            items = prefixes.count_of(scores, count)
+            noise_scales, middle = _about_one(noise_scales, items)
+            unit = temperature * middle[..., None]
         smallest = 1 / finite.largest(scores.dtype)
         unit = jnp.where(frozen | (unit < smallest), 1.0, unit)
         apart = scores[..., :, None] - scores[..., None, :]
@@ -262,6 +259,13 @@ class AmortizedSort(checkpointed.Checkpointed):
     def _validate_length(self, n: int, of_orders: bool = False) -> None:
         limit = self._checkpoint(of_orders).validated_length
         self._check_length(n, limit, likelihood=of_orders)
+
+
+def _about_one(noise_scales: jax.Array, items: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Divides noise scales `[..., n]` by their geometric mean, and gives that too, `[..., 1]`."""
+    logs = jnp.log(noise_scales)
+    middle = prefixes.mean(logs, items)
+    return jnp.exp(jnp.clip(logs - middle, -_LOG_SCALES, _LOG_SCALES)), jnp.exp(middle)
 
 
 @functools.partial(meshes.jit_over_lists, static=("descending",))
