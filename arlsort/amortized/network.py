@@ -37,7 +37,6 @@ Array = jax.Array
 
 _OUTERMOST = {"gaussian": 3.5, "cauchy": 120.0}  # levels before training
 _FURTHEST = {"gaussian": 20.0, "cauchy": 1e6}  # comparisons beyond it are certain
-_INPUTS = 6
 _WIDEST = 4.0  # logarithm of the largest factor that the small network has on a width
 _LEAST_WIDTH = 0.01  # in places: a bump so narrow stands for certainty
 _LEAST_SHARE = 1e-3  # of a bump within the list
@@ -243,7 +242,8 @@ class PlaceNetwork(hk.Module):
         skew = levels.upward * third / (variance + 0.01)
         inputs = [jnp.log(variance + 1e-3), skew, *(jnp.log(a + 0.05) for a in seen)]
         fill = hk.initializers.RandomNormal
-        first = hk.get_parameter("first_w", (size, _INPUTS), jnp.float32, fill(_INPUTS**-0.5))
+        shape, scale = (size, len(inputs)), len(inputs) ** -0.5
+        first = hk.get_parameter("first_w", shape, jnp.float32, fill(scale))
         state = jax.nn.gelu(jnp.tensordot(first, jnp.stack(inputs), axes=1) + levels.bias)
         out = hk.get_parameter("bump_w", (4, size), jnp.float32, fill(0.1 * size**-0.5))
         bias = hk.get_parameter("bump_b", (4,), jnp.float32, jnp.zeros)
@@ -295,14 +295,14 @@ def _mapped(function: Callable[[Any], Any], at_a_time: int, levels: Any) -> Any:
 
 def _summed(function: Callable[[_Bumps], Array], at_a_time: int, bumps: _Bumps) -> Array:
     """Sums a function of some levels at a time."""
+    if at_a_time == bumps.weight.shape[0]:
+        return function(bumps)
     parts = _parts(at_a_time, bumps)
 
     def add(total: Array, part: Any) -> tuple[Array, None]:
         return total + function(part), None
 
     first = function(jax.tree.map(lambda each: each[0], parts))
-    if parts.weight.shape[0] == 1:
-        return first
     return jax.lax.scan(add, first, jax.tree.map(lambda each: each[1:], parts))[0]
 
 
