@@ -38,6 +38,7 @@ from experiments.common.command_line import (
 from experiments.common.methods import Method, check_methods, read_specs
 from experiments.common.rates import SCHEDULES
 from experiments.common.reports import git_commit, machine, print_settings
+from experiments.four_digits.convolution import PRECISIONS
 from experiments.four_digits.sampling import RESOLUTIONS
 from experiments.neighbours import search
 from experiments.quantiles import results
@@ -75,6 +76,12 @@ define.integer("batch_size", Config.batch_size, "Lists in a step.")
 define.float("learning_rate", Config.learning_rate, "Learning rate of Adam.")
 define.enum("schedule", Config.schedule, SCHEDULES, "Whether the rate falls to zero.")
 define.enum("resolution", Config.resolution, list(RESOLUTIONS), "Resolution of the pictures.")
+define.enum(
+    "precision",
+    Config.precision,
+    list(PRECISIONS),
+    "Of the factors in convolutions; sums and all else are float32.",
+)
 define.integer("eval_every", Config.eval_every, "Steps between validations.")
 define.integer("test_lists", Config.test_lists, "Lists to report on.")
 define.string("out_dir", None, f"Where to write. (default: a new folder in {DEFAULT_FOLDER})")

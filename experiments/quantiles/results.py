@@ -30,11 +30,12 @@ def section(report: dict[str, Any]) -> str:
     """Renders a report for a page: its settings and its table."""
     config = report["config"]
     searched = "temperature and rate searched, " if config["search"] else ""
+    precision = f"{config['precision']}, " if "precision" in config else ""
     seeds = config["seeds"]
     conditions = (
         f"**{config['dataset']}, n = {config['n']}**, quantile {config['quantile']:g}, "
         f"{config['resolution']} resolution, {config['steps']:,} steps of {config['batch_size']} "
-        f"lists, {config['test_lists']:,} test lists, {searched}"
+        f"lists, {precision}{config['test_lists']:,} test lists, {searched}"
         f"{seeds} seed{'s' if seeds > 1 else ''}"
     )
     return f"{conditions}\n\n{table(report)}"

@@ -33,6 +33,7 @@ class Config:
     learning_rate: float = 2e-3
     schedule: str = rates.COSINE
     resolution: str = "full"
+    precision: str = "float32"
     eval_every: int = 250
     test_lists: int = 2000
 
@@ -57,7 +58,7 @@ class Task(stepping.Stepping):
     @functools.cached_property
     def reader(self) -> hk.Transformed:
         """Reads one number from a picture; both networks are such."""
-        return number_reader((16, 32))
+        return number_reader((16, 32), precision=self.config.precision)
 
     @functools.cached_property
     def plain(self) -> hk.Transformed:

@@ -12,6 +12,7 @@ from experiments import quantile_regression as script
 from experiments.common import datasets, storage
 from experiments.common.command_line import Diverged, FlagError, Interrupted, Stop
 from experiments.common.methods import Method
+from experiments.four_digits.convolution import PRECISIONS
 from experiments.quantiles import results, training
 from experiments.quantiles.training import Config, Task
 from tests.experiments.flags import kept, refusal
@@ -60,6 +61,16 @@ def test_what_is_wrong_ends_in_one_line(flags, message, tmp_path, monkeypatch, c
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     with kept(script.FLAGS):
         assert message in refusal(lambda: script.SCRIPT.run(["script", *flags]), capsys)
+
+
+def test_convolutions_are_of_the_precision():
+    tasks = [Task(dataclasses.replace(SMALL, precision=p), Method.of("hard")) for p in PRECISIONS]
+    pictures = jax.random.uniform(jax.random.key(0), (2, 3, 8, 32, 1))
+    params = tasks[0].start(pictures[0, 0], 0).params
+    exact, *rounded = (task.predict(params, pictures, jax.random.key(0)) for task in tasks)
+    for found in rounded:
+        assert not np.array_equal(found, exact)
+        np.testing.assert_allclose(found, exact, atol=0.01)
 
 
 def test_other_settings_are_not_resumed(tmp_path):
