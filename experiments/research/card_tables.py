@@ -9,17 +9,20 @@ from experiments.common.reports import markdown
 def amortized_accuracy(noise: str) -> str:
     """Renders how near a shipped amortised sort is to the mean permutation, from its card."""
     measured = amortized.shipped(noise).card["measured"]
+    lengths = sorted({row["n"] for row in measured})
     rows = []
-    for kind, n in dict.fromkeys((row["kind"], row["n"]) for row in measured):
-        of_kind = [row for row in measured if (row["kind"], row["n"]) == (kind, n)]
-        value = max(row["values"] for row in of_kind)
-        worst = max(row["worst_value"] for row in of_kind)
-        cosines = [row["gradient"] for row in of_kind if row["gradient"] is not None]
-        cosine = f"{min(cosines):.3f}" if cosines else "-"
-        distances = " / ".join(f"{row['kl']:.3f}" for row in of_kind)
-        rows.append([kind, str(n), distances, f"{value:.2f}", f"{worst:.2f}", cosine])
-    titles = ["lists", "n", "distance, nats", "value", "worst value", "least cosine"]
-    return markdown(titles, rows)
+    for kind in dict.fromkeys(row["kind"] for row in measured):
+        cells = []
+        for n in lengths:
+            at = [row for row in measured if (row["kind"], row["n"]) == (kind, n)]
+            distance, value, worst = (
+                max(row[name] for row in at) for name in ("kl", "values", "worst_value")
+            )
+            cells.append(f"{distance:.4f}, {value:.3f} ({worst:.3f})")
+        found = (row["gradient"] for row in measured if row["kind"] == kind)
+        cosine = min(value for value in found if value is not None)
+        rows.append([kind, *cells, f"{cosine:.3f}"])
+    return markdown(["lists", *(f"n = {n}" for n in lengths), "least cosine"], rows)
 
 
 def orders_accuracy() -> str:
