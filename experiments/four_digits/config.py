@@ -188,6 +188,23 @@ def resolve(given: Mapping[str, Any], flag: str = "operators") -> tuple[Config, 
     return config, methods
 
 
+def read_method(spec: str, loss: str) -> Method:
+    """Reads `operator[:hyperparameters][@loss]`, or `loss:` and a loss that needs no operator.
+
+    Args:
+      spec: The text.
+      loss: For a text without one; "auto" for the operator's own.
+
+    Raises:
+      ValueError: If it has another form, or names what there is not.
+    """
+    if spec.startswith(NO_OPERATOR):
+        return Method(spec, None, losses.choose(spec.removeprefix(NO_OPERATOR), None))
+    name, at, own = spec.partition("@")
+    operator = operators.parse(name, supervision=True)
+    return Method(spec, operator, losses.choose(own if at else loss, operator))
+
+
 def read_lengths(texts: Sequence[str]) -> tuple[int, ...]:
     """Reads the numbers in a list, or several of them, from a command line."""
     lengths = tuple(int(text) for text in texts if text.isdecimal())
@@ -240,7 +257,7 @@ def _check(config: Config) -> None:
 def _method(spec: str, config: Config, flag: str) -> Method:
     """Makes an operator and traces its loss, so that errors come before training."""
     try:
-        method = _read(spec, config.loss)
+        method = read_method(spec, config.loss)
         scores = jax.ShapeDtypeStruct((1, config.n), "float32")
         numbers = jax.ShapeDtypeStruct((1, config.n), "int32")
         jax.eval_shape(
@@ -255,15 +272,6 @@ def _method(spec: str, config: Config, flag: str) -> Method:
         line = " ".join(str(error).split())
         raise FlagError(f"--{flag} {spec} (n={config.n}, --loss {config.loss}): {line}") from error
     return method
-
-
-def _read(spec: str, loss: str) -> Method:
-    """Reads `operator[:hyperparameters][@loss]`, or `loss:` and a loss that needs no operator."""
-    if spec.startswith(NO_OPERATOR):
-        return Method(spec, None, losses.choose(spec.removeprefix(NO_OPERATOR), None))
-    name, at, own = spec.partition("@")
-    operator = operators.parse(name, supervision=True)
-    return Method(spec, operator, losses.choose(own if at else loss, operator))
 
 
 def largest_divisor(number: int, most: int) -> int:

@@ -4,7 +4,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from experiments.four_digits.config import (
     Config,
     Method,
     essence,
+    read_method,
 )
 
 METRICS = ("em", "ew", "em5")
@@ -35,6 +36,24 @@ REDUCTIONS = (
     *("resolution", "steps", "batch_size", "learning_rate", "schedule", "channels"),
     "test_lists",
 )
+
+
+def of_earlier_weights(report: Mapping[str, Any]) -> str:
+    """Says which methods of a report had other weights than those that are shipped now.
+
+    Args:
+      report: As `collect` makes it.
+
+    Returns:
+      A sentence; empty if there are none.
+    """
+    loss = report["config"]["loss"]
+    found = [
+        f"`{spec}`"
+        for spec, weights in report.get("weights", {}).items()
+        if read_method(spec, loss).weights != weights
+    ]
+    return f"With earlier weights: {', '.join(found)}." if found else ""
 
 
 def collect(
@@ -91,17 +110,25 @@ def summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def check_means_the_same(report: dict[str, Any], methods: Sequence[Method], out: Path) -> None:
-    """Refuses to add to a report whose methods have other defaults than they have now.
+    """Refuses to add to a report whose methods have other defaults or weights than now.
 
     Raises:
       FlagError: If a record of the report has the name of a method and describes another.
     """
-    meant = {method.spec: essence(method.identity) for method in methods}
+    meant = {method.spec: method for method in methods}
     for record in report["records"]:
-        now, earlier = meant.get(record["method"]), record.get("identity")
-        if now is not None and (earlier is None or essence(earlier) != now):
-            was = "of an earlier version" if earlier is None else json.dumps(earlier)
-            raise FlagError(f"--out: in {out} {record['method']} was {was}; name another file")
+        method, earlier = meant.get(record["method"]), record.get("identity")
+        if method is None:
+            continue
+        if earlier is None:
+            was = "of an earlier version"
+        elif essence(earlier) != essence(method.identity):
+            was = json.dumps(earlier)
+        elif record.get("weights", method.weights) != method.weights:
+            was = "of earlier weights"
+        else:
+            continue
+        raise FlagError(f"--out: in {out} {record['method']} was {was}; name another file")
 
 
 def write(report: dict[str, Any], out_dir: Path) -> Path:

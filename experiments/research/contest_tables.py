@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.common import storage
 from experiments.common.reports import markdown
-from experiments.four_digits.results import METRICS, cell
+from experiments.four_digits.results import METRICS, cell, of_earlier_weights
 from experiments.research.contest import FLAGS, SHARED
 from experiments.research.families import CONTROLS, OURS, TITLES, WITH_NOISE_SCALES, ours
 
@@ -157,6 +157,8 @@ def of_length(report: dict[str, Any]) -> str:
     failed = [run["operator"] for run in report["failed"]]
     if failed:
         lines += ["", f"Diverged: {', '.join(f'`{spec}`' for spec in failed)}."]
+    if earlier := of_earlier_weights(report):
+        lines += ["", earlier]
     return "\n".join([*lines, "", "```bash", command(report, fewest), "```"])
 
 

@@ -14,7 +14,7 @@ from arlsort.operators.sorting_network import SortingNetwork
 from experiments.common.reports import markdown
 from experiments.four_digits import losses
 from experiments.four_digits.config import NO_OPERATOR
-from experiments.four_digits.results import cell
+from experiments.four_digits.results import cell, of_earlier_weights
 from experiments.research.families import TITLES
 
 LISTS = (25_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000)
@@ -121,7 +121,8 @@ def conditions(report: Mapping[str, Any]) -> str:
 def section(report: Mapping[str, Any]) -> str:
     """Renders a report with its conditions and its methods as `--operators` takes them."""
     methods = ", ".join(f"`{method}`" for method in curves(report))
-    return f"**{conditions(report)}**\n\n{table(report)}\n\nMethods: {methods}."
+    parts = [f"Methods: {methods}.", of_earlier_weights(report)]
+    return f"**{conditions(report)}**\n\n{table(report)}\n\n{' '.join(filter(None, parts))}"
 
 
 def _end(row: Mapping[str, Any], seeds: int) -> str:

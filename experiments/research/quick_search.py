@@ -219,8 +219,9 @@ def measure(method: Method, params: Any, digits: Digits) -> dict[str, list[float
 
 
 def outcome(method: Method, seen: Digits, test: Digits) -> dict[str, Any]:
-    """The record of a method: its settings, and EM and EW of the networks of all seeds."""
-    return {"identity": method.identity, **measure(method, train(method, seen), test)}
+    """The record of a method: its settings and weights, EM and EW of the networks of all seeds."""
+    known = {"identity": method.identity, "weights": method.weights}
+    return {**known, **measure(method, train(method, seen), test)}
 
 
 def _check_scale_matters(method: Method) -> None:

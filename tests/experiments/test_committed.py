@@ -9,7 +9,7 @@ import pytest
 from experiments.common.command_line import FlagError
 from experiments.common.reports import open_report
 from experiments.four_digits.config import essence, resolve
-from experiments.four_digits.results import check_means_the_same
+from experiments.four_digits.results import check_means_the_same, of_earlier_weights
 from experiments.research import (
     gradient_quality,
     quick_search,
@@ -76,3 +76,16 @@ def test_a_method_with_other_defaults_is_refused(tmp_path):
     del record["identity"]
     with pytest.raises(FlagError, match=r"was of an earlier version; name another file"):
         check_means_the_same({"records": [record]}, methods, tmp_path)
+
+
+def test_a_method_with_other_weights_is_refused_and_said(tmp_path):
+    spec = "amortized:noise=cauchy,normalize=false@bce"
+    config, methods = resolve({"operators": [spec], "n": 5})
+    record = {"method": spec, "identity": methods[0].identity, "weights": methods[0].weights}
+    check_means_the_same({"records": [record]}, methods, tmp_path)
+    report = {"config": {"loss": config.loss}, "weights": {spec: methods[0].weights}}
+    assert of_earlier_weights(report) == ""
+    record["weights"] = report["weights"][spec] = "0" * 64
+    with pytest.raises(FlagError, match=r"was of earlier weights; name another file"):
+        check_means_the_same({"records": [record]}, methods, tmp_path)
+    assert of_earlier_weights(report) == f"With earlier weights: `{spec}`."
