@@ -47,11 +47,10 @@ def of_earlier_weights(report: Mapping[str, Any]) -> str:
     Returns:
       A sentence; empty if there are none.
     """
-    loss = report["config"]["loss"]
     found = [
         f"`{spec}`"
         for spec, weights in report.get("weights", {}).items()
-        if read_method(spec, loss).weights != weights
+        if read_method(spec, report["config"]["loss"]).weights != weights
     ]
     return f"With earlier weights: {', '.join(found)}." if found else ""
 
