@@ -334,7 +334,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "program_tasks.md": program_tables.sections(RESULTS / "program_tasks", _link),
     STUDIES / "quick_search.md": {
         "quick-search-in-short": lambda: tables.quick_search_in_short(
-            [storage.read_json(RESEARCH / f"quick_search_n{n}_losses.json") for n in (5, 9)]
+            [storage.read_json(RESEARCH / f"quick_search_n{n}_losses.json") for n in (5, 9, 15)]
         ),
         "quick-search": quick_search,
     },
