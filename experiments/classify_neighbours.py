@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from absl import flags
 
 from arlsort import operators, soft_neighbours
-from experiments.common import datasets, run_folders, storage
+from experiments.common import datasets, run_folders, search, storage
 from experiments.common.command_line import (
     Interrupted,
     Script,
@@ -40,8 +40,8 @@ from experiments.common.command_line import (
 from experiments.common.methods import Method, check_methods, read_specs
 from experiments.common.rates import SCHEDULES
 from experiments.common.reports import git_commit, machine, print_settings
-from experiments.neighbours import augmentation, baselines, networks, results, search, training
-from experiments.neighbours.config import DEFAULT_OPERATORS, HEAD, Config
+from experiments.neighbours import augmentation, baselines, networks, results, training
+from experiments.neighbours.config import DEFAULT_OPERATORS, HEAD, SEARCH, Config
 from experiments.neighbours.runs import Run
 
 BASELINES = (HEAD.spec, baselines.PIXELS, baselines.PRINCIPAL)
@@ -59,7 +59,7 @@ define.multi_string(
 )
 define.list("baselines", list(BASELINES), "Methods without a sort, to compare with; may be empty.")
 define.integer("seeds", 3, "Runs of each method: seeds 0, 1, ...")
-search.define_flags(define, tuple(search.GRIDS))
+search.define_flags(define, SEARCH)
 define.integer("k", Config.k, "Neighbours.")
 define.float("learning_rate", Config.learning_rate, "Learning rate of SGD.")
 define.enum("schedule", Config.schedule, SCHEDULES, "Whether the rate falls to zero.")
@@ -170,6 +170,7 @@ def record(config: Config, method: Method, found: list[dict[str, Any]]) -> dict[
     """What is reported of a method."""
     return {
         "method": method.spec,
+        "weights": method.weights,
         "k": None if method.operator is None else config.k,
         "learning_rate": config.learning_rate,
         "results": found,

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from absl import flags
 
 from arlsort import operators, sort_by
-from experiments.common import datasets, run_folders, storage
+from experiments.common import datasets, run_folders, search, storage
 from experiments.common.command_line import (
     Script,
     Stop,
@@ -40,7 +40,6 @@ from experiments.common.rates import SCHEDULES
 from experiments.common.reports import git_commit, machine, print_settings
 from experiments.four_digits.convolution import PRECISIONS
 from experiments.four_digits.sampling import RESOLUTIONS
-from experiments.neighbours import search
 from experiments.quantiles import results
 from experiments.quantiles.training import Config, Task, check_identity, execute
 
@@ -55,6 +54,7 @@ DEFAULT_OPERATORS = (  # as the search on digits found them
     "lapsum:temperature=0.1",
     "softsort:temperature=1",
 )
+SEARCH = {search.TEMPERATURES: (0.1, 0.3, 1.0), search.RATES: (1e-3, 2e-3)}
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
@@ -67,7 +67,7 @@ define.multi_string(
     "must sort rows by keys. May be repeated.",
 )
 define.boolean("baselines", True, "Whether to compare with methods without a sort.")
-search.define_flags(define, (search.TEMPERATURES, search.RATES))
+search.define_flags(define, SEARCH)
 define.integer("n", Config.n, "Numbers in a list.")
 define.float("quantile", Config.quantile, "Which quantile is known; 0.5 is the median.")
 define.integer("seeds", 1, "Runs of each method: seeds 0, 1, ...")
@@ -142,7 +142,8 @@ def main() -> None:
             found = [run(chosen, seed) for seed in range(FLAGS.seeds)]
             at, method = chosen
             rate = at.learning_rate
-            records.append({"method": method.spec, "learning_rate": rate, "results": found})
+            known = {"method": method.spec, "weights": method.weights}
+            records.append({**known, "learning_rate": rate, "results": found})
     report = {
         "experiment": "quantile_regression",
         "config": {**dataclasses.asdict(config), "seeds": FLAGS.seeds, "search": grids},

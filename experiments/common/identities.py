@@ -3,6 +3,7 @@
 
 import dataclasses
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from arlsort.amortized import checkpoint as amortized
@@ -37,3 +38,21 @@ def weights(operator: Operator | None, *, likelihood: bool = False) -> str | Non
         operator.algorithm, operator.noise, likelihood=likelihood
     )
     return checkpoint.load_card(path)["sha256"]
+
+
+def of_earlier_weights(found: Iterable[tuple[str, str | None, str | None]]) -> str:
+    """Says which methods had other weights than those that are shipped now.
+
+    Args:
+      found: Of each method its text, the SHA-256 of the weights that it had, and of those that it
+        has now; None where there are none, or where none were noted.
+
+    Returns:
+      A sentence; empty if there are none.
+
+    Example:
+      >>> of_earlier_weights([("amortized", "1f", "2e"), ("lapsum", None, None)])
+      'With earlier weights: `amortized`.'
+    """
+    named = [f"`{spec}`" for spec, had, has in found if had != has]
+    return f"With earlier weights: {', '.join(named)}." if named else ""

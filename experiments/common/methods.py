@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -55,13 +55,34 @@ class Method:
         return self.spec if self.operator is None else identities.fields(self.spec, self.operator)
 
     @property
+    def weights(self) -> str | None:
+        """The SHA-256 of the trained weights of an operator that has any."""
+        return identities.weights(self.operator)
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Everything that tells it from others, as JSON can hold it."""
         return {
             "method": self.spec,
             "operator": identities.fields(self.spec, self.operator),
-            "weights": identities.weights(self.operator),
+            "weights": self.weights,
         }
+
+
+def of_earlier_weights(records: Iterable[Mapping[str, Any]]) -> str:
+    """Says which methods of a report had other weights than those that are shipped now.
+
+    Args:
+      records: Each has its `method`, and its `weights` if they were noted.
+
+    Returns:
+      A sentence; empty if there are none.
+    """
+    return identities.of_earlier_weights(
+        (record["method"], record.get("weights"), Method.of(record["method"]).weights)
+        for record in records
+        if record["method"].partition(":")[0] in operators.names()  # else a baseline
+    )
 
 
 def read_specs(given: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from experiments.common import storage
+from experiments.common import identities, storage
 from experiments.common.command_line import FlagError
 from experiments.common.reports import git_commit, machine
 from experiments.four_digits.config import (
@@ -47,12 +47,10 @@ def of_earlier_weights(report: Mapping[str, Any]) -> str:
     Returns:
       A sentence; empty if there are none.
     """
-    found = [
-        f"`{spec}`"
+    return identities.of_earlier_weights(
+        (spec, weights, read_method(spec, report["config"]["loss"]).weights)
         for spec, weights in report.get("weights", {}).items()
-        if read_method(spec, report["config"]["loss"]).weights != weights
-    ]
-    return f"With earlier weights: {', '.join(found)}." if found else ""
+    )
 
 
 def collect(
@@ -123,8 +121,8 @@ def check_means_the_same(report: dict[str, Any], methods: Sequence[Method], out:
             was = "of an earlier version"
         elif essence(earlier) != essence(method.identity):
             was = json.dumps(earlier)
-        elif record.get("weights", method.weights) != method.weights:
-            was = "of earlier weights"
+        elif record.get("weights") != method.weights:
+            was = "of earlier weights" if record.get("weights") else "of unknown weights"
         else:
             continue
         raise FlagError(f"--out: in {out} {record['method']} was {was}; name another file")

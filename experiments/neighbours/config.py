@@ -5,7 +5,7 @@ import dataclasses
 import math
 from typing import Any
 
-from experiments.common import rates
+from experiments.common import rates, search
 from experiments.common.command_line import refused
 from experiments.common.methods import Method
 from experiments.neighbours import augmentation, networks
@@ -16,9 +16,13 @@ HEAD = Method("linear_head", None)
 SEARCH_K = (1, 3, 5, 9)
 """As published, Grover et al., ICLR 2019."""
 
-SEARCH_TEMPERATURES = (0.3, 1.0, 4.0)
-SEARCH_RATES = (0.03, 0.1)
-"""For some hundred steps; published are 1, 16 and 64, and 1e-3 to 1e-5 for hundreds of epochs."""
+SEARCH = {
+    search.TEMPERATURES: (0.3, 1.0, 4.0),
+    search.RATES: (0.03, 0.1),
+    search.NUMBERS: SEARCH_K,
+}
+"""For some hundred steps of SGD; published are temperatures of 1, 16 and 64, and rates of 1e-3 to
+1e-5 for hundreds of epochs."""
 
 DEFAULT_OPERATORS = (  # as the search on digits found them
     "amortized:temperature=0.3,normalize=false",

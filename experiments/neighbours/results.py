@@ -2,7 +2,7 @@
 """How reports of `classify_neighbours` are shown: their tables, and pictures of neighbours."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from arlsort import plot
-from experiments.common import datasets, figures, storage
+from experiments.common import datasets, figures, methods, search, storage
 from experiments.common.reports import markdown
-from experiments.neighbours import search
 from experiments.neighbours.config import SEARCH_K
 
 
@@ -38,7 +37,8 @@ def section(report: dict[str, Any]) -> str:
         f"{config['queries']} queries and {config['candidates']} candidates, augmentation "
         f"{config['augmentation']}, {seeds} seed{'s' if seeds > 1 else ''}"
     )
-    return f"{conditions}. {_chosen(report)}\n\n{table(report)}"
+    said = [f"{conditions}.", _chosen(report), methods.of_earlier_weights(report["records"])]
+    return f"{' '.join(filter(None, said))}\n\n{table(report)}"
 
 
 def _chosen(report: dict[str, Any]) -> str:
@@ -46,19 +46,15 @@ def _chosen(report: dict[str, Any]) -> str:
     grids = report["config"]["search"]
     trained = "No temperature, rate or k of a trained method was searched"
     if grids:
-        parts = {"temperature": search.TEMPERATURES, "rate": search.RATES, "k": search.NUMBERS}
-        named = (f"{one} in {_grid(grids[name])}" for one, name in parts.items())
-        trained = f"Chosen on the validation data for trained methods: {', '.join(named)}"
+        trained = f"Chosen on the validation data for trained methods: {search.chosen_of(grids)}"
     said = [trained]
     # Reports from before the grid was a setting do not name it.
     untrained = [record for record in report["records"] if "learning_rate" not in record]
     tried = {one["method"]: one.get("k_tried", SEARCH_K) for one in untrained}
-    said += [f"for `{name}`: k in {_grid(ks)}" for name, ks in tried.items() if len(ks) > 1]
+    said += [
+        f"for `{name}`: k in {search.written(ks)}" for name, ks in tried.items() if len(ks) > 1
+    ]
     return "; ".join(said) + "."
-
-
-def _grid(values: Sequence[float]) -> str:
-    return f"{{{', '.join(f'{value:g}' for value in values)}}}"
 
 
 def page(folder: Path, link: Callable[[Path], str]) -> str:

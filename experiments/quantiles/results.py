@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.common import storage
+from experiments.common import methods, search, storage
 from experiments.common.reports import markdown
 
 CONSTANT = "constant"
@@ -18,27 +18,31 @@ def table(report: dict[str, Any]) -> str:
     rows = []
     constants = [r["constant_mse"] for one in report["records"] for r in one["results"]]
     if constants:
-        rows.append([f"`{CONSTANT}`", f"{UNIT * statistics.mean(constants):.1f}", "0"])
+        rows.append([f"`{CONSTANT}`", "-", f"{UNIT * statistics.mean(constants):.1f}", "0"])
     for one in report["records"]:
         errors, shares = ([r[name] for r in one["results"]] for name in ("mse", "r2"))
         error, share = UNIT * statistics.mean(errors), statistics.mean(shares)
-        rows.append([f"`{one['method']}`", f"{error:.1f}", f"{share:.3f}"])
-    return markdown(["method", "MSE × 1e-4", "R²"], rows)
+        rate = f"{one['learning_rate']:g}"
+        rows.append([f"`{one['method']}`", rate, f"{error:.1f}", f"{share:.3f}"])
+    return markdown(["method", "rate", "MSE × 1e-4", "R²"], rows)
 
 
 def section(report: dict[str, Any]) -> str:
     """Renders a report for a page: its settings and its table."""
     config = report["config"]
-    searched = "temperature and rate searched, " if config["search"] else ""
     precision = f"{config['precision']}, " if "precision" in config else ""
     seeds = config["seeds"]
     conditions = (
         f"**{config['dataset']}, n = {config['n']}**, quantile {config['quantile']:g}, "
         f"{config['resolution']} resolution, {config['steps']:,} steps of {config['batch_size']} "
-        f"lists, {precision}{config['test_lists']:,} test lists, {searched}"
-        f"{seeds} seed{'s' if seeds > 1 else ''}"
+        f"lists, {precision}{config['test_lists']:,} test lists, "
+        f"{seeds} seed{'s' if seeds > 1 else ''}."
     )
-    return f"{conditions}\n\n{table(report)}"
+    said = [conditions, methods.of_earlier_weights(report["records"])]
+    if config["search"]:
+        chosen = search.chosen_of(config["search"])
+        said.insert(1, f"Chosen on the validation data: {chosen}.")
+    return f"{' '.join(filter(None, said))}\n\n{table(report)}"
 
 
 def page(folder: Path, link: Callable[[Path], str]) -> str:

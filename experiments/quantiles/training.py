@@ -20,6 +20,8 @@ from experiments.four_digits.sampling import DIGITS, draw
 
 SCALE = 10.0**DIGITS
 
+_AT_ONCE = 100  # lists that are judged together
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -122,17 +124,19 @@ class Task(stepping.Stepping):
     @functools.cached_property
     def _judged(self) -> Any:
         def run(params: Any, split: datasets.Split, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-            pictures, numbers = draw(key, split, 100, self.config.n, self.config.resolution)
-            return self.predict(params, pictures, key), self.targets(numbers)
+            drawn, noise = jax.random.split(key)
+            pictures, numbers = draw(drawn, split, _AT_ONCE, self.config.n, self.config.resolution)
+            return self.predict(params, pictures, noise), self.targets(numbers)
 
         return jax.jit(run)
 
     def errors(self, params: Any, split: datasets.Split, seed: int) -> tuple[float, float, float]:
         """MSE and R² on lists that only the seed decides, and the MSE of their own mean."""
-        parts = range(-(-self.config.test_lists // 100))
+        lists = self.config.test_lists
+        parts = range(-(-lists // _AT_ONCE))
         keys = [jax.random.fold_in(jax.random.key(2 + seed), i) for i in parts]
         found = [self._judged(params, split, key) for key in keys]
-        predicted, exact = (jnp.concatenate(list(part)) for part in zip(*found, strict=True))
+        predicted, exact = (jnp.concatenate(list(x))[:lists] for x in zip(*found, strict=True))
         error = float(((predicted - exact) ** 2).mean())
         constant = float(exact.var())
         return SCALE**2 * error, 1 - error / constant, SCALE**2 * constant

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from experiments.common import identities
 from experiments.common.reports import markdown
-from experiments.four_digits.config import essence
+from experiments.four_digits.config import essence, read_method
 from experiments.four_digits.losses import SCALED
 from experiments.research import stability
 from experiments.research.contest_tables import Reports
@@ -180,7 +181,12 @@ def quick_search(report: dict[str, Any], name: str) -> str:
     flags.append(f"--out=runs/{name}.json")
     command = " \\\n  ".join(["python -m experiments.research.quick_search", *flags])
     table = markdown(["method", "EM", "EW", "s"], rows)
-    return f"{head}{table}\n\n```bash\n{command}\n```"
+    earlier = identities.of_earlier_weights(
+        (record["method"], record["weights"], read_method(record["method"], "auto").weights)
+        for record in report["records"]
+        if record.get("weights")
+    )
+    return "\n\n".join(filter(None, [f"{head}{table}", earlier, f"```bash\n{command}\n```"]))
 
 
 def quick_search_in_short(reports: Sequence[dict[str, Any]]) -> str:

@@ -59,6 +59,9 @@ def test_methods_of_committed_reports_mean_what_they_meant(path):
             if "readout" in ((essence(identity) if identity else {}).get("operator") or {}):
                 with pytest.raises(FlagError, match="name another file"):  # P is another now
                     check_means_the_same(report, methods, path)
+            elif record.get("weights") != methods[0].weights:
+                with pytest.raises(FlagError, match="of (earlier|unknown) weights; name another"):
+                    check_means_the_same({"records": [record]}, methods, path)
             else:
                 check_means_the_same(report, methods, path)
 
@@ -85,6 +88,9 @@ def test_a_method_with_other_weights_is_refused_and_said(tmp_path):
     check_means_the_same({"records": [record]}, methods, tmp_path)
     report = {"config": {"loss": config.loss}, "weights": {spec: methods[0].weights}}
     assert of_earlier_weights(report) == ""
+    del record["weights"]
+    with pytest.raises(FlagError, match=r"was of unknown weights; name another file"):
+        check_means_the_same({"records": [record]}, methods, tmp_path)
     record["weights"] = report["weights"][spec] = "0" * 64
     with pytest.raises(FlagError, match=r"was of earlier weights; name another file"):
         check_means_the_same({"records": [record]}, methods, tmp_path)

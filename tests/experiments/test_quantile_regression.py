@@ -95,8 +95,38 @@ def test_a_run_that_diverges_is_no_result(tmp_path, monkeypatch):
 
 def test_the_table_has_the_constant_and_means_over_seeds():
     found = [{"mse": 4e5, "r2": 0.9, "constant_mse": 4e6}] * 2
-    text = results.table({"records": [{"method": "lapsum", "results": found}]})
-    assert "| `constant` | 400.0 | 0 |" in text and "| `lapsum` | 40.0 | 0.900 |" in text
+    record = {"method": "lapsum", "learning_rate": 2e-3, "results": found}
+    text = results.table({"records": [record]})
+    assert "| `constant` | - | 400.0 | 0 |" in text
+    assert "| `lapsum` | 0.002 | 40.0 | 0.900 |" in text
+
+
+def test_a_section_says_what_was_searched_and_of_which_weights():
+    one = {"learning_rate": 2e-3, "results": [{"mse": 4e5, "r2": 0.9, "constant_mse": 4e6}]}
+    today = Method.of("amortized").weights
+    records = [
+        {"method": "amortized", "weights": today, **one},
+        {"method": "amortized:temperature=1", "weights": "0" * 64, **one},
+        {"method": script.PLAIN, "weights": None, **one},
+    ]
+    config = {**dataclasses.asdict(SMALL), "seeds": 1, "search": None}
+    text = results.section({"records": records, "config": config})
+    assert "With earlier weights: `amortized:temperature=1`." in text and "Chosen" not in text
+    grids = {"search_temperatures": [0.1, 1.0], "search_rates": [0.002]}
+    text = results.section({"records": records, "config": config | {"search": grids}})
+    assert "Chosen on the validation data: temperature in {0.1, 1}, rate in {0.002}." in text
+
+
+def test_so_many_lists_are_judged_as_were_asked_for(monkeypatch):
+    task = Task(dataclasses.replace(SMALL, test_lists=150), Method.of("hard"))
+    judged = iter(range(2))
+
+    def hundred(*_):
+        exact = jnp.arange(100.0)
+        return exact.at[50:].add(float(next(judged))), exact
+
+    monkeypatch.setitem(task.__dict__, "_judged", hundred)
+    assert task.errors({}, None, 0)[0] == 0.0  # the last fifty are not
 
 
 @pytest.mark.slow

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from experiments import classify_neighbours as script
-from experiments.common import datasets, storage
+from experiments.common import datasets, search, storage
 from experiments.common.command_line import Diverged, Interrupted, Stop
 from experiments.common.methods import Method, read_specs
 from experiments.four_digits.convolution import conv_pool
-from experiments.neighbours import augmentation, baselines, networks, results, search, training
+from experiments.neighbours import augmentation, baselines, networks, results, training
 from experiments.neighbours.config import HEAD, Config, identity
 from experiments.neighbours.runs import Run
 from tests.experiments.flags import kept, refusal

@@ -4,7 +4,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,25 +12,51 @@ from absl import flags
 
 from experiments.common.command_line import Diverged, check_once, refused
 from experiments.common.methods import Method, read_specs
-from experiments.neighbours.config import SEARCH_K, SEARCH_RATES, SEARCH_TEMPERATURES
 
 TEMPERATURES, RATES, NUMBERS = "search_temperatures", "search_rates", "search_k"
-GRIDS: dict[str, tuple[float, ...]] = {
-    TEMPERATURES: SEARCH_TEMPERATURES,
-    RATES: SEARCH_RATES,
-    NUMBERS: SEARCH_K,
-}
-"""By the names of their flags."""
+TITLES = {TEMPERATURES: "temperature", RATES: "rate", NUMBERS: "k"}
+"""What is searched, by the names of the flags."""
 
 Point = tuple[Any, Method]
 """A configuration with a `learning_rate`, and a method."""
 
 
-def define_flags(define: SimpleNamespace, names: tuple[str, ...]) -> None:
-    """Defines `--search`, and a flag for each grid."""
-    define.boolean("search", False, "Choose temperature, rate and k on the validation data.")
-    for name in names:
-        define.list(name, [f"{value:g}" for value in GRIDS[name]], "What --search tries.")
+def define_flags(define: SimpleNamespace, grids: Mapping[str, Sequence[float]]) -> None:
+    """Defines `--search`, and a flag for each grid.
+
+    Args:
+      define: As `command_line.definers` makes it.
+      grids: The defaults, by names of `TITLES`.
+    """
+    searched = listed([TITLES[name] for name in grids])
+    define.boolean("search", False, f"Choose {searched} on the validation data.")
+    for name, values in grids.items():
+        define.list(name, [f"{value:g}" for value in values], "What --search tries.")
+
+
+def listed(words: Sequence[str]) -> str:
+    """Writes words as a list in a sentence.
+
+    Example:
+      >>> listed(["temperature", "rate", "k"])
+      'temperature, rate and k'
+    """
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def chosen_of(grids: Mapping[str, Sequence[float]]) -> str:
+    """Says what a report's search chose, and of which values.
+
+    Example:
+      >>> chosen_of({"search_temperatures": [0.3, 1.0], "search_rates": [0.1]})
+      'temperature in {0.3, 1}, rate in {0.1}'
+    """
+    return ", ".join(f"{TITLES[name]} in {written(values)}" for name, values in grids.items())
+
+
+def written(values: Sequence[float]) -> str:
+    """Writes a grid as a set."""
+    return f"{{{', '.join(f'{value:g}' for value in values)}}}"
 
 
 def read(values: flags.FlagValues, candidates: int = 0) -> dict[str, list[float]] | None:
@@ -44,7 +70,7 @@ def read(values: flags.FlagValues, candidates: int = 0) -> dict[str, list[float]
       FlagError: If a grid is not allowed, or a flag would change nothing.
     """
     if not values.search:
-        for name in GRIDS:
+        for name in TITLES:
             if name in values and values[name].present:
                 raise refused(name, ",".join(getattr(values, name)), "nothing without --search")
         return None
@@ -53,7 +79,7 @@ def read(values: flags.FlagValues, candidates: int = 0) -> dict[str, list[float]
     for spec in read_specs(values.operators) if values["operators"].present else ():
         if re.search("[:,]temperature=", spec):
             raise refused("operators", spec, f"no temperature beside --search: --{TEMPERATURES}")
-    grids: dict[str, list[str]] = {n: getattr(values, n) for n in GRIDS if n in values}
+    grids: dict[str, list[str]] = {n: getattr(values, n) for n in TITLES if n in values}
     return {name: _checked(name, texts, candidates) for name, texts in grids.items()}
 
 
