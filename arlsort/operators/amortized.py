@@ -36,7 +36,8 @@ class AmortizedSort(checkpointed.Checkpointed):
     Rows of P sum to one exactly, columns to 0.1 or better. P is equivariant: no input says where an
     element stands. Equal scores share their places. How near P is to the exact mean is in the
     checkpoint's card and in docs/learned_sort.md. `arlsort.numerics.mean_permutation` computes the
-    mean itself, in `n^3` times some 50 operations instead of `n^2` times some 50.
+    mean itself, in `n^3` times 40 (Gaussian) or 96 (Cauchy) operations instead of `n^2` times some
+    50.
 
     With `normalize=True` each list is first mapped to range 1, so the temperature is a fraction of
     the list's range. With `normalize=False` the temperature is in the unit of `x`: for training a
@@ -52,7 +53,8 @@ class AmortizedSort(checkpointed.Checkpointed):
       temperature: Scale of the noise, the standard deviation if it is Gaussian; >= 0.
       normalize: Whether to map each list to range 1 first.
       noise: `"gaussian"`, or `"cauchy"`, whose heavy tails give gradients to pairs far apart. None
-        takes `"gaussian"`, or what a checkpoint of your own was trained with.
+        takes `"gaussian"`, or what a checkpoint of your own was trained with. `log_likelihood` is
+        under Cauchy noise, and takes None or `"cauchy"`.
       allow_extrapolation: Whether to accept lists longer than the checkpoint was validated for.
       checkpoint: A `.safetensors` file of your own training, read once; by default the shipped one.
 

@@ -211,8 +211,8 @@ class Task(stepping.Stepping):
     def validated(self, state: State, train: Data, validation: Data) -> State:
         """Keeps a copy of the weights if they are the best so far."""
         weights = state.params, state.averages
-        accuracy = self.accuracy(weights, train, validation)
-        if accuracy <= float(state.best_accuracy):
+        accuracy = np.float32(self.accuracy(weights, train, validation))  # as the best one is kept
+        if accuracy <= state.best_accuracy:
             return state
         best = jax.tree.map(jnp.copy, weights)
         return state._replace(best=best, best_accuracy=jnp.asarray(accuracy))

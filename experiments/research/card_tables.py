@@ -39,12 +39,13 @@ def orders_accuracy() -> str:
 
 def executed_accuracy() -> str:
     """Renders how near the shipped executed sorts are to the mean permutation, from their cards."""
-    rows = []
+    rows, temperatures = [], ""
     for algorithm, noises in reasoner.SHIPPED.items():
         for noise in noises:
             card = reasoner.shipped(algorithm, noise).card
             for kind, found in card["scores"].get("divergence", {}).items():
                 cells = " / ".join(f"{value:.3f}" for value in found.values())
+                temperatures = " / ".join(found)
                 length, kind = str(card["validated_length"]), kind.replace("_", " ")
                 rows.append([algorithm.replace("_", " "), noise, kind, length, cells])
-    return markdown(["sort", "noise", "lists", "n", "temperature 0.01 / 0.1 / 0.3"], rows)
+    return markdown(["sort", "noise", "lists", "n", f"temperature {temperatures}"], rows)

@@ -13,7 +13,7 @@ from experiments.research.contest import FLAGS, SHARED
 from experiments.research.families import CONTROLS, OURS, TITLES, WITH_NOISE_SCALES, ours
 
 Reports = Mapping[int, dict[str, Any]]  # by n, ascending
-SHORT = ("amortized", "learned", "cauchy", "lapsum", "cauchy_likelihood")
+SHORT = ("amortized", "learned", WITH_NOISE_SCALES, "cauchy", "lapsum", "cauchy_likelihood")
 SHORT_LENGTHS = (5, 9, 15)
 
 
@@ -168,8 +168,10 @@ def command(report: dict[str, Any], fewest: int) -> str:
     flags = {name: config[name] for name in ("steps", *SHARED) if name != "n"}
     flags |= {"search_steps": report["search"]["steps"], "seeds": fewest}
     flags["channels"] = [str(channels) for channels in config["channels"]]
-    n = config["n"]
-    words = ["python -m experiments.research.contest", f"--n={n}", f"--out_dir=runs/contest_n{n}"]
+    folder = f"runs/contest_n{config['n']}"
+    if config["steps"] != FLAGS["steps"].default:
+        folder += f"_{config['steps']}"  # one folder has runs of so many steps alone
+    words = ["python -m experiments.research.contest", f"--n={config['n']}", f"--out_dir={folder}"]
     for name, value in flags.items():
         if value != FLAGS[name].default:
             text = ",".join(value) if isinstance(value, list) else value

@@ -12,6 +12,7 @@ already, as `gaussian_1.safetensors`, is measured and not trained again.
 Results are written after each training.
 """
 
+import dataclasses
 import functools
 import statistics
 import sys
@@ -23,7 +24,7 @@ from absl import flags
 
 from arlsort import accuracy
 from arlsort.amortized import checkpoint, training
-from arlsort.amortized.config import NOISES, NetworkConfig, TrainingConfig
+from arlsort.amortized.config import NOISES, TrainingConfig
 from arlsort.operators.amortized import AmortizedSort
 from experiments.common.command_line import (
     Script,
@@ -63,18 +64,26 @@ def settings() -> dict[str, Any]:
     return {"steps": FLAGS.steps, "lengths": read_lengths(FLAGS, "lengths")}
 
 
+def schedule_of(noise: str, seed: int, steps: int) -> TrainingConfig:
+    """How the shipped weights were trained, with another seed, and other steps if not 0."""
+    shipped = checkpoint.shipped(noise).training
+    return dataclasses.replace(shipped, seed=seed, steps=steps or shipped.steps)
+
+
 def examine(noise: str, seed: int, config: dict[str, Any], path: Path) -> dict[str, Any]:
     """Trains one if it is not there, and measures it."""
+    network, schedule = checkpoint.shipped(noise).config, schedule_of(noise, seed, config["steps"])
     if not path.exists():
-        shipped = checkpoint.shipped(noise).training
-        steps = config["steps"] or shipped.steps
-        network, schedule = NetworkConfig(), TrainingConfig(noise=noise, seed=seed, steps=steps)
         params = jax.device_get(training.train(network, schedule).average)
         longest = max(schedule.lengths)
         checkpoint.save(path, params, network, schedule, validated_length=longest)
     found = checkpoint.load(path).training
-    if (found.noise, found.seed) != (noise, seed):
-        raise refused("folder", f"{path} of {found.noise}, seed {found.seed}", "what it is named")
+    if found != schedule:
+        names = [field.name for field in dataclasses.fields(found)]
+        named = [n for n in names if getattr(found, n) != getattr(schedule, n)]
+        received = ", ".join(f"{name} {getattr(found, name)}" for name in named)
+        allowed = ", ".join(f"{name} {getattr(schedule, name)}" for name in named)
+        raise refused("folder", f"{path} with {received}", allowed)
     operator = AmortizedSort(checkpoint=str(path), allow_extrapolation=True)
     rows = accuracy.table(operator, config["lengths"], noise=noise)
     exact = {str(n): accuracy.exact_order(operator, n) for n in config["lengths"]}

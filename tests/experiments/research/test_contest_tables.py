@@ -106,7 +106,7 @@ def test_a_row_is_run_again_by_its_family():
     assert "| `odd_even@bce` | 30.0 ± 0.0 | 70.0 ± 0.0 | 30.0 ± 0.0 | 9 | +15.0, p = 0.2 |" in table
     assert "`--families=cauchy`" in table and "Diverged" not in table
     command = (
-        "experiments.research.contest --n=9 --out_dir=runs/contest_n9 --steps=20 --batch_size=7"
+        "experiments.research.contest --n=9 --out_dir=runs/contest_n9_20 --steps=20 --batch_size=7"
     )
     assert f"{command} --search_steps=10 --seeds=2\n" in table
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The study of seeds: each is trained once, measured, and told from others."""
 
+import dataclasses
+
 import pytest
 
-from arlsort.amortized import config
 from experiments.common import storage
 from experiments.research import training_seeds
 from tests.experiments.flags import kept, refusal
@@ -42,7 +43,12 @@ def test_the_table_has_medians_and_extremes():
 
 @pytest.mark.slow
 def test_a_seed_is_trained_once(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(config.TrainingConfig.__init__, "__defaults__", _short_lengths())
+    schedule_of = training_seeds.schedule_of
+    monkeypatch.setattr(
+        training_seeds,
+        "schedule_of",
+        lambda *which: dataclasses.replace(schedule_of(*which), lengths=(3,)),
+    )
     out, folder = tmp_path / "found.json", tmp_path / "left"
     arguments = ("--lengths=3", "--steps=2", f"--folder={folder}", f"--out={out}")
     run("--noises=cauchy", "--seeds=1", *arguments)
@@ -53,12 +59,13 @@ def test_a_seed_is_trained_once(tmp_path, monkeypatch, capsys):
     (folder / "gaussian_1.safetensors").write_bytes(left)
     card = (folder / "cauchy_1.json").read_text()
     (folder / "gaussian_1.json").write_text(card)
-    assert "what it is named" in refusal(
+    assert "with noise cauchy, allowed: noise gaussian" in refusal(
         lambda: run("--noises=gaussian", "--seeds=1", *arguments), capsys
     )
-
-
-def _short_lengths():
-    defaults = list(config.TrainingConfig.__init__.__defaults__)
-    defaults[defaults.index(config.TrainingConfig.lengths)] = (3,)
-    return tuple(defaults)
+    other = [argument for argument in arguments if not argument.startswith(("--steps", "--out"))]
+    assert "with steps 2, allowed: steps 3" in refusal(
+        lambda: run(
+            "--noises=cauchy", "--seeds=1", "--steps=3", *other, f"--out={tmp_path}/other.json"
+        ),
+        capsys,
+    )
