@@ -13,7 +13,7 @@ from arlsort import operators
 from arlsort.operators.sorting_network import SortingNetwork
 from experiments.common.reports import markdown
 from experiments.four_digits import losses
-from experiments.four_digits.config import NO_OPERATOR
+from experiments.four_digits.config import NO_OPERATOR, PUBLISHED, QUICK
 from experiments.four_digits.results import cell, of_earlier_weights
 from experiments.research.families import TITLES
 
@@ -118,11 +118,31 @@ def conditions(report: Mapping[str, Any]) -> str:
     )
 
 
+def command(report: Mapping[str, Any]) -> str:
+    """The command line that gave a report."""
+    config = report["config"]
+    settings = {**config, "seeds": len(report["seeds"]), "operators": list(curves(report))}
+    words, defaults = ["python experiments/sort_numbers.py"], dict(QUICK)
+    if config["protocol"] == "published":
+        words.append("--protocol=published")
+        defaults = {**{n: v for n, v in QUICK.items() if n not in PUBLISHED}, "dataset": "mnist"}
+    for name, default in defaults.items():
+        value = settings[name]
+        if value != default:
+            text = ",".join(map(str, value)) if isinstance(value, list) else value
+            words.append(f"--{name}={text}")
+    return " ".join(words)
+
+
 def section(report: Mapping[str, Any]) -> str:
-    """Renders a report with its conditions and its methods as `--operators` takes them."""
-    methods = ", ".join(f"`{method}`" for method in curves(report))
-    parts = [f"Methods: {methods}.", of_earlier_weights(report)]
-    return f"**{conditions(report)}**\n\n{table(report)}\n\n{' '.join(filter(None, parts))}"
+    """Renders a report with its conditions and the command that gave it."""
+    parts = [
+        f"**{conditions(report)}**",
+        table(report),
+        of_earlier_weights(report),
+        f"```bash\n{command(report)}\n```",
+    ]
+    return "\n\n".join(filter(None, parts))
 
 
 def _end(row: Mapping[str, Any], seeds: int) -> str:

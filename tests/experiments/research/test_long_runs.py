@@ -4,7 +4,12 @@
 import pytest
 from matplotlib.colors import to_hex
 
+from experiments import sort_numbers
+from experiments.common import storage
+from experiments.four_digits.config import QUICK, resolve
 from experiments.research import long_runs, plots
+from tests.experiments.flags import kept
+from tests.experiments.test_committed import RESULTS
 
 
 def _report():
@@ -18,6 +23,8 @@ def _report():
     score = {"mean": 0.75, "sd": 0.07}
     return {
         "config": {
+            **QUICK,
+            "protocol": "quick",
             "batch_size": 50,
             "steps": 4000,
             "n": 5,
@@ -118,3 +125,19 @@ def test_a_title_has_one_colour_and_one_legend_entry_in_all_panels(tmp_path, mon
         assert [to_hex(line.get_color()) for line in ax.get_lines()] == [said[t] for t in titles]
         assert [label.get_text() for label in ax.get_xticklabels()] == ["50 k", "100 k", "200 k"]
         assert not len(ax.get_xticks(minor=True))
+
+
+@pytest.mark.parametrize("path", sorted((RESULTS / "long").glob("*.json")), ids=lambda p: p.stem)
+def test_the_command_has_the_settings_of_the_report(path):
+    report = storage.read_json(path)
+    words = long_runs.command(report).split()
+    assert words[:2] == ["python", "experiments/sort_numbers.py"]
+    with kept(sort_numbers.FLAGS):
+        sort_numbers.FLAGS(words[1:])
+        (settings,) = sort_numbers.given()
+    config, methods = resolve(settings)
+    assert [method.spec for method in methods] == list(long_runs.curves(report))
+    for name, value in report["config"].items():
+        if name not in ("operators", "steps_per_dispatch"):  # the latter is that of the device
+            found = getattr(config, name)
+            assert (list(found) if isinstance(found, tuple) else found) == value, name
