@@ -76,7 +76,7 @@ def test_a_number_of_lists_is_not_rounded(lists, said):
 def test_the_conditions_are_those_of_the_report():
     text = long_runs.section(_report())
     assert "4,000 steps of 50 lists, rate 0.001 (cosine), bfloat16, 2 seeds, cpu with 2" in text
-    assert "`odd_even@bce`" in text
+    assert "--operators=odd_even@bce,amortized:noise=cauchy@likelihood+noise_scales" in text
 
 
 @pytest.mark.parametrize(
