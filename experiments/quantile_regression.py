@@ -41,20 +41,19 @@ from experiments.common.reports import git_commit, machine, print_settings
 from experiments.four_digits.convolution import PRECISIONS
 from experiments.four_digits.sampling import RESOLUTIONS
 from experiments.quantiles import results
-from experiments.quantiles.training import Config, Task, check_identity, execute
+from experiments.quantiles.training import PLAIN, Config, Task, check_identity, execute
 
 DEFAULT_FOLDER = Path("runs/quantile_regression")
 DATASETS = ("digits", "mnist")
-PLAIN = "plain_network"
-DEFAULT_OPERATORS = (  # as the search on digits found them
-    "amortized:temperature=0.3,normalize=false",
+DEFAULT_OPERATORS = (  # as searches on digits found them
+    "amortized:temperature=1,normalize=false",
     "neuralsort:temperature=1",
     "neuralsort:temperature=1,stochastic=true,num_samples=5",
     "odd_even:temperature=1",
     "lapsum:temperature=0.1",
-    "softsort:temperature=1",
+    "softsort:temperature=4",
 )
-SEARCH = {search.TEMPERATURES: (0.1, 0.3, 1.0), search.RATES: (1e-3, 2e-3)}
+SEARCH = {search.TEMPERATURES: (0.1, 0.3, 1.0, 4.0), search.RATES: (1e-3, 2e-3)}
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)

@@ -39,9 +39,8 @@ class Method:
     def heated(self, temperature: float) -> "Method":
         """The same at another temperature."""
         assert self.operator is not None
-        name, _, settings = self.spec.partition(":")
-        kept = [s for s in settings.split(",") if s and not s.startswith("temperature=")]
-        spec = f"{name}:{','.join([f'temperature={temperature:g}', *kept])}"
+        name, _, kept = without_temperature(self.spec).partition(":")
+        spec = f"{name}:{','.join(filter(None, [f'temperature={temperature:g}', kept]))}"
         return Method(spec, dataclasses.replace(self.operator, temperature=temperature))  # type: ignore[call-arg]
 
     @property
@@ -67,6 +66,18 @@ class Method:
             "operator": identities.fields(self.spec, self.operator),
             "weights": self.weights,
         }
+
+
+def without_temperature(spec: str) -> str:
+    """Leaves the temperature out of a method's text.
+
+    Example:
+      >>> without_temperature("neuralsort:temperature=1,stochastic=true")
+      'neuralsort:stochastic=true'
+    """
+    name, _, settings = spec.partition(":")
+    kept = [s for s in settings.split(",") if s and not s.startswith("temperature=")]
+    return ":".join(filter(None, [name, ",".join(kept)]))
 
 
 def of_earlier_weights(records: Iterable[Mapping[str, Any]]) -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How reports of `quantile_regression` are shown."""
 
+import dataclasses
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from experiments.common import methods, search, storage
 from experiments.common.reports import markdown
+from experiments.quantiles.training import PLAIN, Config
 
 CONSTANT = "constant"
 UNIT = 1e-4  # errors are printed in ten thousands, as published
@@ -42,7 +44,28 @@ def section(report: dict[str, Any]) -> str:
     if config["search"]:
         chosen = search.chosen_of(config["search"])
         said.insert(1, f"Chosen on the validation data: {chosen}.")
-    return f"{' '.join(filter(None, said))}\n\n{table(report)}"
+    text = " ".join(filter(None, said))
+    return f"{text}\n\n{table(report)}\n\n```bash\n{command(report)}\n```"
+
+
+def command(report: dict[str, Any]) -> str:
+    """The command line that gave a report."""
+    config, grids = report["config"], report["config"]["search"]
+    specs = [one["method"] for one in report["records"] if one["method"] != PLAIN]
+    words = ["python experiments/quantile_regression.py"]
+    if grids:
+        specs = [methods.without_temperature(spec) for spec in specs]
+        words.append("--search")
+        words += [f"--{name}={','.join(f'{x:g}' for x in grid)}" for name, grid in grids.items()]
+    words.append(f"--operators={','.join(specs)}")
+    if len(specs) == len(report["records"]):
+        words.append("--nobaselines")
+    defaults = {**dataclasses.asdict(Config()), "seeds": 1}
+    for name, default in defaults.items():
+        value = config.get(name, default)  # precision was no setting before
+        if value != default and not (grids and name == "learning_rate"):
+            words.append(f"--{name}={value:g}" if isinstance(value, float) else f"--{name}={value}")
+    return " ".join(words)
 
 
 def page(folder: Path, link: Callable[[Path], str]) -> str:

@@ -19,6 +19,8 @@ from experiments.four_digits.reader import number_reader
 from experiments.four_digits.sampling import DIGITS, draw
 
 SCALE = 10.0**DIGITS
+PLAIN = "plain_network"
+"""The baseline: it sees the whole list, and has no sort."""
 
 _AT_ONCE = 100  # lists that are judged together
 

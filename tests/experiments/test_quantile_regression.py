@@ -11,11 +11,12 @@ import pytest
 from experiments import quantile_regression as script
 from experiments.common import datasets, storage
 from experiments.common.command_line import Diverged, FlagError, Interrupted, Stop
-from experiments.common.methods import Method
+from experiments.common.methods import Method, without_temperature
 from experiments.four_digits.convolution import PRECISIONS
 from experiments.quantiles import results, training
 from experiments.quantiles.training import Config, Task
 from tests.experiments.flags import kept, refusal
+from tests.experiments.test_committed import RESULTS
 
 SMALL = Config(n=3, steps=4, batch_size=2, eval_every=2, test_lists=100)
 
@@ -162,3 +163,23 @@ def test_a_run_that_is_interrupted_ends_with_the_same_numbers(tmp_path):
         training.execute(task, 0, tmp_path / "parted", splits, AfterOne())
     again = training.execute(task, 0, tmp_path / "parted", splits, Never())
     assert whole["mse"] == again["mse"] and whole["r2"] == again["r2"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((RESULTS / "quantiles").glob("*.json")), ids=lambda p: p.stem
+)
+def test_the_command_of_a_committed_report_has_its_settings(path):
+    report = storage.read_json(path)
+    words = results.command(report).split()
+    assert words[:2] == ["python", "experiments/quantile_regression.py"]
+    with kept(script.FLAGS):
+        script.FLAGS(words[1:])
+        config, methods, grids = script.settings()
+    stated = report["config"]
+    names = [name for name in dataclasses.asdict(config) if name in stated]
+    assert {name: getattr(config, name) for name in names} == {n: stated[n] for n in names}
+    assert grids == stated["search"]
+    made = [record["method"] for record in report["records"]]
+    if grids:
+        made = [without_temperature(spec) for spec in made]
+    assert [method.spec for method in methods] == made
