@@ -126,7 +126,9 @@ class AmortizedSort(checkpointed.Checkpointed):
         x = self._check(x, descending, weights=True)
         noise_scales = checks.check_noise_scales(x, noise_scales)
         if x.shape[-1] < 2:
-            return super().permutation(x, descending=descending)
+            found = super().permutation(x, descending=descending)
+            _, wrong = orders.sanitise_scales(noise_scales, x.dtype)
+            return jnp.where(wrong[..., None, None], jnp.nan, found)
         return _with_noise_scales(self, x, noise_scales, descending=descending)
 
     @property

@@ -156,6 +156,8 @@ def test_noise_scales_that_are_none_are_refused_or_give_nan():
         operator.permutation(x, noise_scales=[1.0, 1.0])
     traced = jax.jit(lambda s: operator.permutation(x, noise_scales=s))(jnp.array([1.0, -1.0]))
     assert jnp.isnan(traced).all()
+    alone = jax.jit(lambda s: operator.permutation(x[:1], noise_scales=s))
+    assert jnp.isnan(alone(jnp.array([-1.0]))).all() and (alone(jnp.array([2.0])) == 1).all()
 
 
 def test_longer_lists_are_refused_unless_allowed():
