@@ -78,7 +78,12 @@ def _network(body: Callable[[jax.Array], jax.Array]) -> tuple[Any, Any]:
 
 
 def _dense(y: jax.Array) -> jax.Array:
-    return hk.nets.MLP([_HIDDEN, y.shape[-1]])(y)
+    hidden = y
+    for _ in range(2):
+        # OptNet's authors normalise over the batch. Without either, it learns several times slower.
+        hidden = hk.LayerNorm(-1, create_scale=True, create_offset=True)(hk.Linear(_HIDDEN)(hidden))
+        hidden = jax.nn.relu(hidden)
+    return hk.Linear(y.shape[-1])(hidden)
 
 
 def _convolution(y: jax.Array) -> jax.Array:
