@@ -5,7 +5,7 @@ import dataclasses
 from typing import Any
 
 DATASETS = ("steps", "waves", "eeg")
-METHODS = ("none", "total_variation", "optnet", "optnet_tv", "dense", "convolution")
+METHODS = ("none", "total_variation", "optnet", "optnet_tv", "dense", "dense_norm", "convolution")
 PROTOCOLS = ("quick", "published")
 
 

@@ -78,9 +78,12 @@ def _network(body: Callable[[jax.Array], jax.Array]) -> tuple[Any, Any]:
 
 
 def _dense(y: jax.Array) -> jax.Array:
+    return hk.nets.MLP([_HIDDEN, y.shape[-1]])(y)
+
+
+def _dense_norm(y: jax.Array) -> jax.Array:
     hidden = y
-    for _ in range(2):
-        # OptNet's authors normalise over the batch. Without either, it learns several times slower.
+    for _ in range(2):  # as OptNet's authors, who normalise over the batch
         hidden = hk.LayerNorm(-1, create_scale=True, create_offset=True)(hk.Linear(_HIDDEN)(hidden))
         hidden = jax.nn.relu(hidden)
     return hk.Linear(y.shape[-1])(hidden)
@@ -98,5 +101,6 @@ MODELS = {
     "optnet": Model(_random, denoise, "optnet_rate", ("log_weights", "mixing")),
     "optnet_tv": Model(_total_variation, denoise, "optnet_tv_rate"),
     "dense": Model(*_network(_dense), "network_rate"),
+    "dense_norm": Model(*_network(_dense_norm), "network_rate"),
     "convolution": Model(*_network(_convolution), "network_rate"),
 }

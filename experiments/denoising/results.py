@@ -20,6 +20,7 @@ TITLES = {
     "optnet": "OptNet, from scratch",
     "optnet_tv": "OptNet, from total variation",
     "dense": "dense network",
+    "dense_norm": "dense network, normalised",
     "convolution": "1-D convolutional network",
 }
 
@@ -30,7 +31,7 @@ PUBLISHED = {
     "total_variation": "16.3 / 16.5",
     "optnet": "52.9 / 53.3",
     "optnet_tv": "13.8 / 14.4",
-    "dense": "18.5 / 29.8",
+    "dense_norm": "18.5 / 29.8",
 }
 
 
