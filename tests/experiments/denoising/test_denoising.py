@@ -86,7 +86,7 @@ def test_the_script_writes_its_files_and_goes_on(tmp_path, capsys):
 def test_published_errors_stand_beside_those_of_the_published_series_alone():
     for protocol, stands in (("quick", False), ("published", True)):
         config = dataclasses.asdict(DEFAULTS[protocol])
-        record = {"method": "dense", "mse": {"train": 20.0, "test": 30.0}}
+        record = {"method": "dense_norm", "mse": {"train": 20.0, "test": 30.0}}
         found = results.section({"config": config, "records": [record]})
         assert ("18.5 / 29.8" in found) == stands
 
