@@ -10,7 +10,15 @@ from experiments.common import storage
 from experiments.common.reports import markdown
 from experiments.four_digits.results import METRICS, cell, of_earlier_weights
 from experiments.research.contest import FLAGS, SHARED
-from experiments.research.families import CONTROLS, OURS, TITLES, WITH_NOISE_SCALES, ours
+from experiments.research.contest import paired as paired_runs
+from experiments.research.families import (
+    CONTROLS,
+    FAMILIES,
+    OURS,
+    TITLES,
+    WITH_NOISE_SCALES,
+    ours,
+)
 
 Reports = Mapping[int, dict[str, Any]]  # by n, ascending
 SHORT = ("amortized", "learned", WITH_NOISE_SCALES, "cauchy", "lapsum", "cauchy_likelihood")
@@ -56,11 +64,16 @@ def over_lengths(reports: Reports) -> str:
             continue
         cells = [_pair(report, name) for report in reports.values()]
         lines.append(f"| {_title(name)} | {' | '.join(cells)} |")
-    ahead = [_margin(report, best_rival(report)) for report in reports.values()]
-    lines.append(f"| ahead of the best published sort by | {' | '.join(ahead)} |")
-    if any(WITH_NOISE_SCALES in report["search"]["families"] for report in reports.values()):
-        ahead = [_margin(report, WITH_NOISE_SCALES) for report in reports.values()]
-        lines.append(f"| ahead of the {TITLES[WITH_NOISE_SCALES]} by | {' | '.join(ahead)} |")
+    for rival, said in (
+        (None, "best published sort"),
+        (WITH_NOISE_SCALES, f"{TITLES[WITH_NOISE_SCALES]}"),
+    ):
+        for own in OURS:
+            ahead = [
+                _margin(report, own, rival or best_rival(report)) for report in reports.values()
+            ]
+            if set(ahead) != {"-"}:
+                lines.append(f"| {TITLES[own]}, ahead of the {said} by | {' | '.join(ahead)} |")
     return "\n".join(lines)
 
 
@@ -116,18 +129,21 @@ def _pair(report: dict[str, Any], name: str) -> str:
     return f"**{text}**" if _leads(found, name) else text
 
 
-def _margin(report: dict[str, Any], rival: str | None) -> str:
-    own = ours(report["search"]["families"])
-    if rival not in rows(report) or own not in rows(report):
+def _margin(report: dict[str, Any], own: str, rival: str | None) -> str:
+    """How far one of ours is ahead of a family, over the seeds that both have."""
+    found = rows(report)
+    if rival not in found or own not in found:
         return "-"
-    pair = paired(report, rival)
-    if pair is None:
+    specs = (found[name]["operator"] for name in (own, rival))
+    pair = paired_runs(report["runs"], *specs)
+    if not pair["seeds"]:
         return "-"
-    return f"{_points(pair)} ({TITLES[own]} over {TITLES[rival]}, {pair['seeds']} seeds)"
+    seeds = f"{pair['seeds']} seed{'s' if pair['seeds'] > 1 else ''}"
+    return f"{_points(pair)} ({TITLES[rival]}, {seeds})"
 
 
 def paired(report: dict[str, Any], name: str) -> dict[str, Any] | None:
-    """Our difference from a family, over the seeds that both share."""
+    """The difference of the first of ours from a family, over the seeds that both share."""
     spec = report["search"]["families"][name]["chosen"]
     return next((pair for pair in report["paired"] if pair["other"] == spec), None)
 
@@ -139,7 +155,7 @@ def _points(pair: dict[str, Any]) -> str:
 
 def of_length(report: dict[str, Any]) -> str:
     """Every family at one n: its settings, metrics, cost, our lead, and the way to run it again."""
-    head = ("", "settings chosen", *(m.upper() for m in METRICS), "s", "we are ahead by", "again")
+    head = ("", "settings chosen", *(m.upper() for m in METRICS), "s", _ahead(report), "again")
     lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
     fewest = min(_tried(report, name) for name in report["search"]["families"])
     for name, row in rows(report).items():
@@ -162,6 +178,11 @@ def of_length(report: dict[str, Any]) -> str:
     return "\n".join([*lines, "", "```bash", command(report, fewest), "```"])
 
 
+def _ahead(report: dict[str, Any]) -> str:
+    own = ours(report["search"]["families"])
+    return f"{TITLES[own]} ahead by" if own else "ahead by"
+
+
 def command(report: dict[str, Any], fewest: int) -> str:
     """The command line that gave a report, with the fewest seeds of a family."""
     config = report["config"]
@@ -172,6 +193,9 @@ def command(report: dict[str, Any], fewest: int) -> str:
     if config["steps"] != FLAGS["steps"].default:
         folder += f"_{config['steps']}"  # one folder has runs of so many steps alone
     words = ["python -m experiments.research.contest", f"--n={config['n']}", f"--out_dir={folder}"]
+    run = [name for name in FAMILIES if name in report["search"]["families"]]
+    if len(run) < len(FAMILIES):
+        words.append(f"--families={','.join(run)}")
     for name, value in flags.items():
         if value != FLAGS[name].default:
             text = ",".join(value) if isinstance(value, list) else value
