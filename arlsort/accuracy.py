@@ -118,16 +118,37 @@ def distance(
     (truth, slope), (soft, soft_slope) = (
         tuple(np.concatenate(leaf) for leaf in zip(*each, strict=True)) for each in (exact, found)
     )
-    ratio = np.log(np.maximum(truth, _NEGLIGIBLE) / np.maximum(soft, _NEGLIGIBLE))
-    error = np.abs(np.einsum("bij,bj->bi", soft - truth, x)).max(axis=1)
+    kl, error = apart(truth, soft, x)
     norms = np.linalg.norm(slope) * np.linalg.norm(soft_slope)
     cosine = float((slope * soft_slope).sum() / norms) if norms > _NEGLIGIBLE else 1.0
     return Distance(
-        float((truth * ratio).sum(axis=-1).mean()),
+        kl,
         float(error.mean()),
         float(error.max()),
         None if pull is None else cosine,
     )
+
+
+def apart(truth: np.ndarray, soft: np.ndarray, x: np.ndarray) -> tuple[float, np.ndarray]:
+    """How far one P `[b, n, n]` is from another.
+
+    Args:
+      truth: What is to be met.
+      soft: What was found.
+      x: Scores `[b, n]`.
+
+    Returns:
+      The Kullback-Leibler distance in nats a position, a mean, and `[b]`, the largest error of a
+      soft value of each list.
+
+    Example:
+      >>> half, x = np.full((1, 2, 2), 0.5), np.array([[0.0, 1.0]])
+      >>> print(apart(half, np.eye(2)[None] * 0.5 + 0.25, x)[1])
+      [0.25]
+    """
+    ratio = np.log(np.maximum(truth, _NEGLIGIBLE) / np.maximum(soft, _NEGLIGIBLE))
+    error = np.abs(np.einsum("bij,bj->bi", soft - truth, x)).max(axis=1)
+    return float((truth * ratio).sum(axis=-1).mean()), error
 
 
 Pulled = tuple[jax.Array, jax.Array]

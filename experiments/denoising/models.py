@@ -83,7 +83,7 @@ def _dense(y: jax.Array) -> jax.Array:
 
 def _dense_norm(y: jax.Array) -> jax.Array:
     hidden = y
-    for _ in range(2):  # as OptNet's authors, who normalise over the batch
+    for _ in range(2):  # OptNet's authors normalise over the batch, this over features
         hidden = hk.LayerNorm(-1, create_scale=True, create_offset=True)(hk.Linear(_HIDDEN)(hidden))
         hidden = jax.nn.relu(hidden)
     return hk.Linear(y.shape[-1])(hidden)

@@ -126,8 +126,8 @@ class Task(stepping.Stepping):
     @functools.cached_property
     def _judged(self) -> Any:
         def run(params: Any, split: datasets.Split, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-            drawn, noise = jax.random.split(key)
-            pictures, numbers = draw(drawn, split, _AT_ONCE, self.config.n, self.config.resolution)
+            pictures, numbers = draw(key, split, _AT_ONCE, self.config.n, self.config.resolution)
+            noise = jax.random.fold_in(key, 1)
             return self.predict(params, pictures, noise), self.targets(numbers)
 
         return jax.jit(run)

@@ -218,8 +218,9 @@ def table(report: dict[str, Any]) -> str:
 
 
 def outcome(truth: str, method: Method, lists: Lists, key: jax.Array) -> dict[str, Any]:
-    """The record of a method: its settings and its measurements."""
-    return {"identity": method.identity, **measure(truth, method.loss, method.operator, lists, key)}
+    """The record of a method: its settings and weights, and its measurements."""
+    known = {"identity": method.identity, "weights": method.weights}
+    return {**known, **measure(truth, method.loss, method.operator, lists, key)}
 
 
 def main() -> None:

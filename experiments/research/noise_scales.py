@@ -22,6 +22,7 @@ import numpy as np
 from absl import flags
 
 from arlsort import accuracy
+from arlsort.amortized import checkpoint
 from arlsort.amortized.config import NOISES
 from arlsort.numerics import mean_permutation
 from arlsort.operators.amortized import AmortizedSort
@@ -38,7 +39,6 @@ from experiments.common.reports import markdown, measure_once, open_report
 SPREADS = (0.5, 1.0)
 FINER = 10  # times as many points of the integral as with equal noise scales
 SEED = 2026
-SMALLEST = 1e-9  # a weight below it counts as this in the distance
 
 FLAGS = flags.FlagValues()
 define = definers(FLAGS)
@@ -54,7 +54,8 @@ def settings() -> dict[str, Any]:
     check_at_least(FLAGS, "lists", 1)
     check_out(FLAGS)
     read_lengths(FLAGS, "lengths")
-    return {"lists": FLAGS.lists}
+    weights = {noise: checkpoint.shipped(noise).card["sha256"] for noise in NOISES}
+    return {"lists": FLAGS.lists, "weights": weights}
 
 
 def examine(noise: str, n: int, lists: int) -> dict[str, Any]:
@@ -67,8 +68,10 @@ def examine(noise: str, n: int, lists: int) -> dict[str, Any]:
         for temperature in accuracy.TEMPERATURES:
             operator = AmortizedSort(noise=noise, normalize=False, temperature=temperature)
             found = operator.permutation(jnp.asarray(x), noise_scales=jnp.asarray(scales))
-            kl, values = apart(exact(x / temperature, scales, noise), np.asarray(found), x)
-            rows.append({"spread": spread, "temperature": temperature, "kl": kl, "values": values})
+            truth = exact(x / temperature, scales, noise)
+            kl, errors = accuracy.apart(truth, np.asarray(found), x)
+            row = {"spread": spread, "temperature": temperature, "kl": kl}
+            rows.append({**row, "values": float(errors.mean())})
     return {"measured": rows}
 
 
@@ -81,13 +84,6 @@ def exact(scores: np.ndarray, scales: np.ndarray, noise: str) -> np.ndarray:
         return mean_permutation.mean_permutation(scores, noise, scales, nodes=nodes)
 
     return np.stack([of(*one) for one in zip(scores, scales, strict=True)])
-
-
-def apart(truth: np.ndarray, found: np.ndarray, x: np.ndarray) -> tuple[float, float]:
-    """The distance in nats a position, and the largest error of a value; means over lists."""
-    ratio = np.log(np.maximum(truth, SMALLEST) / np.maximum(found, SMALLEST))
-    error = np.abs(np.einsum("bij,bj->bi", found - truth, x)).max(axis=1)
-    return float((truth * ratio).sum(axis=-1).mean()), float(error.mean())
 
 
 def table(report: dict[str, Any]) -> str:

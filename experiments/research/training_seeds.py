@@ -77,7 +77,10 @@ def examine(noise: str, seed: int, config: dict[str, Any], path: Path) -> dict[s
         params = jax.device_get(training.train(network, schedule).average)
         longest = max(schedule.lengths)
         checkpoint.save(path, params, network, schedule, validated_length=longest)
-    found = checkpoint.load(path).training
+    loaded = checkpoint.load(path)
+    found = loaded.training
+    if loaded.config != network:
+        raise refused("folder", f"{path} with {loaded.config}", network)
     if found != schedule:
         names = [field.name for field in dataclasses.fields(found)]
         named = [n for n in names if getattr(found, n) != getattr(schedule, n)]

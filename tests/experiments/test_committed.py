@@ -29,6 +29,14 @@ REPORTS = [
     if json.loads(path.read_text()).get("experiment") in SCRIPTS
 ]
 NOT_OFFERED = ("readout=",)  # by earlier versions
+OF_EARLIER_WEIGHTS = (  # not run again since the shipped weights changed
+    "gradient_quality_cauchy_likelihood",
+    "gradient_quality_plackett_luce",
+    "quick_search_n15_readouts",
+    "quick_search_n5_algorithms",
+    "quick_search_n9",
+    "quick_search_n9_losses",
+)
 
 
 @pytest.mark.parametrize("path", REPORTS, ids=lambda path: path.stem)
@@ -59,8 +67,8 @@ def test_methods_of_committed_reports_mean_what_they_meant(path):
             if "readout" in ((essence(identity) if identity else {}).get("operator") or {}):
                 with pytest.raises(FlagError, match="name another file"):  # P is another now
                     check_means_the_same(report, methods, path)
-            elif record.get("weights") != methods[0].weights:
-                with pytest.raises(FlagError, match="of (earlier|unknown) weights; name another"):
+            elif path.stem in OF_EARLIER_WEIGHTS and record.get("weights") != methods[0].weights:
+                with pytest.raises(FlagError, match="of earlier weights; name another"):
                     check_means_the_same({"records": [record]}, methods, path)
             else:
                 check_means_the_same(report, methods, path)

@@ -11,15 +11,16 @@ from arlsort import AmortizedSort, accuracy
 from arlsort.amortized import checkpoint
 
 HALF_MORE = 1.5  # other lists than the card's, half as many
-SMALLEST = 1e-3
-SMALLEST_VALUE = 0.02  # of the largest error in a list, which one list may decide
+SMALLEST = 5e-4
+SMALLEST_VALUE = 0.01  # of the largest error in a list, which one list may decide
 
 
 def rows(noise):
-    """Rows of a card: a combination of each kind and length, the temperature in turn."""
+    """Rows of a card: all that are quick to measure, and of longer lists a temperature in turn."""
     measured = checkpoint.shipped(noise).card["measured"]
-    kept = [row for row in measured if row["n"] in (5, 16)]
-    return [row for i, row in enumerate(kept) if i % 5 == (i // 5) % 5]
+    quick = [row for row in measured if row["n"] in (5, 16)]
+    longer = [row for row in measured if row["n"] == 64]
+    return quick + [row for i, row in enumerate(longer) if i % 5 == (i // 5) % 5]
 
 
 @pytest.mark.slow
@@ -33,7 +34,8 @@ def test_it_is_as_near_to_the_mean_as_its_card_says(noise):
         assert found.kl < HALF_MORE * row["kl"] + SMALLEST, row
         assert found.values < HALF_MORE * row["values"] + SMALLEST_VALUE, row
         assert found.worst_value < HALF_MORE * row["worst_value"] + 2 * SMALLEST_VALUE, row
-        assert found.gradient > 1 - HALF_MORE * (1 - row["gradient"]) - 5 * SMALLEST, row
+        if row["gradient"] is not None:
+            assert found.gradient > 1 - HALF_MORE * (1 - row["gradient"]) - 10 * SMALLEST, row
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,16 @@ def test_seconds_are_those_of_all_starts(data, tmp_path, monkeypatch):
     assert run.execute(*data, Stop())["seconds"] > 1000
 
 
+def test_a_tie_keeps_the_earlier_weights(monkeypatch, data):
+    accuracies = iter([0.6978, 0.6978, 0.6979])  # which float32 rounds up
+    monkeypatch.setattr(training.Task, "accuracy", lambda *_: next(accuracies))
+    task = training.Task(SMALL, Method.of("lapsum"))
+    first = task.validated(task.start(data[0], 0), *data[:2])
+    assert float(first.best_accuracy) == np.float32(0.6978)
+    assert task.validated(first, *data[:2]) is first
+    assert float(task.validated(first, *data[:2]).best_accuracy) == np.float32(0.6979)
+
+
 def test_a_search_goes_on_where_a_point_diverges():
     points = [(SMALL, Method.of(spec)) for spec in ("lapsum", "softsort")]
 

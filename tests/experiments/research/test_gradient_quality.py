@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from arlsort import SoftSort
-from experiments.four_digits.config import resolve
+from experiments.four_digits.config import read_method, resolve
 from experiments.research import gradient_quality
 from tests.experiments.flags import kept, refusal
 
@@ -98,3 +98,14 @@ def test_all_is_written_and_measured_once(tmp_path, capsys):
     two = gradient_quality.measure("plackett_luce", "rows", SoftSort(), lists, jax.random.key(0))
     assert two["shares"][0]["alignment"] == pytest.approx(1.0, abs=1e-2)
     assert jnp.isfinite(jnp.asarray(two["losses"])).all()
+
+
+@pytest.mark.slow
+def test_a_method_with_weights_is_measured_at_several_lengths_and_gone_on_with(tmp_path):
+    out = tmp_path / "gradient_quality.json"
+    for lengths in ("2,3", "2,3,4"):
+        run("--methods=amortized@rows", f"--lengths={lengths}", "--lists=4", f"--out={out}")
+    records = json.loads(out.read_text())["records"]
+    assert [record["n"] for record in records] == [2, 3, 4]
+    weights = read_method("amortized@rows", "auto").weights
+    assert {record["weights"] for record in records} == {weights}

@@ -24,13 +24,6 @@ def test_a_row_is_of_the_worst_temperature():
     assert "| cauchy | 5 | 0.0500, 0.200 | 0.1000, 0.100 |" in noise_scales.table(report)
 
 
-def test_the_distance_is_that_of_the_truth_from_what_was_found():
-    truth, found = np.full((1, 2, 2), 0.5), np.array([[[0.25, 0.75], [0.75, 0.25]]])
-    distance, value = noise_scales.apart(truth, found, np.array([[0.0, 1.0]]))
-    assert distance == pytest.approx(0.5 * np.log(4 / 3))
-    assert value == pytest.approx(0.25)
-
-
 @pytest.mark.slow
 def test_what_is_measured_is_kept(tmp_path):
     out = tmp_path / "noise_scales.json"
