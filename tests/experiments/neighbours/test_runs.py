@@ -125,7 +125,7 @@ def test_seconds_are_those_of_all_starts(data, tmp_path, monkeypatch):
 
 
 def test_a_tie_keeps_the_earlier_weights(monkeypatch, data):
-    accuracies = iter([0.6978, 0.6978, 0.6979])  # which float32 rounds up
+    accuracies = iter([0.6978, 0.6978, 0.6979])  # which float32 rounds down
     monkeypatch.setattr(training.Task, "accuracy", lambda *_: next(accuracies))
     task = training.Task(SMALL, Method.of("lapsum"))
     first = task.validated(task.start(data[0], 0), *data[:2])
