@@ -15,7 +15,8 @@ from experiments.common.reports import markdown
 from experiments.four_digits import losses
 from experiments.four_digits.config import NO_OPERATOR, PUBLISHED, QUICK
 from experiments.four_digits.results import cell, of_earlier_weights
-from experiments.research.families import TITLES
+from experiments.research.contest import paired
+from experiments.research.families import OURS, TITLES
 
 LISTS = (25_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000)
 """After how many lists a table says who is ahead."""
@@ -87,6 +88,7 @@ def table(report: Mapping[str, Any]) -> str:
     measured = {count for runs in drawn.values() for run in runs for count in run}
     counts = [count for count in LISTS if count in measured]
     tests = {row["operator"]: row for row in report["summary"]}
+    rival = best_published(report) if seeds > 1 else None
     rows = []
     for method, runs in drawn.items():
         values = [[run[count] for run in runs if count in run] for count in counts]
@@ -96,12 +98,36 @@ def table(report: Mapping[str, Any]) -> str:
                 title(method),
                 *(_mean(each, seeds) for each in values),
                 _end(end, seeds) if end else "stopped",
+                *([_ahead(report, method, rival)] if rival else []),
                 f"{end['seconds'] / 60:.1f}" if end else "-",
             ]
         )
     lists = config["steps"] * config["batch_size"]
-    titles = ["method", *map(count_of, counts), f"test, {count_of(lists)}: EM (EW)", "minutes"]
-    return markdown(titles, rows)
+    titles = ["method", *map(count_of, counts), f"test, {count_of(lists)}: EM (EW)"]
+    if rival:
+        titles.append(f"ahead of {title(rival)} by")
+    return markdown([*titles, "minutes"], rows)
+
+
+def best_published(report: Mapping[str, Any]) -> str | None:
+    """The published sort with the highest mean EM on the test set; None if none has ended."""
+    found = {
+        row["operator"]: row["em"]["mean"]
+        for row in report["summary"]
+        if not row["operator"].startswith((NO_OPERATOR, *OURS))
+    }
+    return max(found, key=found.__getitem__) if found else None
+
+
+def _ahead(report: Mapping[str, Any], method: str, rival: str) -> str:
+    """The mean difference on the test set over the seeds that both have, and a paired t-test."""
+    if method == rival:
+        return "-"
+    pair = paired(report["runs"], method, rival)
+    if not pair["seeds"]:
+        return "-"
+    p = "" if math.isnan(pair["p"]) else f", p = {pair['p']:.2g}"
+    return f"{100 * pair['mean']:+.1f}{p}{_share(pair['seeds'], len(report['seeds']))}"
 
 
 def conditions(report: Mapping[str, Any]) -> str:
