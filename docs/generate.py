@@ -66,15 +66,8 @@ from experiments.four_digits.losses import TABLE
 from experiments.neighbours import results as neighbours_results
 from experiments.program_tasks import tables as program_tables
 from experiments.quantiles import results as quantiles_results
-from experiments.research import (
-    card_tables,
-    contest_tables,
-    lengths,
-    long_runs,
-    noise_scales,
-    precisions,
-    tables,
-)
+from experiments.research import card_tables, contest_tables, lengths, long_runs, precisions, tables
+from experiments.research import noise_scales as own_noise
 from experiments.research import training_seeds as seeds
 
 # Of the registry
@@ -353,7 +346,7 @@ SECTIONS: dict[Path, dict[str, Callable[[], str]]] = {
     },
     STUDIES / "amortized.md": {
         "lengths": lambda: _all(lengths.table, [LENGTHS]),
-        "own-noise": lambda: _all(noise_scales.table, [NOISE_SCALES]),
+        "own-noise": lambda: _all(own_noise.table, [NOISE_SCALES]),
         "training-seeds": lambda: _all(seeds.table, [TRAINING_SEEDS]),
     },
     STUDIES / "reasoner.md": {

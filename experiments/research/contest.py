@@ -19,16 +19,13 @@ A run whose loss is not finite counts as zero in the search and is named in the 
 """
 
 import dataclasses
-import math
 import os
-import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
 import jax
 from absl import flags
-from jax.scipy.special import betainc
 
 from experiments.common import datasets, storage
 from experiments.common.command_line import (
@@ -52,6 +49,7 @@ from experiments.four_digits.config import (
 from experiments.four_digits.runs import Run, RunError
 from experiments.four_digits.sampling import RESOLUTIONS, picture_shape
 from experiments.research.families import FAMILIES, ours
+from experiments.research.paired_tests import paired
 
 SEARCH_SEED = 1000
 
@@ -177,22 +175,6 @@ def search(
         found[name] = {"chosen": chosen, "validation_em5": scores}
         print(f"{name}: {chosen}", flush=True)
     return found
-
-
-def paired(runs: list[dict[str, Any]], ours: str, other: str) -> dict[str, Any]:
-    """The difference in test EM over the seeds that both share, with a two-sided paired t-test."""
-    by_seed = {
-        spec: {run["seed"]: run["test"]["em"] for run in runs if run["operator"] == spec}
-        for spec in (ours, other)
-    }
-    seeds = sorted(set(by_seed[ours]) & set(by_seed[other]))
-    gaps = [by_seed[ours][seed] - by_seed[other][seed] for seed in seeds]
-    mean = statistics.fmean(gaps) if gaps else math.nan
-    sd = statistics.stdev(gaps) if len(gaps) > 1 else math.nan
-    t = mean / (sd / math.sqrt(len(gaps))) if sd > 0 else math.nan
-    freedom = len(gaps) - 1
-    p = float(betainc(freedom / 2, 0.5, freedom / (freedom + t * t))) if sd > 0 else math.nan
-    return {"other": other, "seeds": len(gaps), "mean": mean, "sd": sd, "t": t, "p": p}
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from experiments.common import storage
 from experiments.common.reports import markdown
 from experiments.four_digits.results import METRICS, cell, of_earlier_weights
 from experiments.research.contest import FLAGS, SHARED
-from experiments.research.contest import paired as paired_runs
 from experiments.research.families import (
     CONTROLS,
     FAMILIES,
@@ -19,6 +18,7 @@ from experiments.research.families import (
     WITH_NOISE_SCALES,
     ours,
 )
+from experiments.research.paired_tests import paired as paired_runs
 
 Reports = Mapping[int, dict[str, Any]]  # by n, ascending
 SHORT = ("amortized", "learned", WITH_NOISE_SCALES, "cauchy", "lapsum", "cauchy_likelihood")

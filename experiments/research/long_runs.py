@@ -15,8 +15,8 @@ from experiments.common.reports import markdown
 from experiments.four_digits import losses
 from experiments.four_digits.config import NO_OPERATOR, PUBLISHED, QUICK
 from experiments.four_digits.results import cell, of_earlier_weights
-from experiments.research.contest import paired
 from experiments.research.families import OURS, TITLES
+from experiments.research.paired_tests import paired
 
 LISTS = (25_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000)
 """After how many lists a table says who is ahead."""

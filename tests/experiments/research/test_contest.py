@@ -6,6 +6,7 @@ import pytest
 from experiments.common import reports, storage
 from experiments.four_digits.config import resolve
 from experiments.research import contest
+from experiments.research.paired_tests import paired
 from tests.experiments.flags import kept, refusal
 
 TINY = (
@@ -106,7 +107,7 @@ def test_a_paired_difference_is_that_of_the_same_seeds():
         for name, ems in {"a": (0.5, 0.7, 0.6), "b": (0.4, 0.5, 0.5)}.items()
         for seed, em in enumerate(ems)
     ]
-    found = contest.paired(runs, "a", "b")
+    found = paired(runs, "a", "b")
     assert found["mean"] == pytest.approx(0.4 / 3)
     assert found["t"] == pytest.approx((0.4 / 3) / (found["sd"] / 3**0.5))
     # With two degrees of freedom the distribution of t has a closed form.
