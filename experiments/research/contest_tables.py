@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The results of the contests as Markdown: one table over n, and one for each n."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from experiments.common import storage
 from experiments.common.reports import markdown
 from experiments.four_digits.results import METRICS, cell, of_earlier_weights
+from experiments.research import paired_tests
 from experiments.research.contest import FLAGS, SHARED
 from experiments.research.families import (
     CONTROLS,
@@ -18,7 +18,6 @@ from experiments.research.families import (
     WITH_NOISE_SCALES,
     ours,
 )
-from experiments.research.paired_tests import paired as paired_runs
 
 Reports = Mapping[int, dict[str, Any]]  # by n, ascending
 SHORT = ("amortized", "learned", WITH_NOISE_SCALES, "cauchy", "lapsum", "cauchy_likelihood")
@@ -66,7 +65,7 @@ def over_lengths(reports: Reports) -> str:
         lines.append(f"| {_title(name)} | {' | '.join(cells)} |")
     for rival, said in (
         (None, "best published sort"),
-        (WITH_NOISE_SCALES, f"{TITLES[WITH_NOISE_SCALES]}"),
+        (WITH_NOISE_SCALES, TITLES[WITH_NOISE_SCALES]),
     ):
         for own in OURS:
             ahead = [
@@ -135,22 +134,17 @@ def _margin(report: dict[str, Any], own: str, rival: str | None) -> str:
     if rival not in found or own not in found:
         return "-"
     specs = (found[name]["operator"] for name in (own, rival))
-    pair = paired_runs(report["runs"], *specs)
+    pair = paired_tests.paired(report["runs"], *specs)
     if not pair["seeds"]:
         return "-"
     seeds = f"{pair['seeds']} seed{'s' if pair['seeds'] > 1 else ''}"
-    return f"{_points(pair)} ({TITLES[rival]}, {seeds})"
+    return f"{paired_tests.points(pair)} ({TITLES[rival]}, {seeds})"
 
 
 def paired(report: dict[str, Any], name: str) -> dict[str, Any] | None:
     """The difference of the first of ours from a family, over the seeds that both share."""
     spec = report["search"]["families"][name]["chosen"]
     return next((pair for pair in report["paired"] if pair["other"] == spec), None)
-
-
-def _points(pair: dict[str, Any]) -> str:
-    p = "" if pair["p"] is None or math.isnan(pair["p"]) else f", p = {pair['p']:.2g}"
-    return f"{100 * pair['mean']:+.1f}{p}"
 
 
 def of_length(report: dict[str, Any]) -> str:
@@ -166,7 +160,7 @@ def of_length(report: dict[str, Any]) -> str:
             f"`{row['operator']}`",
             *(cell(row[metric]) for metric in METRICS),
             f"{row['seconds']:.0f}",
-            "" if pair is None else _points(pair),
+            "" if pair is None else paired_tests.points(pair),
             f"`--families={name}{more}`",
         )
         lines.append(f"| {' | '.join(cells)} |")

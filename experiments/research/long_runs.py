@@ -16,7 +16,7 @@ from experiments.four_digits import losses
 from experiments.four_digits.config import NO_OPERATOR, PUBLISHED, QUICK
 from experiments.four_digits.results import cell, of_earlier_weights
 from experiments.research.families import OURS, TITLES
-from experiments.research.paired_tests import paired
+from experiments.research.paired_tests import paired, points
 
 LISTS = (25_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000)
 """After how many lists a table says who is ahead."""
@@ -126,8 +126,7 @@ def _ahead(report: Mapping[str, Any], method: str, rival: str) -> str:
     pair = paired(report["runs"], method, rival)
     if not pair["seeds"]:
         return "-"
-    p = "" if math.isnan(pair["p"]) else f", p = {pair['p']:.2g}"
-    return f"{100 * pair['mean']:+.1f}{p}{_share(pair['seeds'], len(report['seeds']))}"
+    return f"{points(pair)}{_share(pair['seeds'], len(report['seeds']))}"
 
 
 def conditions(report: Mapping[str, Any]) -> str:

@@ -77,13 +77,13 @@ def examine(noise: str, n: int, lists: int) -> dict[str, Any]:
 
 def exact(scores: np.ndarray, scales: np.ndarray, noise: str) -> np.ndarray:
     """The mean permutation, a list at a time, for it takes much memory."""
+    return np.stack([_exact(*one, noise) for one in zip(scores, scales, strict=True)])
+
+
+@functools.partial(jax.jit, static_argnames="noise")
+def _exact(scores: jax.Array, scales: jax.Array, noise: str) -> jax.Array:
     nodes = FINER * mean_permutation.NODES[noise]
-
-    @jax.jit
-    def of(scores: jax.Array, scales: jax.Array) -> jax.Array:
-        return mean_permutation.mean_permutation(scores, noise, scales, nodes=nodes)
-
-    return np.stack([of(*one) for one in zip(scores, scales, strict=True)])
+    return mean_permutation.mean_permutation(scores, noise, scales, nodes=nodes)
 
 
 def table(report: dict[str, Any]) -> str:

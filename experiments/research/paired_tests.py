@@ -3,6 +3,7 @@
 
 import math
 import statistics
+from collections.abc import Mapping
 from typing import Any
 
 from jax.scipy.special import betainc
@@ -22,3 +23,9 @@ def paired(runs: list[dict[str, Any]], ours: str, other: str) -> dict[str, Any]:
     freedom = len(gaps) - 1
     p = float(betainc(freedom / 2, 0.5, freedom / (freedom + t * t))) if sd > 0 else math.nan
     return {"other": other, "seeds": len(gaps), "mean": mean, "sd": sd, "t": t, "p": p}
+
+
+def points(pair: Mapping[str, Any]) -> str:
+    """Writes a difference in points with its p, where there is one: `+5.7, p = 0.021`."""
+    p = "" if pair["p"] is None or math.isnan(pair["p"]) else f", p = {pair['p']:.2g}"
+    return f"{100 * pair['mean']:+.1f}{p}"
