@@ -86,6 +86,26 @@ def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
+def stated(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+    """Writes settings as flags, those alone that differ from their defaults.
+
+    Args:
+      settings: By the names of the flags; a list becomes its items with commas.
+      defaults: Which flags there are, in the order of the command line.
+
+    Example:
+      >>> stated({"n": 9, "channels": [16, 32]}, {"n": 5, "steps": 10, "channels": [8]})
+      ['--n=9', '--channels=16,32']
+    """
+    words = []
+    for name, default in defaults.items():
+        value = settings.get(name, default)
+        if value != default:
+            text = ",".join(map(str, value)) if isinstance(value, list) else value
+            words.append(f"--{name}={text}")
+    return words
+
+
 def print_settings(settings: Mapping[str, Any], folder: Path) -> None:
     """Prints what a run is about to do, a setting on each line, and where it writes."""
     for name, value in {**settings, "commit": git_commit(), "out_dir": folder}.items():

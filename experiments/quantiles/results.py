@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common import methods, search, storage
-from experiments.common.reports import markdown
+from experiments.common.reports import markdown, stated
 from experiments.quantiles.training import PLAIN, Config
 
 CONSTANT = "constant"
@@ -61,11 +61,9 @@ def command(report: dict[str, Any]) -> str:
     if len(specs) == len(report["records"]):
         words.append("--nobaselines")
     defaults = {**dataclasses.asdict(Config()), "seeds": 1}
-    for name, default in defaults.items():
-        value = config.get(name, default)  # precision was no setting before
-        if value != default and not (grids and name == "learning_rate"):
-            words.append(f"--{name}={value:g}" if isinstance(value, float) else f"--{name}={value}")
-    return " ".join(words)
+    if grids:
+        del defaults["learning_rate"]  # which is searched
+    return " ".join([*words, *stated(config, defaults)])
 
 
 def page(folder: Path, link: Callable[[Path], str]) -> str:

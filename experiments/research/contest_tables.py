@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common import storage
-from experiments.common.reports import markdown
+from experiments.common.reports import markdown, stated
 from experiments.four_digits.results import METRICS, cell, of_earlier_weights
 from experiments.research import paired_tests
 from experiments.research.contest import FLAGS, SHARED
@@ -182,7 +182,7 @@ def command(report: dict[str, Any], fewest: int) -> str:
     config = report["config"]
     flags = {name: config[name] for name in ("steps", *SHARED) if name != "n"}
     flags |= {"search_steps": report["search"]["steps"], "seeds": fewest}
-    flags["channels"] = [str(channels) for channels in config["channels"]]
+    flags["channels"] = [str(channels) for channels in config["channels"]]  # as the flag has them
     folder = f"runs/contest_n{config['n']}"
     if config["steps"] != FLAGS["steps"].default:
         folder += f"_{config['steps']}"  # one folder has runs of so many steps alone
@@ -190,8 +190,5 @@ def command(report: dict[str, Any], fewest: int) -> str:
     run = [name for name in FAMILIES if name in report["search"]["families"]]
     if len(run) < len(FAMILIES):
         words.append(f"--families={','.join(run)}")
-    for name, value in flags.items():
-        if value != FLAGS[name].default:
-            text = ",".join(value) if isinstance(value, list) else value
-            words.append(f"--{name}={text}")
-    return " ".join(words)
+    defaults = {name: FLAGS[name].default for name in flags}
+    return " ".join([*words, *stated(flags, defaults)])

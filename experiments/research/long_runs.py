@@ -11,7 +11,7 @@ from typing import Any
 
 from arlsort import operators
 from arlsort.operators.sorting_network import SortingNetwork
-from experiments.common.reports import markdown
+from experiments.common.reports import markdown, stated
 from experiments.four_digits import losses
 from experiments.four_digits.config import NO_OPERATOR, PUBLISHED, QUICK
 from experiments.four_digits.results import cell, of_earlier_weights
@@ -151,12 +151,7 @@ def command(report: Mapping[str, Any]) -> str:
     if config["protocol"] == "published":
         words.append("--protocol=published")
         defaults = {**{n: v for n, v in QUICK.items() if n not in PUBLISHED}, "dataset": "mnist"}
-    for name, default in defaults.items():
-        value = settings[name]
-        if value != default:
-            text = ",".join(map(str, value)) if isinstance(value, list) else value
-            words.append(f"--{name}={text}")
-    return " ".join(words)
+    return " ".join([*words, *stated(settings, defaults)])
 
 
 def section(report: Mapping[str, Any]) -> str:
