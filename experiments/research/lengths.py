@@ -11,7 +11,6 @@ that it was trained on, with `allow_extrapolation`.
 Results are written after each length, and drawn at the end beside --out.
 """
 
-import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,15 +23,9 @@ from arlsort.amortized import checkpoint
 from arlsort.amortized.config import NOISES
 from arlsort.operators.amortized import AmortizedSort
 from experiments.common import figures
-from experiments.common.command_line import (
-    Script,
-    check_at_least,
-    check_choices,
-    check_out,
-    definers,
-    read_lengths,
-)
-from experiments.common.reports import markdown, measure_once, open_report
+from experiments.common.command_line import Script, definers
+from experiments.common.reports import markdown
+from experiments.research import shipped_sorts
 
 KINDS = ("uniform", "zeros and ones")
 TEMPERATURES = (0.01, 0.1, 1.0)
@@ -47,10 +40,7 @@ define.string("out", "runs/lengths.json", "Where to write.")
 
 def settings() -> dict[str, Any]:
     """Reads and checks the flags; raises FlagError if one is not allowed."""
-    check_choices(FLAGS, "noises", NOISES)
-    check_at_least(FLAGS, "lists", 1)
-    check_out(FLAGS)
-    read_lengths(FLAGS, "lengths")
+    shipped_sorts.check(FLAGS)
     return {"lists": FLAGS.lists}
 
 
@@ -107,16 +97,9 @@ def draw(report: dict[str, Any], path: Path) -> Path:
 
 def main() -> None:
     """Measures, writes after each length, and draws."""
-    config, out = settings(), Path(FLAGS.out)
-    report = open_report("lengths", config, out)
-    for noise in FLAGS.noises:
-        for n in read_lengths(FLAGS, "lengths"):
-            measure = functools.partial(examine, noise, n, FLAGS.lists)
-            record = measure_once(report, out, {"noise": noise, "n": n}, measure)
-            if record is not None:
-                print(f"{noise}, n = {n}: {record['seconds']} s", flush=True)
-    figure = draw(report, out.with_suffix(".png"))
-    print(f"{table(report)}\n\n{out}\n{figure}")
+    report = shipped_sorts.measure("lengths", FLAGS, settings(), examine)
+    figure = draw(report, Path(FLAGS.out).with_suffix(".png"))
+    print(f"{table(report)}\n\n{FLAGS.out}\n{figure}")
 
 
 SCRIPT = Script("lengths", __doc__, FLAGS, main, (OSError, ValueError))

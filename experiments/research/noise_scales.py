@@ -13,7 +13,6 @@ Results are written after each length.
 
 import functools
 import sys
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,15 +25,9 @@ from arlsort.amortized import checkpoint
 from arlsort.amortized.config import NOISES
 from arlsort.numerics import mean_permutation
 from arlsort.operators.amortized import AmortizedSort
-from experiments.common.command_line import (
-    Script,
-    check_at_least,
-    check_choices,
-    check_out,
-    definers,
-    read_lengths,
-)
-from experiments.common.reports import markdown, measure_once, open_report
+from experiments.common.command_line import Script, definers
+from experiments.common.reports import markdown
+from experiments.research import shipped_sorts
 
 SPREADS = (0.5, 1.0)
 FINER = 10  # times as many points of the integral as with equal noise scales
@@ -50,10 +43,7 @@ define.string("out", "runs/noise_scales.json", "Where to write.")
 
 def settings() -> dict[str, Any]:
     """Reads and checks the flags; raises FlagError if one is not allowed."""
-    check_choices(FLAGS, "noises", NOISES)
-    check_at_least(FLAGS, "lists", 1)
-    check_out(FLAGS)
-    read_lengths(FLAGS, "lengths")
+    shipped_sorts.check(FLAGS)
     weights = {noise: checkpoint.shipped(noise).card["sha256"] for noise in NOISES}
     return {"lists": FLAGS.lists, "weights": weights}
 
@@ -101,15 +91,8 @@ def table(report: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measures, and writes after each length."""
-    config, out = settings(), Path(FLAGS.out)
-    report = open_report("noise_scales", config, out)
-    for noise in FLAGS.noises:
-        for n in read_lengths(FLAGS, "lengths"):
-            measure = functools.partial(examine, noise, n, FLAGS.lists)
-            record = measure_once(report, out, {"noise": noise, "n": n}, measure)
-            if record is not None:
-                print(f"{noise}, n = {n}: {record['seconds']} s", flush=True)
-    print(f"{table(report)}\n\n{out}")
+    report = shipped_sorts.measure("noise_scales", FLAGS, settings(), examine)
+    print(f"{table(report)}\n\n{FLAGS.out}")
 
 
 SCRIPT = Script("noise_scales", __doc__, FLAGS, main, (OSError, ValueError))
