@@ -41,6 +41,8 @@ def argsort(x: jax.Array) -> jax.Array:
         return inverse(_positions(x))
     if jax.default_backend() != "cpu":
         return jnp.argsort(x, axis=-1)
+    if x.dtype.itemsize < 4:
+        x = x.astype(jnp.float32)  # bfloat16 has no room for an index beside the score
     if export.is_symbolic_dim(lists) or lists < _LISTS or n > _LONGEST:
         # The two zeros are equal, and all that a CPU counts as zero.
         keys = _keys(jnp.where(x == 0, 0.0, x))

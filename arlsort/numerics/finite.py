@@ -85,6 +85,27 @@ def _within_jvp(primals, tangents):  # type: ignore[no-untyped-def]
     return within(*primals), tangents[0]
 
 
+def straight_through(relaxed: jax.Array, exact: jax.Array) -> jax.Array:
+    """The exact result `[...]` with the gradient of the relaxed one, of the same shape.
+
+    The gradient is zero where the relaxed result is not finite. A program without a gradient leaves
+    the relaxation out.
+    """
+    return _straight_through(relaxed, lax.stop_gradient(exact))
+
+
+@jax.custom_jvp
+def _straight_through(relaxed: jax.Array, exact: jax.Array) -> jax.Array:
+    return exact
+
+
+@_straight_through.defjvp
+def _straight_through_jvp(primals, tangents):  # type: ignore[no-untyped-def]
+    relaxed, exact = primals
+    tangent = jnp.where(jnp.isfinite(relaxed), tangents[0], 0.0)
+    return _straight_through(relaxed, exact), tangent.astype(exact.dtype)
+
+
 def positions(x: jax.Array, n: int, dtype: jnp.dtype) -> jax.Array:
     """Rounds soft positions in a list of n to a dtype, within [0, n - 1]."""
     end = max(n - 1, 0)

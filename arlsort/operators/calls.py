@@ -12,8 +12,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
+from arlsort.networks import exact_order
 from arlsort.numerics import finite, meshes
 from arlsort.operators import hyperparameters
 from arlsort.soft_permutation import from_order
@@ -77,7 +77,7 @@ def rank(operator: Any, x: jax.Array, descending: bool) -> jax.Array:
     ranks = call.in_place(n - 1 - ranks if descending else ranks)
     exact = None
     if operator.exact_forward:
-        exact = jnp.argsort(call.order(), axis=-1).astype(ranks.dtype)
+        exact = exact_order.inverse(call.order()).astype(ranks.dtype)
     ranks = straight_through(ranks, exact, ranks.dtype)
     return jnp.where(call.unknown[..., None], jnp.nan, finite.positions(ranks, n, x.dtype))
 
@@ -147,8 +147,8 @@ class Call:
         return self.operator._permutation(self.scores)
 
     def order(self) -> jax.Array:
-        """The exact order, as `jnp.argsort` gives it."""
-        return jnp.argsort(self.x, axis=-1, descending=self.descending)
+        """The exact order, as `jnp.argsort` gives it of lists without NaN."""
+        return exact_order.argsort(-self.x if self.descending else self.x)
 
     def turned(self, result: jax.Array, axis: int) -> jax.Array:
         """Reverses positions along an axis if the largest comes first."""
@@ -161,7 +161,7 @@ class Call:
     def finish_values(self, values: jax.Array) -> jax.Array:
         exact = None
         if self.operator.exact_forward:
-            exact = jnp.sort(self.x, axis=-1, descending=self.descending)
+            exact = self.turned(exact_order.values(self.x), -1)
         result = straight_through(self.turned(values, -1), exact, self.x.dtype)
         return jnp.where(self.unknown[..., None], jnp.nan, result)
 
@@ -176,9 +176,4 @@ class Call:
 
 def straight_through(relaxed: jax.Array, exact: jax.Array | None, dtype: jnp.dtype) -> jax.Array:
     """Takes a result to the caller's dtype; the exact one, if given, with the relaxed gradient."""
-    if exact is None:
-        return relaxed.astype(dtype)
-    # The difference is exactly zero: every normal number comes out to the last bit.
-    # That of two infinities would be NaN.
-    surrogate = jnp.where(jnp.isfinite(relaxed), relaxed - lax.stop_gradient(relaxed), 0.0)
-    return lax.stop_gradient(exact) + surrogate.astype(dtype)
+    return relaxed.astype(dtype) if exact is None else finite.straight_through(relaxed, exact)

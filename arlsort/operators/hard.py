@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from arlsort import checks
+from arlsort.networks import exact_order
 from arlsort.numerics import prefixes
 from arlsort.operators import base
 from arlsort.soft_permutation import from_order
@@ -44,16 +45,16 @@ class Hard(base.Operator):
         checks.check_choice("hard", self.hard, (True,))
 
     def _permutation(self, scores: jax.Array) -> jax.Array:
-        return from_order(jnp.argsort(scores, axis=-1), scores.dtype)
+        return from_order(exact_order.argsort(scores), scores.dtype)
 
     def _apply(self, scores: jax.Array, rows: jax.Array) -> jax.Array:
-        return jnp.take_along_axis(rows, jnp.argsort(scores, axis=-1)[..., None], axis=-2)
+        return jnp.take_along_axis(rows, exact_order.argsort(scores)[..., None], axis=-2)
 
     def _sort(self, scores: jax.Array) -> jax.Array:
-        return jnp.sort(scores, axis=-1)
+        return exact_order.values(scores)
 
     def _rank(self, scores: jax.Array) -> jax.Array:
-        return jnp.argsort(jnp.argsort(scores, axis=-1), axis=-1).astype(scores.dtype)
+        return exact_order.inverse(exact_order.argsort(scores)).astype(scores.dtype)
 
     def _masked_permutation(self, scores: jax.Array, count: jax.Array) -> jax.Array:
         return self._permutation(_behind(scores, count))
@@ -69,7 +70,7 @@ class Hard(base.Operator):
 
     def _top(self, scores: jax.Array, k: int, count: jax.Array | None = None) -> jax.Array:
         n = scores.shape[-1]
-        order = jnp.argsort(scores if count is None else _behind(scores, count), axis=-1)
+        order = exact_order.argsort(scores if count is None else _behind(scores, count))
         at = prefixes.largest(n, k, prefixes.count_of(scores, count))
         return jax.nn.one_hot(jnp.take_along_axis(order, at, axis=-1), n, dtype=scores.dtype)
 

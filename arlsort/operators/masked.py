@@ -169,7 +169,7 @@ class MaskedCall:
 
     def order(self) -> jax.Array:
         """The exact order of the items, as `jnp.argsort` gives it; after it, the other places."""
-        order = jnp.argsort(self.x, axis=-1, descending=self.descending)
+        order = exact_order.argsort(-self.x if self.descending else self.x)
         place, _ = prefixes.to_front(_take(self.where, order, -1))
         return _take(order, exact_order.inverse(place), -1)
 

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from arlsort.checks import error_message
 from arlsort.numerics import finite
@@ -227,9 +226,7 @@ def straight_through(soft: Any, exact: Any) -> Any:
     def leaf(relaxed: Any, known: Any) -> Any:
         if not is_float(relaxed):
             return known
-        # Exactly zero; that of two infinities would be NaN.
-        change = jnp.where(jnp.isfinite(relaxed), relaxed - lax.stop_gradient(relaxed), 0.0)
-        return lax.stop_gradient(known) + change
+        return finite.straight_through(relaxed, known + jnp.zeros_like(relaxed))
 
     return jax.tree.map(leaf, soft, exact)
 

@@ -57,6 +57,16 @@ def test_every_function_has_the_ties_of_jax(spec):
     np.testing.assert_array_equal(weights, jax.nn.one_hot(index, 5))
 
 
+@pytest.mark.parametrize("spec", ["softsort", "sinkhorn", "odd_even:error_free=true"])
+@pytest.mark.parametrize("name", ["sort", "rank", "permutation"])
+def test_without_a_gradient_no_relaxation_is_computed(spec, name):
+    def products(operator):
+        compiled = jax.jit(getattr(operator, name)).lower(jnp.ones((20, 40))).compile()
+        return compiled.cost_analysis()["flops"]
+
+    assert products(_exact(spec)) == products(build("hard"))
+
+
 def test_the_gradient_of_an_exact_sort_goes_where_its_values_come_from():
     x, rows = TIES[0], jnp.arange(10.0).reshape(5, 2)
     by_rows = jax.grad(lambda r: arlsort.sort_by(x, r, "hard", descending=True)[0, 0])(rows)

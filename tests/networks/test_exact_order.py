@@ -56,3 +56,11 @@ def test_zeros_of_both_signs_are_equal():
     x = jnp.array([0.0, -0.0, -1.0, 0.0, -0.0] * 4)
     np.testing.assert_array_equal(exact_order.argsort(x), np.argsort(x, kind="stable"))
     np.testing.assert_array_equal(exact_order.values(x), np.sort(x))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("lists", [1, 20])
+def test_indices_need_not_fit_into_the_dtype_of_the_scores(dtype, lists):
+    x = jax.random.normal(jax.random.key(0), (lists, 700)).astype(dtype)  # with many ties
+    np.testing.assert_array_equal(exact_order.argsort(x), jnp.argsort(x))
+    np.testing.assert_array_equal(exact_order.values(x), jnp.sort(x))

@@ -91,6 +91,19 @@ def test_exact_programs_do_not_hide_nan():
         np.testing.assert_allclose(values[1], [1, 2, 3], atol=1e-5)
 
 
+@pytest.mark.parametrize("sort", [algorithms.insertion_sort, algorithms.bubble_sort])
+def test_an_exact_result_without_a_gradient_runs_the_program_once(sort):
+    def size(hard, gradient=False):
+        def first(x):
+            return jax.tree.leaves(sort(x, hard=hard))[0].sum()
+
+        run = jax.grad(first) if gradient else first
+        return len(jax.jit(run).lower(jnp.arange(8.0)).compile().as_text())
+
+    assert size(True) < 1.6 * size(False)
+    assert size(True, gradient=True) > size(False, gradient=True)
+
+
 def test_infinities_in_classes_and_lists_are_clipped():
     assert R.same(jnp.array([jnp.inf, 0.0]), jnp.array([1.0, 0.0])) == 1
     x = jnp.array([1.0, jnp.inf, 0.0])
