@@ -93,7 +93,9 @@ class Hooks:
         if self.doubly_stochastic:
             return shares
         some = shares > 0
-        return filling.fill(jnp.where(some, jnp.log(jnp.where(some, shares, 1.0)), -jnp.inf), total)
+        return filling.fill(
+            jnp.where(some, jnp.log(jnp.where(some, shares, 1.0)), -jnp.inf), total, most=k
+        )
 
     # The same of lists that are shorter than their array: `count[...]` items stand first, zeros
     # after them, and what comes of those may be anything that is finite. An operator that says

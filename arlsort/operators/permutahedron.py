@@ -164,7 +164,7 @@ class Permutahedron(base.Operator):
             point, place = clusters.anchors(ascending, temperature, count)
             points = (ascending - point) / temperature + place
             points = points if count is None else prefixes.keep(points, count, -jnp.inf)
-            mask = filling.fill(points, jnp.minimum(items, k).astype(scores.dtype))
+            mask = filling.fill(points, jnp.minimum(items, k).astype(scores.dtype), most=k)
         return exact_order.at(mask, exact_order.inverse(order))
 
 

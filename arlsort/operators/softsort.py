@@ -14,8 +14,9 @@ from arlsort.networks import exact_order
 from arlsort.numerics import finite, laplace_sums, prefixes, rowwise
 from arlsort.operators import base, sampling
 
-# From this length on values are sums over neighbours in the order, O(n), and need no weights.
-_LONG = 128
+# From this length on values are sums over neighbours in the order, O(n), and need no weights. Rows
+# of more than so many numbers, each a sum of its own, do from twice that length on.
+_LONG, _NARROW = 128, 4
 
 # Lists of at most so many temperatures need no exponential for each pair: rounding a score in
 # temperatures costs a weight less than a millionth.
@@ -65,7 +66,7 @@ class SoftSort(sampling.PlackettLuce):
 
     def _mix(self, scores: jax.Array, items: jax.Array, count: jax.Array | None) -> jax.Array:
         n = scores.shape[-1]
-        if self.power == 2 or n < _LONG:
+        if self.power == 2 or n < (_LONG if items.shape[-1] <= _NARROW else 2 * _LONG):
             return super()._mix(scores, items, count)
         ascending, order = exact_order.sort(_with_none_after(scores, count))
         rows = jnp.take_along_axis(items, order[..., None], axis=-2, mode="promise_in_bounds")
