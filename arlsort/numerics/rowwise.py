@@ -34,6 +34,9 @@ _LARGER = 4
 # Shorter lists than this are compared all with all: sums along a list have more steps.
 _SHORT = 32
 
+# With no more rows than this share of the columns, what is kept for a derivative is soon read.
+_FEW = 8
+
 # A block may be this many times smaller than it could be, so that all blocks are alike.
 _SLACK = 8
 
@@ -69,19 +72,6 @@ class Rows:
     summed: bool = False
 
 
-def total(matrix: jax.Array) -> jax.Array:
-    """Sums `[..., r, n]` over the columns; as a product, which is vectorised everywhere."""
-    ones = jnp.ones(matrix.shape[-1], matrix.dtype)
-    contract = (((matrix.ndim - 1,), (0,)), ((), ()))
-    return lax.dot_general(matrix, ones, contract, precision=lax.Precision.HIGHEST)
-
-
-def spread(heads: jax.Array, n: int) -> jax.Array:
-    """Repeats `[..., r]` along n columns; the transpose of `total`, also in the backward pass."""
-    ones = jnp.ones(n, heads.dtype)
-    return lax.dot_general(heads, ones, (((), ()), ((), ())), precision=lax.Precision.HIGHEST)
-
-
 def over(below: jax.Array, temperature: ArrayLike) -> jax.Array:
     """Computes `below / temperature`, where `below` is at most zero.
 
@@ -109,8 +99,7 @@ def side(apart: jax.Array) -> jax.Array:
 
 def normalised_exp(below: jax.Array, temperature: ArrayLike) -> jax.Array:
     """Computes `softmax(below / temperature)` over the last axis, where `below` is zero once."""
-    weights = jnp.exp(over(below, temperature))
-    return weights * spread(1.0 / total(weights), below.shape[-1])
+    return normalised(jnp.exp(over(below, temperature)))
 
 
 def normalised(weights: jax.Array, factor: ArrayLike = 1.0) -> jax.Array:
@@ -124,6 +113,10 @@ def normalised(weights: jax.Array, factor: ArrayLike = 1.0) -> jax.Array:
 
 def matrix(rows: Rows, has_nan: jax.Array) -> jax.Array:
     """Makes the weights `[..., m, n]`, NaN and without a gradient where `has_nan[...]` is true."""
+    if rows.columns and rows.heads[0].shape[-1] * _FEW <= rows.columns[0].shape[-1]:
+        weights = jnp.exp(rows.level(rows.heads, rows.columns, rows.shared))
+        weights = weights if rows.summed else normalised(weights)
+        return jnp.where(has_nan[..., None, None], jnp.nan, weights)
     how = (rows.level, rows.whole, rows.summed)
     return _matrix(how, has_nan, rows.heads, rows.columns, rows.shared)
 
@@ -165,9 +158,8 @@ def _matrix_jvp(
         logits, slope = jax.jvp(of, at, changes)
         weights = jnp.exp(logits)
         if not summed:
-            n = weights.shape[-1]
-            weights = weights * spread(1.0 / total(weights), n)
-            slope = slope - spread(total(weights * slope), n)
+            weights = normalised(weights)
+            slope = slope - (weights * slope).sum(axis=-1)[..., None]
         return jnp.where(has_nan[..., None, None], 0.0, weights * slope)
 
     out = _matrix(how, *primals)
@@ -192,14 +184,19 @@ def _put(group: Arrays, flags: list[bool], moved: Arrays) -> Arrays:
 
 def mix(rows: Rows, items: jax.Array) -> jax.Array:
     """Computes the weights times items `[..., n, d]` in O(n) memory, `[..., m, d]`."""
-    # The sums of the weights are one more item.
-    items = jnp.concatenate([items, jnp.ones_like(items[..., :1])], axis=-1)
 
     def product(heads: Arrays, items: jax.Array, *columns: jax.Array) -> jax.Array:
         weights = jnp.exp(rows.level(heads, columns, rows.shared))
         sums = jnp.matmul(weights, items, precision=lax.Precision.HIGHEST)
-        return sums[..., :-1] / sums[..., -1:]
+        return sums / weights.sum(axis=-1)[..., None]
 
+    def product_of_one(heads: Arrays, item: jax.Array, *columns: jax.Array) -> jax.Array:
+        weights = jnp.exp(rows.level(heads, columns, rows.shared))
+        sums = jnp.einsum("...rn,...n->...r", weights, item, precision=lax.Precision.HIGHEST)
+        return sums / weights.sum(axis=-1)
+
+    if items.shape[-1] == 1:
+        return _in_blocks(product_of_one, rows.heads, (items[..., 0], *rows.columns))[..., None]
     return _in_blocks(product, rows.heads, (items, *rows.columns))
 
 
