@@ -37,8 +37,9 @@ def fill(log_shares: jax.Array, total: jax.Array, most: int) -> jax.Array:
     top = jnp.where(jnp.isfinite(top), top, 0.0)
     weights = jnp.where(free, jnp.exp(below - top), 0.0)
     amount = weights.sum(axis=-1, keepdims=True)
-    remaining = jnp.maximum(total[..., None] - capped.sum(axis=-1, keepdims=True), 0.0)
-    shared = weights * (remaining / jnp.where(amount > 0, amount, 1.0)).astype(known.dtype)
+    ones = capped.sum(axis=-1, keepdims=True, dtype=known.dtype)
+    remaining = jnp.maximum(total[..., None] - ones, 0.0)
+    shared = weights * (remaining / jnp.where(amount > 0, amount, 1.0))
     return jnp.where(capped, 1.0, shared)
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes numbers finite: clips scores and temperatures, and replaces NaN."""
+"""Makes numbers finite: clips scores and temperatures, and replaces NaN.
+
+And the straight-through estimator, whose gradient is zero where its relaxation is not finite.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -96,7 +99,8 @@ def straight_through(relaxed: jax.Array, exact: jax.Array) -> jax.Array:
 
 @jax.custom_jvp
 def _straight_through(relaxed: jax.Array, exact: jax.Array) -> jax.Array:
-    return exact
+    # Never the relaxed result, but mapped and sharded where either is, as its derivative is.
+    return jnp.where(False, relaxed.astype(exact.dtype), exact)
 
 
 @_straight_through.defjvp

@@ -34,7 +34,8 @@ _LARGER = 4
 # Shorter lists than this are compared all with all: sums along a list have more steps.
 _SHORT = 32
 
-# With no more rows than this share of the columns, what is kept for a derivative is soon read.
+# With no more rows than this share of the columns, in one block, what is kept for a derivative is
+# soon read.
 _FEW = 8
 
 # A block may be this many times smaller than it could be, so that all blocks are alike.
@@ -113,7 +114,9 @@ def normalised(weights: jax.Array, factor: ArrayLike = 1.0) -> jax.Array:
 
 def matrix(rows: Rows, has_nan: jax.Array) -> jax.Array:
     """Makes the weights `[..., m, n]`, NaN and without a gradient where `has_nan[...]` is true."""
-    if rows.columns and rows.heads[0].shape[-1] * _FEW <= rows.columns[0].shape[-1]:
+    *batch, m = rows.heads[0].shape
+    n, lists = rows.columns[0].shape[-1], math.prod(batch)
+    if m * _FEW <= n and _block_shape(lists, m, n) == (lists, m):
         weights = jnp.exp(rows.level(rows.heads, rows.columns, rows.shared))
         weights = weights if rows.summed else normalised(weights)
         return jnp.where(has_nan[..., None, None], jnp.nan, weights)

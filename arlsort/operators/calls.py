@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from arlsort.networks import exact_order
 from arlsort.numerics import finite, meshes
@@ -147,8 +148,9 @@ class Call:
         return self.operator._permutation(self.scores)
 
     def order(self) -> jax.Array:
-        """The exact order, as `jnp.argsort` gives it of lists without NaN."""
-        return exact_order.argsort(-self.x if self.descending else self.x)
+        """The exact order, as `jnp.argsort` gives it; of lists without a result, any."""
+        x = jnp.where(self.unknown[..., None], 0, self.x)
+        return exact_order.argsort(-x if self.descending else x)
 
     def turned(self, result: jax.Array, axis: int) -> jax.Array:
         """Reverses positions along an axis if the largest comes first."""
@@ -161,7 +163,7 @@ class Call:
     def finish_values(self, values: jax.Array) -> jax.Array:
         exact = None
         if self.operator.exact_forward:
-            exact = self.turned(exact_order.values(self.x), -1)
+            exact = self.turned(exact_order.values(lax.stop_gradient(self.x)), -1)
         result = straight_through(self.turned(values, -1), exact, self.x.dtype)
         return jnp.where(self.unknown[..., None], jnp.nan, result)
 

@@ -168,8 +168,12 @@ class MaskedCall:
         return prefixes.reverse(result, self.count, axis) if self.descending else result
 
     def order(self) -> jax.Array:
-        """The exact order of the items, as `jnp.argsort` gives it; after it, the other places."""
-        order = exact_order.argsort(-self.x if self.descending else self.x)
+        """The exact order of the items, as `jnp.argsort` gives it; after it, the other places.
+
+        Of lists without a result, any order.
+        """
+        x = jnp.where(self.unknown[..., None], 0, self.x)
+        order = exact_order.argsort(-x if self.descending else x)
         place, _ = prefixes.to_front(_take(self.where, order, -1))
         return _take(order, exact_order.inverse(place), -1)
 

@@ -67,7 +67,9 @@ class SoftSort(sampling.PlackettLuce):
     def _mix(self, scores: jax.Array, items: jax.Array, count: jax.Array | None) -> jax.Array:
         n = scores.shape[-1]
         if self.power == 2 or n < (_LONG if items.shape[-1] <= _NARROW else 2 * _LONG):
-            return super()._mix(scores, items, count)
+            # Not `_rows`, whose sums along the order would be divided out again.
+            scores = _with_none_after(scores, count)
+            return rowwise.mix(self._direct_rows(exact_order.sort(scores)[0], scores), items)
         ascending, order = exact_order.sort(_with_none_after(scores, count))
         rows = jnp.take_along_axis(items, order[..., None], axis=-2, mode="promise_in_bounds")
         # A power of two is exact; sums of so many of the largest items would overflow.

@@ -226,7 +226,8 @@ def straight_through(soft: Any, exact: Any) -> Any:
     def leaf(relaxed: Any, known: Any) -> Any:
         if not is_float(relaxed):
             return known
-        return finite.straight_through(relaxed, known + jnp.zeros_like(relaxed))
+        relaxed, known = relaxed + jnp.zeros_like(known), known + jnp.zeros_like(relaxed)
+        return finite.straight_through(relaxed, known)
 
     return jax.tree.map(leaf, soft, exact)
 

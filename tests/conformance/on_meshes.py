@@ -29,6 +29,7 @@ def functions(operator):
     if operator.has_permutation:
         found["permutation"], found["argsort"] = arlsort.permutation, arlsort.argsort
         found["top_k"] = lambda x, o: arlsort.top_k(x, 2, o)
+        found["top_k_mask"] = lambda x, o: arlsort.top_k_mask(x, 2, o)
         found["sort_by"] = lambda x, o: arlsort.sort_by(x, jnp.stack([x, 2 * x], axis=-1), o)
 
     def everything(x):

@@ -23,6 +23,7 @@ def _all(operator, x):
     if operator.has_permutation:
         found += [arlsort.permutation(x, operator), arlsort.argsort(x, operator)]
         found += [*arlsort.top_k(x, 2, operator), arlsort.sort_by(x, x[..., None], operator)]
+        found += [arlsort.top_k_mask(x, 2, operator)]
     return found
 
 

@@ -53,6 +53,46 @@ def test_gradients_of_rows_alone_are_those_of_the_permutation(operator, x):
     np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("spec", ["softsort", "softsort:power=2", "neuralsort"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_few_rows_of_many_are_those_of_the_permutation(spec, masked):
+    x = jax.random.normal(jax.random.key(0), (3, 40))
+    where = jnp.arange(40)[None] < jnp.array([[40], [30], [1]]) if masked else None
+
+    def of_all(x):
+        weights = arlsort.permutation(x, spec, descending=True, where=where)[:, :K]
+        return (weights * mixing(weights.shape)).sum()
+
+    def alone(x):
+        weights = arlsort.top_k(x, K, spec, where=where)[1]
+        return (weights * mixing(weights.shape)).sum()
+
+    got, want = (jax.jit(jax.value_and_grad(f))(x) for f in (alone, of_all))
+    np.testing.assert_allclose(got[0], want[0], rtol=1e-5)
+    np.testing.assert_allclose(got[1], want[1], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", ["softsort", "neuralsort"])
+@pytest.mark.parametrize("n, width", [(40, 1), (40, 8), (150, 1), (150, 8), (300, 8)])
+def test_rows_of_any_width_are_mixed_by_the_permutation(spec, n, width):
+    draw, other = jax.random.split(jax.random.key(n))
+    x, items = jax.random.normal(draw, (2, n)), jax.random.normal(other, (2, n, width))
+
+    def total(mixed):
+        return (mixed * mixing(mixed.shape)).sum()
+
+    def alone(x, items):
+        return total(arlsort.sort_by(x, items, spec))
+
+    def of_all(x, items):
+        return total(jnp.matmul(arlsort.permutation(x, spec), items, precision="highest"))
+
+    got, want = (jax.jit(jax.value_and_grad(f, (0, 1)))(x, items) for f in (alone, of_all))
+    np.testing.assert_allclose(got[0], want[0], rtol=1e-4, atol=1e-4)
+    for one, other in zip(got[1], want[1], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
 def _largest_array(jaxpr):
     """The number of elements of the largest array in a program, with all programs inside."""
     jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
