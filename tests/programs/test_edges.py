@@ -91,15 +91,21 @@ def test_exact_programs_do_not_hide_nan():
         np.testing.assert_allclose(values[1], [1, 2, 3], atol=1e-5)
 
 
-@pytest.mark.parametrize("function", [algorithms.levenshtein, algorithms.shortest_path])
-def test_an_exact_result_without_a_gradient_runs_the_program_once(function):
-    inputs = (jnp.ones((4, 4)),) * (2 if function is algorithms.levenshtein else 1)
+@pytest.mark.parametrize(
+    "function, inputs, most",
+    [  # both programs are 2.2, 1.7 and 2.5 times the soft one
+        (algorithms.insertion_sort, (jnp.ones(8),), 1.2),
+        (algorithms.levenshtein, (jnp.ones((4, 4)), jnp.ones((4, 4))), 1.2),
+        (algorithms.shortest_path, (jnp.ones((4, 4)),), 1.8),
+    ],
+)
+def test_an_exact_result_without_a_gradient_runs_the_program_once(function, inputs, most):
 
     def operations(hard):
         compiled = jax.jit(lambda *x: function(*x, hard=hard)).lower(*inputs).compile()
         return compiled.cost_analysis()["flops"]
 
-    assert operations(True) < 1.8 * operations(False)  # both programs are 2.0 and more
+    assert operations(True) < most * operations(False)
 
 
 def test_infinities_in_classes_and_lists_are_clipped():
