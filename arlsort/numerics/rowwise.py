@@ -190,16 +190,14 @@ def mix(rows: Rows, items: jax.Array) -> jax.Array:
 
     def product(heads: Arrays, items: jax.Array, *columns: jax.Array) -> jax.Array:
         weights = jnp.exp(rows.level(heads, columns, rows.shared))
-        sums = jnp.matmul(weights, items, precision=lax.Precision.HIGHEST)
+        if items.shape[-1] == 1:  # by a vector: its transpose is faster than that of a matrix
+            item = items[..., 0]
+            sums = jnp.einsum("...rn,...n->...r", weights, item, precision=lax.Precision.HIGHEST)
+            sums = sums[..., None]
+        else:
+            sums = jnp.matmul(weights, items, precision=lax.Precision.HIGHEST)
         return sums / weights.sum(axis=-1)[..., None]
 
-    def product_of_one(heads: Arrays, item: jax.Array, *columns: jax.Array) -> jax.Array:
-        weights = jnp.exp(rows.level(heads, columns, rows.shared))
-        sums = jnp.einsum("...rn,...n->...r", weights, item, precision=lax.Precision.HIGHEST)
-        return sums / weights.sum(axis=-1)
-
-    if items.shape[-1] == 1:
-        return _in_blocks(product_of_one, rows.heads, (items[..., 0], *rows.columns))[..., None]
     return _in_blocks(product, rows.heads, (items, *rows.columns))
 
 

@@ -148,9 +148,8 @@ class Call:
         return self.operator._permutation(self.scores)
 
     def order(self) -> jax.Array:
-        """The exact order, as `jnp.argsort` gives it; of lists without a result, any."""
-        x = jnp.where(self.unknown[..., None], 0, self.x)
-        return exact_order.argsort(-x if self.descending else x)
+        """The exact order of the list."""
+        return order(self.x, self.unknown, self.descending)
 
     def turned(self, result: jax.Array, axis: int) -> jax.Array:
         """Reverses positions along an axis if the largest comes first."""
@@ -163,6 +162,7 @@ class Call:
     def finish_values(self, values: jax.Array) -> jax.Array:
         exact = None
         if self.operator.exact_forward:
+            # Held first: the order that a derivative would need is not looked for.
             exact = self.turned(exact_order.values(lax.stop_gradient(self.x)), -1)
         result = straight_through(self.turned(values, -1), exact, self.x.dtype)
         return jnp.where(self.unknown[..., None], jnp.nan, result)
@@ -174,6 +174,12 @@ class Call:
         weights = self.turned(self.in_place(weights), -2)
         result = straight_through(weights, exact, self.x.dtype)
         return jnp.where(self.unknown[..., None, None], jnp.nan, result)
+
+
+def order(x: jax.Array, unknown: jax.Array, descending: bool) -> jax.Array:
+    """The exact order of scores, as `jnp.argsort` gives it; of lists without a result, any."""
+    x = jnp.where(unknown[..., None], 0, x)
+    return exact_order.argsort(-x if descending else x)
 
 
 def straight_through(relaxed: jax.Array, exact: jax.Array | None, dtype: jnp.dtype) -> jax.Array:

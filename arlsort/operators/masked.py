@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from arlsort.networks import exact_order
 from arlsort.numerics import finite, meshes, prefixes
-from arlsort.operators.calls import Call, straight_through
+from arlsort.operators.calls import Call, order, straight_through
 
 _compiled = functools.partial(meshes.jit_over_lists, static=("descending",))
 
@@ -168,14 +168,10 @@ class MaskedCall:
         return prefixes.reverse(result, self.count, axis) if self.descending else result
 
     def order(self) -> jax.Array:
-        """The exact order of the items, as `jnp.argsort` gives it; after it, the other places.
-
-        Of lists without a result, any order.
-        """
-        x = jnp.where(self.unknown[..., None], 0, self.x)
-        order = exact_order.argsort(-x if self.descending else x)
-        place, _ = prefixes.to_front(_take(self.where, order, -1))
-        return _take(order, exact_order.inverse(place), -1)
+        """The exact order of the items; after it, the other places."""
+        of_all = order(self.x, self.unknown, self.descending)
+        place, _ = prefixes.to_front(_take(self.where, of_all, -1))
+        return _take(of_all, exact_order.inverse(place), -1)
 
     def exact_weights(self, k: int) -> jax.Array:
         """The first k rows of the exact permutation."""

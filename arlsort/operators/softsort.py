@@ -66,11 +66,11 @@ class SoftSort(sampling.PlackettLuce):
 
     def _mix(self, scores: jax.Array, items: jax.Array, count: jax.Array | None) -> jax.Array:
         n = scores.shape[-1]
+        scores = _with_none_after(scores, count)
+        ascending, order = exact_order.sort(scores)
         if self.power == 2 or n < (_LONG if items.shape[-1] <= _NARROW else 2 * _LONG):
             # Not `_rows`, whose sums along the order would be divided out again.
-            scores = _with_none_after(scores, count)
-            return rowwise.mix(self._direct_rows(exact_order.sort(scores)[0], scores), items)
-        ascending, order = exact_order.sort(_with_none_after(scores, count))
+            return rowwise.mix(self._direct_rows(ascending, scores), items)
         rows = jnp.take_along_axis(items, order[..., None], axis=-2, mode="promise_in_bounds")
         # A power of two is exact; sums of so many of the largest items would overflow.
         shrink = 0.5 ** max(n.bit_length() - 16, 0)
